@@ -1,0 +1,1 @@
+"""The preprocessing service: source rows in, one finished log-mel store out. Never imports torch or transformers."""

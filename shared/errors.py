@@ -1,0 +1,78 @@
+"""One tree of errors, and the exit codes that a command ends with.
+
+Every error says what is wrong, where (file, row), and what to do about it.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means (DESIGN.md section 2)."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    RESOURCE_LIMIT = 3
+    QUARANTINE_EXCEEDED = 4
+    INTERRUPTED = 130
+
+
+class SpeechPrepError(Exception):
+    """Base of every error that this project raises on purpose; *exit_code* is what the command returns."""
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message}\n  -> {remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type["SpeechPrepError"], tuple[str, str]]:
+        return type(self), (self.message, self.remedy)
+
+
+class UsageError(SpeechPrepError):
+    """Wrong option, setting or combination of them."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SourceError(UsageError):
+    """The data set is not what the settings say: a missing column, file or split."""
+
+
+class StoreError(SpeechPrepError):
+    """A store is damaged or is not what its records say; nothing was changed."""
+
+
+class StoreMismatchError(UsageError):
+    """The store belongs to another source, plan or format; nothing was changed."""
+
+
+class StoreBusyError(SpeechPrepError):
+    """Another live run holds the store; nothing was changed."""
+
+
+class CommitError(SpeechPrepError):
+    """A shard could not be committed; its partial file was removed and the unit stays open."""
+
+
+class ResourceLimitError(SpeechPrepError):
+    """A disk or memory budget would be broken; the same command goes on once there is room."""
+
+    exit_code = ExitCode.RESOURCE_LIMIT
+
+
+class ClusterError(SpeechPrepError):
+    """Ray, an actor or the machine under them failed; the same command goes on."""
+
+
+class RowRejectedError(SpeechPrepError):
+    """One row cannot be used. *reason* is one of `shared.schema.QuarantineReason`; the row is quarantined."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["RowRejectedError"], tuple[str, str]]:
+        return type(self), (self.reason, self.message)

@@ -1,0 +1,1 @@
+"""The trainer: torchrun DDP straight from a finished store. Never imports ray."""
