@@ -63,8 +63,18 @@ class ResourceLimitError(SpeechPrepError):
     exit_code = ExitCode.RESOURCE_LIMIT
 
 
+class InterruptedRunError(SpeechPrepError):
+    """The run was asked to stop; open units were given up and the same command goes on."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class ClusterError(SpeechPrepError):
     """Ray, an actor or the machine under them failed; the same command goes on."""
+
+
+class RayLostError(ClusterError):
+    """Ray's own processes died; starting Ray again may help."""
 
 
 class RowRejectedError(SpeechPrepError):

@@ -79,7 +79,7 @@ def num_frames_of(num_samples: int) -> int:
 def shard_schema(spec: FeatureSpec) -> pa.Schema:
     """Columns of `data/*.parquet`. `log_mel` carries its dtype and shape as field metadata."""
     layout = {"dtype": spec.dtype, "shape": f"num_frames,{spec.num_mel_bins}", "order": "C"}
-    fields: list[pa.Field[Any]] = [
+    fields: list[pa.Field] = [
         pa.field("row_id", pa.int64(), nullable=False),
         pa.field("log_mel", pa.binary(), nullable=False, metadata=layout),
         pa.field("num_frames", pa.int32(), nullable=False),
@@ -94,14 +94,14 @@ def shard_schema(spec: FeatureSpec) -> pa.Schema:
     return pa.schema(fields)
 
 
-_QUARANTINE_FIELDS: list[pa.Field[Any]] = [
+_QUARANTINE_FIELDS: list[pa.Field] = [
     pa.field("row_id", pa.int64(), nullable=False),
     pa.field("path", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
     pa.field("message", pa.string(), nullable=False),
 ]
 
-_INDEX_FIELDS: list[pa.Field[Any]] = [
+_INDEX_FIELDS: list[pa.Field] = [
     pa.field("row_id", pa.int64(), nullable=False),
     pa.field("shard", pa.int32(), nullable=False),
     pa.field("offset", pa.int64(), nullable=False),

@@ -1,0 +1,93 @@
+"""What one clip may cost to decode, and the one place where that is checked, whichever library decodes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import RowRejectedError
+from shared.schema import QuarantineReason
+
+MIN_SAMPLING_RATE = 1_000
+MAX_SAMPLING_RATE = 768_000
+"""Rates outside this range are header damage; the resampler's filters would grow with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What one clip may cost. *max_decoded_bytes* counts float32 values of all channels at the native rate."""
+
+    max_seconds: float = 30.0
+    max_decoded_bytes: int = 512 * 1024 * 1024
+    max_encoded_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a container says. *num_frames* is None where it says nothing; only a *binding* length can refuse a clip."""
+
+    sampling_rate: int
+    channels: int
+    num_frames: int | None = None
+    binding: bool = False
+
+
+def frame_cap(layout: Layout, limits: DecodeLimits) -> int:
+    """Frames that a clip may have; decoding one more tells that it goes on.
+
+    Raises `RowRejectedError` where the header alone is enough to refuse the clip.
+    """
+    rate = layout.sampling_rate
+    if not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE:
+        raise RowRejectedError(
+            QuarantineReason.UNDECODABLE,
+            f"the header declares {rate:,} Hz; audio has {MIN_SAMPLING_RATE:,} to {MAX_SAMPLING_RATE:,} Hz",
+        )
+    if layout.binding and layout.num_frames is not None:
+        _check_length(layout.num_frames, layout, limits)
+    return min(int(limits.max_seconds * rate), limits.max_decoded_bytes // (4 * layout.channels))
+
+
+def collect(blocks: Iterable[NDArray[np.float32]], layout: Layout, limits: DecodeLimits) -> NDArray[np.float32]:
+    """All *blocks* (`[frames, channels]` or `[frames]`) as one mono clip `[frames]`; ends at the first over a limit.
+
+    Raises `RowRejectedError` for a clip that is too long or too large.
+    """
+    parts, num_frames = [], 0
+    for block in blocks:
+        num_frames += len(block)
+        _check_length(num_frames, layout, limits)
+        parts.append(_mono(block))
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def _check_length(num_frames: int, layout: Layout, limits: DecodeLimits) -> None:
+    """Refuses *num_frames*, whether a header claims or a decoder delivered them."""
+    if num_frames > limits.max_seconds * layout.sampling_rate:
+        declared = (layout.num_frames or 0) / layout.sampling_rate
+        length = f"{declared:,.3f} s" if declared > limits.max_seconds else f"goes on after {num_frames:,} frames"
+        raise RowRejectedError(QuarantineReason.TOO_LONG, f"{length}; the limit is {limits.max_seconds:g} s")
+    num_bytes = 4 * layout.channels * num_frames
+    if num_bytes > limits.max_decoded_bytes:
+        raise RowRejectedError(
+            QuarantineReason.TOO_LARGE,
+            f"{num_bytes:,} bytes decoded ({layout.channels} channels); the limit is {limits.max_decoded_bytes:,}",
+        )
+
+
+def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Channels averaged. numpy's own mean is several times slower over an axis as short as this."""
+    if block.ndim == 1:
+        return block
+    if block.shape[1] == 1:
+        return block[:, 0]
+    # NaN, infinity and overflow are rejected once for the whole clip.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total: NDArray[np.float32] = block[:, 0] + block[:, 1]
+        for channel in range(2, block.shape[1]):
+            total += block[:, channel]
+        total /= np.float32(block.shape[1])
+    return total

@@ -1,0 +1,233 @@
+"""Ray: five actors around five FeatureWorkers. The only module that imports ray.
+
+Features never pass through Ray: actors return small reports, so the object store stays at its minimum and has nothing
+to spill. A cluster started here listens on loopback only, asks for a token, and keeps its files in the store's
+`.partial/ray`, which is removed at the end. Call `environment.set_environment` before this module is imported.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+import ray
+import ray.exceptions
+
+from preprocess.environment import ACTOR_ENVIRONMENT
+from preprocess.processes import end_processes
+from preprocess.worker import FeatureWorker, Job, UnitReport, UnitTask, WorkerProgress
+from shared.errors import ClusterError, RayLostError, SpeechPrepError
+
+OBJECT_STORE_BYTES = 75 << 20
+"""Ray's minimum; reports of a few hundred bytes are all that passes."""
+SOCKET_PATH_ROOM = 62
+"""Characters that Ray appends to its folder for a socket; the kernel allows 107 in all."""
+MAX_SOCKET_PATH = 107
+
+
+@dataclass(frozen=True, slots=True)
+class ActorProgress:
+    """A worker's progress with its process: *memory_bytes* is its unique set size."""
+
+    worker: WorkerProgress
+    memory_bytes: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActorReady:
+    """Actor *actor* waits for work."""
+
+    actor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActorDone:
+    """Actor *actor* finished its work; *report* is None for a probe."""
+
+    actor: int
+    report: UnitReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActorDied:
+    """Actor *actor* is no more."""
+
+    actor: int
+    reason: str
+
+
+Event = ActorReady | ActorDone | ActorDied
+
+
+class _FeatureActor:
+    """A FeatureWorker in a process of its own; `progress` and `stop` answer while `process` works."""
+
+    def __init__(self, job: Job) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - set for the actor's process only
+
+        pa.set_cpu_count(1)
+        pa.set_io_thread_count(1)
+        self._worker = FeatureWorker(job)
+
+    def ready(self) -> None:
+        """Answers once the worker is made."""
+
+    def process(self, task: UnitTask) -> UnitReport:
+        """Makes one shard."""
+        return self._worker.process(task)
+
+    def probe(self, task: UnitTask) -> None:
+        """Processes rows without writing."""
+        self._worker.probe(task)
+
+    @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
+    def progress(self) -> ActorProgress:
+        """What the worker is at."""
+        return ActorProgress(self._worker.progress, psutil.Process().memory_full_info().uss, os.getpid())
+
+    @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
+    def stop(self) -> None:
+        """Gives up the open unit at its next row."""
+        self._worker.stop()
+
+
+FeatureActor: Any = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, concurrency_groups={"watch": 1})(
+    _FeatureActor
+)
+
+
+class Cluster:
+    """Starts Ray (or joins the one at *address*) and runs actors. A context manager; on leaving nothing is left."""
+
+    def __init__(self, job: Job, store_uuid: str, *, num_actors: int, address: str | None = None) -> None:
+        self._job, self._uuid, self._address = job, store_uuid, address
+        self._num_actors = num_actors
+        self.folder = job.store / ".partial" / "ray"
+        self._link = Path("/tmp") / f"speech-prep-{store_uuid[:8]}"  # noqa: S108 - a socket path must be short
+        self._actors: dict[int, Any] = {}
+        self._pending: dict[Any, tuple[int, bool]] = {}
+        self._watching: dict[int, Any] = {}
+        self._raylet: psutil.Process | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for actor in list(self._actors):
+            self._forget(actor)
+        ray.shutdown()
+        if self._address is None:
+            end_processes(self._uuid, self.folder)
+            self._link.unlink(missing_ok=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
+        try:
+            if self._address:
+                ray.init(self._address, log_to_driver=False, runtime_env={"env_vars": ACTOR_ENVIRONMENT})
+                return
+            memory = {"object_store_memory": OBJECT_STORE_BYTES}
+            ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=str(self._ray_folder()), **memory, **options)
+        except (OSError, RuntimeError, ValueError, ConnectionError, ray.exceptions.RayError) as error:
+            raise ClusterError(
+                f"Ray did not start: {error}", "free memory or ports, then repeat the command"
+            ) from error
+        raylets = [child for child in psutil.Process().children() if child.name() == "raylet"]
+        self._raylet = raylets[0] if raylets else None
+
+    def _ray_folder(self) -> Path:
+        """The folder, or a short link to it where a socket's path would become too long."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = self.folder.resolve()
+        if len(str(folder)) + SOCKET_PATH_ROOM <= MAX_SOCKET_PATH:
+            return folder
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(folder)
+        return self._link
+
+    def start_actor(self, actor: int) -> None:
+        """Starts actor *actor* in place of whatever had its number; `ActorReady` follows."""
+        self._forget(actor)
+        handle = FeatureActor.remote(self._job)
+        self._actors[actor] = handle
+        self._pending[handle.ready.remote()] = (actor, False)
+
+    def run(self, actor: int, task: UnitTask, *, probe: bool = False) -> None:
+        """Lets *actor* work on *task*; `ActorDone` or `ActorDied` follows."""
+        handle = self._actors[actor]
+        self._pending[handle.probe.remote(task) if probe else handle.process.remote(task)] = (actor, True)
+
+    def wait(self, timeout_seconds: float) -> list[Event]:
+        """What happened within *timeout_seconds*; returns early when something does.
+
+        Raises what a worker raised, and ClusterError when Ray itself is gone.
+        """
+        if self._raylet is not None and not self._raylet.is_running():
+            raise RayLostError("Ray's raylet process died", "repeat the command: it goes on where it stopped")
+        ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout_seconds) if self._pending else ([], [])
+        return [self._event(reference) for reference in ready]
+
+    def _event(self, reference: Any) -> Event:
+        actor, finished = self._pending.pop(reference)
+        try:
+            report = ray.get(reference)
+        except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
+            self._forget(actor)
+            return ActorDied(actor, _first_line(error))
+        except ray.exceptions.RayTaskError as error:
+            raise _cause(error) from error
+        return ActorDone(actor, report) if finished else ActorReady(actor)
+
+    def progress(self) -> Mapping[int, ActorProgress]:
+        """Progress of every actor that has answered since the last call; asks again and never waits."""
+        answers = {}
+        for actor, reference in list(self._watching.items()):
+            if ray.wait([reference], timeout=0)[0]:
+                del self._watching[actor]
+                with suppress(ray.exceptions.RayError):
+                    # An actor that died meanwhile says so in `wait`.
+                    answers[actor] = ray.get(reference)
+        for actor, handle in self._actors.items():
+            if actor not in self._watching:
+                self._watching[actor] = handle.progress.remote()
+        return answers
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Asks every worker to give up its open unit, and waits up to *timeout_seconds* until all have."""
+        for handle in self._actors.values():
+            handle.stop.remote()
+        if self._pending:
+            ray.wait(list(self._pending), num_returns=len(self._pending), timeout=timeout_seconds)
+
+    def _forget(self, actor: int) -> None:
+        handle = self._actors.pop(actor, None)
+        self._watching.pop(actor, None)
+        self._pending = {reference: number for reference, number in self._pending.items() if number[0] != actor}
+        if handle is not None:
+            ray.kill(handle)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _cause(error: ray.exceptions.RayTaskError) -> Exception:
+    """What the worker raised, as it raised it; an error that is not one of ours is a defect and keeps its trace."""
+    cause: Exception = error.cause
+    if isinstance(cause, SpeechPrepError | OSError):
+        return cause
+    return ClusterError(f"an actor failed: {error}", "report this with the text above")

@@ -1,0 +1,67 @@
+"""`python -m preprocess.demo DIRECTORY`: the demo corpus and the tiny model, with a progress bar."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from preprocess.demo.corpus import build_corpus
+from preprocess.demo.model import build_model
+from shared.errors import ExitCode, SpeechPrepError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make `DIRECTORY/corpus` and `DIRECTORY/model`; the exit code, after a message on stderr where it is not 0."""
+    options = _parser().parse_args(arguments)
+    try:
+        _build(options.directory, options)
+    except SpeechPrepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: the same command starts again", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m preprocess.demo",
+        description="Make a German speech corpus and a tiny Whisper model; they stand in for the Hugging Face Hub.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("directory", type=Path, help="where corpus/ and model/ go")
+    parser.add_argument("--train-clips", type=int, default=600, help="clips of the train split")
+    parser.add_argument("--test-clips", type=int, default=60, help="clips of the test split")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another corpus")
+    parser.add_argument("--num-mel-bins", type=int, default=80, help="mel bins of the model, 80 or 128")
+    return parser
+
+
+def _build(directory: Path, options: argparse.Namespace) -> None:
+    # Worker processes import this module anew and show nothing.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("speaking German", total=None)
+        build_corpus(
+            directory / "corpus",
+            train_clips=options.train_clips,
+            test_clips=options.test_clips,
+            seed=options.seed,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    build_model(directory / "model", num_mel_bins=options.num_mel_bins)
+    for folder in (directory / "corpus", directory / "model"):
+        print(_summary(folder))
+
+
+def _summary(folder: Path) -> str:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    return f"{folder}: {len(files)} files, {megabytes:.1f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

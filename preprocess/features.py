@@ -1,0 +1,158 @@
+"""Samples to log-mel as Whisper computes it, for the frames that carry signal and no others.
+
+The maths is `WhisperFeatureExtractor`'s: a centred, reflected STFT (400-point periodic Hann window, hop 160) without
+its last frame, power, mel, log10, a clamp 8 decades below the maximum, `(x + 4) / 4`.
+"""
+
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from shared.schema import (
+    FEATURE_RANGE,
+    HOP_LENGTH,
+    N_FFT,
+    SAMPLING_RATE,
+    WINDOW_SAMPLES,
+    FeatureDtype,
+    num_frames_of,
+)
+
+SILENCE = np.float32(-1.5)
+"""A frame of digital silence: `(log10(1e-10) + 4) / 4`."""
+
+_PAD = N_FFT // 2
+_NUM_BINS = N_FFT // 2 + 1
+_MIN_POWER = np.float32(1e-10)
+# Block, spectrum and power of 128 frames are 0.5 MB and stay in the L2 cache; the last block of a clip is shorter.
+# The boundaries depend on the clip alone, so the same clip always gives the same bytes.
+_BLOCK_FRAMES = 128
+_BLOCK_SAMPLES = (_BLOCK_FRAMES - 1) * HOP_LENGTH + N_FFT
+# Filters of one matrix product. A filter touches few neighbouring bins, so a product over 32 filters needs a third of
+# the bins on average; fewer filters save flops and lose more to call overhead.
+_GROUP_FILTERS = 32
+
+
+def mel_filters(num_mel_bins: int) -> NDArray[np.float32]:
+    """Whisper's filter bank, `[num_mel_bins, 201]`: Slaney scale and norm, 0 to 8,000 Hz.
+
+    Imports librosa; the driver calls it once and hands the array to the actors.
+    """
+    import librosa  # noqa: PLC0415 - costs 100 MB, and actors never call this
+
+    bank: NDArray[np.float32] = librosa.filters.mel(
+        sr=SAMPLING_RATE, n_fft=N_FFT, n_mels=num_mel_bins, fmin=0, fmax=SAMPLING_RATE / 2, htk=False, norm="slaney"
+    )
+    return bank.astype(np.float32, copy=False)
+
+
+class LogMel:
+    """Computes log-mel with one filter bank `[num_mel_bins, 201]`; keeps its window and scratch between clips.
+
+    Not safe to share between threads. Same samples, same bytes, whatever came before.
+    """
+
+    def __init__(self, filters: NDArray[np.float32]) -> None:
+        if filters.ndim != 2 or filters.shape[1] != _NUM_BINS:  # noqa: PLR2004 - a matrix
+            raise ValueError(f"a filter bank of shape {filters.shape}; expected [num_mel_bins, {_NUM_BINS}]")
+        self.num_mel_bins = len(filters)
+        self._window = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
+        self._groups = _grouped(filters)
+        self._edge = np.empty(_BLOCK_SAMPLES, np.float32)
+        self._frames = np.empty((_BLOCK_FRAMES, N_FFT), np.float32)
+        self._power = np.empty((_BLOCK_FRAMES, _NUM_BINS), np.float32)
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log-mel `[num_frames_of(num_samples), num_mel_bins]`, float32, of finite 16 kHz mono *samples*.
+
+        Every value lies between `floor_of` the result and `FEATURE_RANGE` above it. Raises `TypeError` for samples that
+        are not float32 `[num_samples]`.
+        """
+        if samples.dtype != np.float32 or samples.ndim != 1:
+            raise TypeError(f"samples are {samples.dtype} {samples.shape}; expected float32 [num_samples]")
+        samples = np.ascontiguousarray(samples)
+        log_mel = np.empty((num_frames_of(len(samples)), self.num_mel_bins), np.float32)
+        for start in range(0, len(log_mel), _BLOCK_FRAMES):
+            self._mel_block(samples, start, log_mel[start : start + _BLOCK_FRAMES])
+        return _scaled_log(log_mel)
+
+    def _mel_block(self, samples: NDArray[np.float32], start: int, out: NDArray[np.float32]) -> None:
+        """Mel power of the frames from *start* on, into *out* `[block, num_mel_bins]`."""
+        count = len(out)
+        signal = self._signal(samples, start * HOP_LENGTH - _PAD, (count - 1) * HOP_LENGTH + N_FFT)
+        frames, power = self._frames[:count], self._power[:count]
+        hops = as_strided(signal, frames.shape, (HOP_LENGTH * signal.itemsize, signal.itemsize), writeable=False)
+        np.multiply(hops, self._window, out=frames)
+        np.abs(scipy.fft.rfft(frames, axis=1, workers=1), out=power)
+        np.multiply(power, power, out=power)
+        for bins, mels, weights in self._groups:
+            np.matmul(power[:, bins], weights, out=out[:, mels])
+
+    def _signal(self, samples: NDArray[np.float32], first: int, count: int) -> NDArray[np.float32]:
+        """*count* samples of the padded window from position *first*: a view inside the clip, scratch at its edges."""
+        end = first + count
+        if first >= 0 and end <= len(samples):
+            return samples[first:end]
+        edge = self._edge[:count]
+        inside = samples[max(first, 0) : end]
+        head = max(-first, 0)
+        edge[:head] = 0.0
+        edge[head : head + len(inside)] = inside
+        edge[head + len(inside) :] = 0.0
+        _reflect(edge, head, end - _window_samples(len(samples)))
+        return edge
+
+
+def _grouped(filters: NDArray[np.float32]) -> list[tuple[slice, slice, NDArray[np.float32]]]:
+    """Neighbouring filters with the bins that any of them weighs: (bins, filters, weights `[bins, filters]`)."""
+    groups = []
+    for start in range(0, len(filters), _GROUP_FILTERS):
+        group = filters[start : start + _GROUP_FILTERS]
+        used = np.flatnonzero(group.any(axis=0))
+        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
+        groups.append((bins, slice(start, start + len(group)), np.ascontiguousarray(group[:, bins].T)))
+    return groups
+
+
+def _window_samples(num_samples: int) -> int:
+    """The padded window: 30 s, or the clip rounded up to a hop where that is longer."""
+    return max(WINDOW_SAMPLES, -(-num_samples // HOP_LENGTH) * HOP_LENGTH)
+
+
+def _reflect(edge: NDArray[np.float32], head: int, tail: int) -> None:
+    """Mirrors *edge* at the window's borders: its first *head* and last *tail* values lie outside."""
+    if head:
+        edge[:head] = edge[2 * head : head : -1]
+    if tail > 0:
+        border = len(edge) - tail
+        edge[border:] = edge[border - 2 : border - 2 - tail : -1]
+
+
+def _scaled_log(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mel power to Whisper's scaled and clamped log10, in place.
+
+    Scaling first and clamping after is the same function; it makes the clamp the very `floor` that a row stores.
+    """
+    np.maximum(mel, _MIN_POWER, out=mel)
+    np.log10(mel, out=mel)
+    np.multiply(mel, np.float32(0.25), out=mel)
+    np.add(mel, np.float32(1.0), out=mel)
+    return np.maximum(mel, floor_of(mel), out=mel)
+
+
+def floor_of(log_mel: NDArray[np.float32]) -> np.float32:
+    """The one value of every frame after the row's own: the clamp, or digital silence where that is higher."""
+    return np.float32(max(log_mel.max() - np.float32(FEATURE_RANGE), SILENCE))
+
+
+def quantise(log_mel: NDArray[np.float32], floor: np.float32, dtype: FeatureDtype) -> bytes:
+    """The row's payload in C order: float16, or uint8 steps of 2 / 255 above *floor*. `shared.rows` reads it back."""
+    if dtype == "float16":
+        values: NDArray[Any] = log_mel.astype("<f2")
+    else:
+        steps = (log_mel - floor) * np.float32(255 / FEATURE_RANGE)
+        values = np.rint(steps, out=steps).astype(np.uint8)
+    return values.tobytes()

@@ -1,0 +1,173 @@
+"""From settings to everything that a run or a forecast needs: source, model facts, plans, store record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+from preprocess.audio import DecodeLimits
+from preprocess.demo.corpus import build_corpus
+from preprocess.demo.model import build_model
+from preprocess.features import mel_filters
+from preprocess.forecast import SplitForecast, forecast_split, take_sample
+from preprocess.model import ModelFacts, model_facts
+from preprocess.pipeline import PipelineSettings
+from preprocess.settings import SourceSettings
+from preprocess.sources.base import Columns, Source
+from preprocess.sources.open import open_source
+from preprocess.units import FeatureSettings, Selection, SplitPlan, plan_split, rows_per_unit
+from shared.errors import SourceError, StoreMismatchError
+from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
+from shared.schema import FeatureSpec
+from shared.text import tokenizer_fingerprint
+
+MIN_UNITS = 20
+"""A small split is cut into at least so many shards, so that every actor has work until the end."""
+DEMO_SOURCE = "corpus"
+DEMO_NUM_MEL_BINS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedJob:
+    """What a run will do: *record* is the store's record with all splits admitted; forecasts are by split."""
+
+    source: Source
+    pipeline: PipelineSettings
+    plans: tuple[SplitPlan, ...]
+    forecasts: Mapping[str, SplitForecast | None]
+    record: StoreRecord
+    layout: StoreLayout
+
+    @property
+    def forecast_bytes(self) -> int:
+        """Bytes that the planned splits will have in the store."""
+        return sum(self.record.splits[plan.name].forecast_bytes for plan in self.plans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    settings: SourceSettings
+    pipeline: PipelineSettings
+
+    @property
+    def features(self) -> FeatureSettings:
+        tokenizer = tokenizer_fingerprint(self.pipeline.tokenizer_json)
+        return FeatureSettings(self.pipeline.spec, tokenizer, self.pipeline.language, self.settings.max_duration)
+
+
+def plan_job(settings: SourceSettings) -> PlannedJob:
+    """Opens the source, reads the model's facts and plans every split; nothing is written, but the demo is built.
+
+    Splits that the store already knows keep their plan and are not sampled again. Raises SourceError, UsageError or
+    StoreMismatchError.
+    """
+    source, settings = open_settings_source(settings)
+    facts = model_facts(settings.model, settings.num_mel_bins, settings.tokenizer)
+    pipeline = _pipeline(settings, facts)
+    layout = StoreLayout(store_path(settings))
+    record = _record(layout, source, pipeline, facts)
+    context = _Context(settings, pipeline)
+    plans, forecasts = [], {}
+    for name, chosen in chosen_splits(source, settings).items():
+        plan, forecasts[name] = _plan(name, source, chosen, record.splits.get(name), context)
+        record = record.admitting(name, plan.record)
+        plans.append(plan)
+    return PlannedJob(source, pipeline, tuple(plans), forecasts, record, layout)
+
+
+def open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
+    """The source that *settings* name; for the demo, corpus and model are built first and named in the settings."""
+    columns = Columns(settings.audio_column, settings.text_column, settings.source_column)
+    if not settings.uses_demo:
+        return open_source(str(settings.source), columns), settings
+    folder = settings.cache / "datasets" / "demo"
+    build_corpus(folder / DEMO_SOURCE)
+    if settings.model is None and settings.tokenizer is None:
+        num_mel_bins = settings.num_mel_bins or DEMO_NUM_MEL_BINS
+        model = folder / f"model-{num_mel_bins}"
+        build_model(model, num_mel_bins=num_mel_bins)
+        settings = settings.model_copy(update={"model": str(model)})
+    return open_source(str(folder / DEMO_SOURCE), columns), settings
+
+
+def store_path(settings: SourceSettings) -> Path:
+    """`--store`, or a folder in `CACHE_DIR/features` named after the source."""
+    if settings.store is not None:
+        return settings.store.expanduser().absolute()
+    name = "demo" if settings.uses_demo else Path(str(settings.source).split("@", maxsplit=1)[0]).name
+    return settings.cache / "features" / (name or "store")
+
+
+def chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
+    """Store split -> (source split, selection): what `--split` names, or all; with a test part where asked for.
+
+    Raises SourceError for a split that the source does not have.
+    """
+    available: dict[str, tuple[str, Selection]] = {name: (name, Selection()) for name in source.splits}
+    if settings.test_fraction and "test" not in available and "train" in available:
+        for part in ("train", "test"):
+            available[part] = ("train", Selection(part, settings.test_fraction))
+    names = settings.split or tuple(available)
+    for name in names:
+        if name not in available:
+            remedy = "name one of them with --split"
+            if name == "test" and "train" in available:
+                remedy += ", or give --test-fraction to set rows of train aside"
+            raise SourceError(f"{source.uri} has no split {name!r}; it has: {', '.join(available)}", remedy)
+        if not SPLIT_NAME.fullmatch(name):
+            raise SourceError(f"split name {name!r} cannot be used in file names", "rename it in the source")
+    return {name: available[name] for name in names}
+
+
+def _pipeline(settings: SourceSettings, facts: ModelFacts) -> PipelineSettings:
+    return PipelineSettings(
+        spec=FeatureSpec(facts.num_mel_bins, settings.feature_dtype),
+        tokenizer_json=facts.tokenizer_json,
+        language=settings.language,
+        filters=mel_filters(facts.num_mel_bins),
+        limits=DecodeLimits(max_seconds=settings.max_duration),
+    )
+
+
+def _record(layout: StoreLayout, source: Source, pipeline: PipelineSettings, facts: ModelFacts) -> StoreRecord:
+    tokenizer = tokenizer_fingerprint(facts.tokenizer_json)
+    if layout.record.exists():
+        record = read_record(layout)
+        wanted = {"features": pipeline.spec, "tokenizer": tokenizer, "language": pipeline.language}
+        changed = [f"{name} was {getattr(record, name)}, now {value}" for name, value in wanted.items()
+                   if getattr(record, name) != value]  # fmt: skip
+        if changed:
+            message = f"the store {layout.root} was made otherwise: {'; '.join(changed)}"
+            raise StoreMismatchError(message, "use the settings of the first run, or another --store")
+        return record
+    return StoreRecord(uuid4().hex, pipeline.spec, tokenizer, pipeline.language, source.uri)
+
+
+def _plan(
+    name: str, source: Source, chosen: tuple[str, Selection], known: SplitRecord | None, context: _Context
+) -> tuple[SplitPlan, SplitForecast | None]:
+    """The plan of one split; a forecast comes with it unless the store knows the split already."""
+    source_split, selection = chosen
+    layout, settings = source.splits[source_split], context.settings
+
+    def planned(rows: int, forecast_bytes: int) -> SplitPlan:
+        return plan_split(
+            name,
+            layout,
+            context.features,
+            rows,
+            selection=selection,
+            limit=settings.limit,
+            shard_bytes=settings.shard_size,
+            forecast_bytes=forecast_bytes,
+        )
+
+    if known is not None:
+        return planned(known.rows_per_unit, known.forecast_bytes), None
+    sample = take_sample(source, source_split, context.pipeline, settings.limit)
+    total = min(settings.limit or layout.num_rows, layout.num_rows)
+    row_bytes = forecast_split(layout, sample, total).row_bytes
+    rows = min(rows_per_unit(settings.shard_size, row_bytes), max(1, -(-total // MIN_UNITS)))
+    plan = planned(rows, 0)
+    forecast = forecast_split(layout, sample, plan.num_rows)
+    return replace(plan, record=replace(plan.record, forecast_bytes=forecast.store_bytes)), forecast

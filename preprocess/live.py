@@ -1,0 +1,200 @@
+"""How a run is shown while it works: a live screen, plain log lines or JSON lines.
+
+The views have no clock of their own: time is `Snapshot.elapsed_seconds`.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TextIO
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from preprocess.progress import Snapshot
+from preprocess.screen import EVENTS_SHOWN, format_eta, one_line, percent_done, render
+from shared.units import format_audio_rate, format_bytes, format_count, format_rate
+
+__all__ = ["View", "ViewKind", "json_line", "make_view", "plain_line", "render", "save_svg"]
+
+ViewKind = Literal["auto", "live", "plain", "json"]
+
+PLAIN_EVERY_SECONDS = 5.0
+"""The shortest time between two plain lines."""
+JSON_EVERY_SECONDS = 1.0
+"""The shortest time between two JSON lines."""
+_REFRESHES_PER_SECOND = 4
+
+
+class View(Protocol):
+    """Shows a run. A context manager: on leaving, by an exception too, the last state is shown and the terminal is as
+    it was before. Used from one thread.
+    """
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Show the last state and hand the stream back; an exception goes on."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*, at once or with a later one; call it as often as there is news."""
+
+    def event(self, message: str) -> None:
+        """Show that something happened: one line of plain text."""
+
+
+def make_view(kind: ViewKind, *, title: str, stream: TextIO, is_terminal: bool) -> View:
+    """A view of *kind* that writes to *stream*.
+
+    `auto` is live on a terminal that can move its cursor, plain otherwise. `live` on a stream that is no terminal
+    shows only the last state. A stream that is not UTF-8 gets plain lines in both cases. NO_COLOR and TERM count.
+    """
+    if kind == "json":
+        return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS)
+    console = Console(file=stream, force_terminal=is_terminal, highlight=False)
+    wanted = kind == "live" or (kind == "auto" and is_terminal and not console.is_dumb_terminal)
+    if wanted and console.encoding.startswith("utf"):
+        return _LiveView(console, title)
+    return _LineView(stream, plain_line, one_line, PLAIN_EVERY_SECONDS, heading=one_line(title))
+
+
+def plain_line(snapshot: Snapshot) -> str:
+    """*snapshot* as one log line without a time stamp; figures that are zero and mean no trouble are left out."""
+    restarts = sum(actor.restarts for actor in snapshot.actors)
+    parts = [
+        f"{percent_done(snapshot):.1f} %",
+        f"{format_count(snapshot.rows_done)}/{format_count(snapshot.rows_total)} rows",
+        f"{format_rate(snapshot.rows_per_second)} samples/s",
+        format_audio_rate(snapshot.audio_seconds_per_second),
+        f"ETA {format_eta(snapshot.eta_seconds)}",
+        f"shards {format_count(snapshot.units_done)}/{format_count(snapshot.units_total)}",
+        f"disk {format_bytes(snapshot.disk_used_bytes)} of {format_bytes(snapshot.disk_forecast_bytes)}",
+        f"RAM {format_bytes(snapshot.ram_used_bytes)} of {format_bytes(snapshot.ram_total_bytes)}",
+        f"resumed {format_count(snapshot.rows_resumed)}" if snapshot.rows_resumed else "",
+        f"quarantined {format_count(snapshot.rows_quarantined)}" if snapshot.rows_quarantined else "",
+        f"actor restarts {restarts}" if restarts else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def json_line(snapshot: Snapshot) -> str:
+    """*snapshot* as one JSON object: the fields of `Snapshot` under their own names, null where not finite."""
+    return json.dumps(_finite(asdict(snapshot)), allow_nan=False)
+
+
+def save_svg(snapshot: Snapshot, path: Path, *, title: str, events: Sequence[str] = (), width: int = 100) -> None:
+    """Write the live view of *snapshot* to *path* as an SVG picture of a terminal *width* columns wide."""
+    # Everything is set, the height too, so that the environment (NO_COLOR, TERM, COLUMNS) does not change the picture.
+    console = Console(
+        file=StringIO(),
+        record=True,
+        width=width,
+        height=100,
+        force_terminal=True,
+        color_system="truecolor",
+        no_color=False,
+    )
+    console.print(render(snapshot, title, events, width))
+    console.save_svg(str(path), title="python -m preprocess.run")
+
+
+def _json_event(message: str) -> str:
+    return json.dumps({"event": message})
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _LineView:
+    """One line per update, at most every *every_seconds* of the run's time; the first and the last always."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        line_of: Callable[[Snapshot], str],
+        event_line_of: Callable[[str], str],
+        every_seconds: float,
+        heading: str = "",
+    ) -> None:
+        self._stream = stream
+        self._line_of = line_of
+        self._event_line_of = event_line_of
+        self._every_seconds = every_seconds
+        self._heading = heading
+        self._due_seconds = -math.inf
+        self._held_back: Snapshot | None = None
+
+    def __enter__(self) -> Self:
+        if self._heading:
+            self._write(self._heading)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._held_back is not None:
+            self._show(self._held_back)
+
+    def update(self, snapshot: Snapshot) -> None:
+        self._held_back = snapshot
+        if snapshot.elapsed_seconds >= self._due_seconds:
+            self._show(snapshot)
+
+    def event(self, message: str) -> None:
+        self._write(self._event_line_of(message))
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self._held_back = None
+        self._due_seconds = snapshot.elapsed_seconds + self._every_seconds
+        self._write(self._line_of(snapshot))
+
+    def _write(self, line: str) -> None:
+        # A log in an old encoding must not end a run over one umlaut in a file name.
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        self._stream.flush()
+
+
+class _LiveView:
+    """The live screen. Rich's own thread draws it: a burst of updates costs nothing, a resized window is noticed."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._snapshot: Snapshot | None = None
+        self._events: tuple[str, ...] = ()
+        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=_REFRESHES_PER_SECOND)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, traceback)
+
+    def update(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def event(self, message: str) -> None:
+        self._events = (*self._events, message)[-EVENTS_SHOWN:]
+
+    def _draw(self) -> RenderableType:
+        if self._snapshot is None:
+            return Text(one_line(self._title), style="bold")
+        width, height = self._console.size
+        return render(self._snapshot, self._title, self._events, width, height)

@@ -1,0 +1,140 @@
+"""What a run did, what it cost and what held it back: values and arithmetic, no rendering."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+STAGES = ("read", "decode", "resample", "log_mel", "tokenise", "write", "commit")
+"""The stages of one row, in order; a summary shows them in this order and others after them."""
+WAITING = "waiting"
+"""The share of actor time that no stage accounts for."""
+_ADVICE = {
+    "read": "a faster or nearer source would help, more actors would not",
+    "write": "a faster disk under the store would help, more actors would not",
+    "commit": "a disk that syncs faster, or larger shards, would help",
+    WAITING: "fewer actors would do as much; look for throttling and slow starts in the log",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSummary:
+    """One split of the finished store: rows written, rows quarantined by reason, seconds of audio written."""
+
+    name: str
+    rows_written: int
+    audio_seconds: float
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rows_quarantined(self) -> int:
+        """Rows of this split that could not be used, for whatever reason."""
+        return sum(self.quarantined.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A finished run and the store that it leaves.
+
+    *splits*, *num_shards* and *store_bytes* count the whole store, *run_rows* and *run_audio_seconds* what this run
+    added to it; rates are of this run alone. *actor_seconds* is the time that the actors were alive, summed;
+    *stage_seconds* says what they did with it. *peak_disk_bytes* is store and scratch together, *actor_peak_ram_bytes*
+    one figure per actor. *forecast_store_bytes* and *forecast_seconds* are what the plan promised for the store and
+    for this run, None without a forecast. *next_command* is an argument list, not yet quoted.
+    """
+
+    store: str
+    splits: Sequence[SplitSummary]
+    num_shards: int
+    store_bytes: int
+    run_rows: int
+    run_audio_seconds: float
+    elapsed_seconds: float
+    peak_disk_bytes: int
+    peak_ram_bytes: int
+    actor_peak_ram_bytes: Sequence[int]
+    stage_seconds: Mapping[str, float]
+    actor_seconds: float
+    num_cores: int
+    actor_restarts: int = 0
+    forecast_store_bytes: int | None = None
+    forecast_seconds: float | None = None
+    next_command: Sequence[str] = ()
+
+    @property
+    def audio_seconds(self) -> float:
+        """Seconds of audio in the whole store."""
+        return sum(split.audio_seconds for split in self.splits)
+
+    @property
+    def bytes_per_audio_hour(self) -> float:
+        """Bytes of the store per hour of its audio, 0 without audio."""
+        return _ratio(self.store_bytes, self.audio_seconds / 3_600)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Rows that this run handled per second."""
+        return _ratio(self.run_rows, self.elapsed_seconds)
+
+    @property
+    def audio_seconds_per_second(self) -> float:
+        """Seconds of audio that this run handled per second: how many times faster than real time it was."""
+        return _ratio(self.run_audio_seconds, self.elapsed_seconds)
+
+    @property
+    def audio_hours_per_second(self) -> float:
+        """Hours of audio that this run handled per second."""
+        return self.audio_seconds_per_second / 3_600
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of work per second of audio, as ASR counts it: below 1 is faster than real time."""
+        return _ratio(self.elapsed_seconds, self.run_audio_seconds)
+
+    @property
+    def quarantined(self) -> Counter[str]:
+        """Rows quarantined by reason, over all splits."""
+        total: Counter[str] = Counter()
+        for split in self.splits:
+            total.update(split.quarantined)
+        return total
+
+
+def percent_error(forecast: float, outcome: float) -> float:
+    """How far *forecast* lay from *outcome*, in percent of the outcome; positive when it was too high.
+
+    Zero against zero is 0, anything else against zero is infinite.
+    """
+    if outcome == 0:
+        return 0.0 if forecast == 0 else float("inf")
+    return 100 * (forecast - outcome) / outcome
+
+
+def stage_shares(stage_seconds: Mapping[str, float], actor_seconds: float) -> dict[str, float]:
+    """Each stage's share of the actors' time, 0 to 1, with `waiting` for what is left; empty where nothing ran."""
+    known = sum(stage_seconds.values())
+    total = max(known, actor_seconds)
+    if total <= 0:
+        return {}
+    names = [*STAGES, *(name for name in stage_seconds if name not in STAGES)]
+    shares = {name: stage_seconds[name] / total for name in names if name in stage_seconds}
+    return shares | {WAITING: (total - known) / total}
+
+
+def limiting_stage(stage_seconds: Mapping[str, float], *, actor_seconds: float, num_actors: int, num_cores: int) -> str:
+    """One sentence that names the stage with the largest share of actor time and what would make the run faster."""
+    shares = stage_shares(stage_seconds, actor_seconds)
+    if not shares:
+        return "no stage was timed: nothing was left to do"
+    name = max(shares, key=lambda stage: shares[stage])
+    advice = _ADVICE.get(name) or _cpu_advice(num_actors, num_cores)
+    return f"{name} took {100 * shares[name]:.0f} % of actor time: {advice}"
+
+
+def _cpu_advice(num_actors: int, num_cores: int) -> str:
+    if num_actors < num_cores:
+        return f"more actors would help ({num_actors} on {num_cores} cores)"
+    return f"more or faster cores would help ({num_actors} actors on {num_cores})"
+
+
+def _ratio(value: float, of: float) -> float:
+    return value / of if of > 0 else 0.0

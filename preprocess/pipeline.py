@@ -1,0 +1,67 @@
+"""One source row to one feature row, or the reason why not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.audio import DecodeLimits, decode_native, resample
+from preprocess.features import LogMel, floor_of, quantise
+from preprocess.sources.base import SourceRow
+from preprocess.stages import StageClock
+from shared.errors import RowRejectedError
+from shared.schema import SAMPLING_RATE, FeatureSpec, QuarantineReason
+from shared.shard import FeatureRow
+from shared.text import Labeller, normalise_transcript
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """What the rows of a run have in common; picklable. *filters* float32[num_mel_bins, 201]."""
+
+    spec: FeatureSpec
+    tokenizer_json: str
+    language: str
+    filters: NDArray[np.float32]
+    limits: DecodeLimits
+
+
+class RowPipeline:
+    """Decodes, resamples, computes log-mel and labels; *clock* learns the seconds of each stage."""
+
+    def __init__(self, settings: PipelineSettings, clock: StageClock) -> None:
+        self._spec = settings.spec
+        self._limits = settings.limits
+        self._labeller = Labeller(settings.tokenizer_json, settings.language)
+        self._log_mel = LogMel(settings.filters)
+        self._clock = clock
+
+    def __call__(self, row: SourceRow) -> FeatureRow:
+        """The feature row of *row*. Raises RowRejectedError with the quarantine reason."""
+        if row.audio is None:
+            raise RowRejectedError(row.problem or QuarantineReason.NO_AUDIO, row.problem_message or "no audio bytes")
+        with self._clock.stage("tokenise"):
+            transkription = normalise_transcript(row.transkription or "")
+            labels = self._labeller(transkription)
+        samples = self._samples(row.audio)
+        with self._clock.stage("log_mel"):
+            log_mel = self._log_mel(samples)
+            floor = floor_of(log_mel)
+            payload = quantise(log_mel, floor, self._spec.dtype)
+        return FeatureRow(
+            row_id=row.row_id,
+            payload=payload,
+            num_frames=len(log_mel),
+            floor=float(floor),
+            labels=labels,
+            transkription=transkription,
+            source=row.source,
+            duration=len(samples) / SAMPLING_RATE,
+            path=row.path,
+        )
+
+    def _samples(self, audio: bytes) -> NDArray[np.float32]:
+        with self._clock.stage("decode"):
+            native, sampling_rate = decode_native(audio, self._limits)
+        with self._clock.stage("resample"):
+            return resample(native, sampling_rate)

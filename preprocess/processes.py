@@ -1,0 +1,53 @@
+"""Processes that belong to a store's runs: marked, found again after a crash, ended.
+
+A process belongs when its environment carries the store's mark, or when it has a file open in the store's Ray folder
+(some of Ray's helpers overwrite their environment). Only the holder of the store's lock may call `end_processes`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+MARK = "SPEECH_PREP_STORE"
+"""Environment variable whose value is the store's uuid; every process of a run inherits it."""
+
+
+def belonging(store_uuid: str, ray_folder: Path) -> Iterator[psutil.Process]:
+    """Live processes of earlier or present runs on this store, except this one and its ancestors."""
+    me = psutil.Process()
+    spared = {me.pid, *(parent.pid for parent in me.parents())}
+    folder = str(ray_folder.resolve()) + os.sep
+    for process in psutil.process_iter():
+        if process.pid not in spared and _belongs(process, store_uuid, folder):
+            yield process
+
+
+def end_processes(store_uuid: str, ray_folder: Path, timeout_seconds: float = 5.0) -> int:
+    """Kills every process that belongs, and waits until they are gone; returns how many there were."""
+    ended = 0
+    # A process may fork while we look: look again until nothing is found.
+    while found := list(belonging(store_uuid, ray_folder)):
+        for process in found:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        _, alive = psutil.wait_procs(found, timeout_seconds)
+        ended += len(found) - len(alive)
+        if alive:
+            break
+    return ended
+
+
+def _belongs(process: psutil.Process, store_uuid: str, folder: str) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if process.environ().get(MARK) == store_uuid:
+            return True
+        return any(file.path.startswith(folder) for file in process.open_files())
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        # Another user's process, or one that just ended, is not ours to end.
+        return False

@@ -1,0 +1,141 @@
+"""`python -m preprocess.run`: source rows to a finished store. Start it again at any time and it goes on."""
+
+import os
+import sys
+from collections.abc import Sequence
+from time import monotonic
+
+from rich.console import Console
+
+from preprocess.card import dataset_card
+from preprocess.environment import set_environment
+from preprocess.estimate import Estimate, check_room, estimate
+from preprocess.finishing import finish, is_finished, split_summaries, store_bytes
+from preprocess.job import PlannedJob, plan_job, store_path
+from preprocess.live import View, make_view
+from preprocess.outcome import RunSummary
+from preprocess.preparation import clear_partial, locked, prepare_store
+from preprocess.schedule import Scheduler
+from preprocess.settings import RunSettings, quarantine_allowance
+from preprocess.stopping import StopRequest
+from preprocess.summary import render_summary
+from preprocess.tally import Tally
+from preprocess.tasks import new_tally, open_units
+from preprocess.usage import usable_cores
+from preprocess.worker import Job
+from shared.cli import parse_settings, run_command
+from shared.errors import ExitCode, RayLostError
+from shared.layout import read_record
+from shared.units import format_bytes, format_count
+
+CLUSTER_ATTEMPTS = 3
+"""How often Ray is started again in one run when its own processes die."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prepares the source's splits in the store; the exit code is DESIGN.md section 2's."""
+    about = "Compute Whisper log-mel features and labels into one Parquet store. Restart it at any time: it goes on."
+    settings = parse_settings(RunSettings, argv, prog="python -m preprocess.run", about=about)
+    settings.prepare()
+    stream = sys.stdout
+    view = make_view(settings.view, title=_title(settings), stream=stream, is_terminal=stream.isatty())
+    job = plan_job(settings)
+    with locked(job.layout.root):
+        if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
+            # Another run made the store between our look and our lock.
+            job = plan_job(settings)
+        summary = _run(job, settings, view)
+    if settings.view != "json":
+        Console(file=stream, highlight=False).print(render_summary(summary))
+    return _verdict(job, settings, summary)
+
+
+def _title(settings: RunSettings) -> str:
+    return f"{settings.source or 'demo corpus'} -> {store_path(settings)}"
+
+
+def _run(job: PlannedJob, settings: RunSettings, view: View) -> RunSummary:
+    started = monotonic()
+    todo = open_units(job)
+    tally = new_tally(job, todo, started)
+    found = estimate(job, settings)
+    with StopRequest() as stop, view:
+        if todo or not is_finished(job):
+            check_room(found, job.layout.root)
+            card = dataset_card(job.record)
+            regained = prepare_store(job.layout, job.record, settings.model_dump_json(indent=2) + "\n", card)
+            if regained:
+                view.event(f"removed {format_bytes(regained)} that an earlier run left unfinished")
+            try:
+                _commit_units(job, settings, tally, view, stop)
+                finish(job)
+            finally:
+                clear_partial(job.layout)
+                job.layout.partial.rmdir()
+    return _summarise(job, tally, found, monotonic() - started)
+
+
+def _commit_units(job: PlannedJob, settings: RunSettings, tally: Tally, view: View, stop: StopRequest) -> None:
+    """Runs the cluster until nothing is open; starts Ray again when its own processes die."""
+    for attempt in range(1, CLUSTER_ATTEMPTS + 1):
+        if not open_units(job):
+            return
+        try:
+            _run_cluster(job, settings, tally, view, stop)
+        except RayLostError as error:
+            if attempt == CLUSTER_ATTEMPTS:
+                raise
+            view.event(f"{error.message}; starting Ray again")
+            clear_partial(job.layout)
+
+
+def _run_cluster(job: PlannedJob, settings: RunSettings, tally: Tally, view: View, stop: StopRequest) -> None:
+    set_environment(job.record.uuid, local_ray=settings.ray_address is None)
+    from preprocess.cluster import Cluster  # noqa: PLC0415 - Ray costs a second that a finished store need not pay
+    from preprocess.runner import Runner  # noqa: PLC0415 - as above
+
+    work = Job(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
+    with Cluster(work, job.record.uuid, num_actors=settings.actors, address=settings.ray_address) as cluster:
+        stop.install()
+        Runner(job, cluster, Scheduler(open_units(job), settings.actors), tally, view, stop).run()
+
+
+def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: float) -> RunSummary:
+    ran = bool(tally.units)
+    return RunSummary(
+        store=str(job.layout.root),
+        splits=split_summaries(job),
+        num_shards=sum(len(plan.units) for plan in job.plans),
+        store_bytes=store_bytes(job),
+        run_rows=tally.rows,
+        run_audio_seconds=tally.audio_seconds,
+        elapsed_seconds=elapsed_seconds,
+        peak_disk_bytes=tally.peak_disk_bytes,
+        peak_ram_bytes=sum(tally.peak_memory_bytes.values()),
+        actor_peak_ram_bytes=list(tally.peak_memory_bytes.values()),
+        stage_seconds=tally.stage_seconds,
+        actor_seconds=tally.actor_seconds,
+        num_cores=usable_cores(),
+        actor_restarts=tally.restarts,
+        forecast_store_bytes=job.forecast_bytes if ran else None,
+        forecast_seconds=found.seconds if ran else None,
+        next_command=["python", "-m", "preprocess.verify", "--store", str(job.layout.root)],
+    )
+
+
+def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> int:
+    """DONE, or QUARANTINE_EXCEEDED with a word on stderr."""
+    rows = sum(plan.num_rows for plan in job.plans)
+    quarantined, allowed = summary.quarantined.total(), quarantine_allowance(settings.max_quarantine, rows)
+    if quarantined <= allowed:
+        return ExitCode.DONE
+    print(
+        f"{format_count(quarantined)} rows were quarantined, --max-quarantine {settings.max_quarantine} allows "
+        f"{format_count(allowed)}; the store is complete without them\n  -> look at {job.layout.quarantine}",
+        file=sys.stderr,
+    )
+    return ExitCode.QUARANTINE_EXCEEDED
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

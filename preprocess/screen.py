@@ -1,0 +1,184 @@
+"""A run at one moment as a Rich renderable: pure, the same snapshot always gives the same picture."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from preprocess.progress import ActorState, ActorView, Snapshot
+from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
+
+EVENTS_SHOWN = 3
+"""How many of the last events stand below the actors."""
+_WIDE, _MEDIUM = 100, 72
+"""Columns from which everything fits, and from which everything but a unit's row counts does."""
+_LINES_BESIDE_ACTORS = 16
+"""Everything but the actors at full width, with the line that counts hidden actors and the cursor's own."""
+_RAM_THROTTLE, _RAM_EMERGENCY = 0.7, 0.9
+"""Fractions from which the governor acts (DESIGN.md section 6)."""
+_STATE_STYLES = {
+    ActorState.STARTING: "cyan",
+    ActorState.WORKING: "green",
+    ActorState.IDLE: "dim",
+    ActorState.RESTARTING: "yellow",
+    ActorState.BISECTING: "magenta",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Gauge:
+    label: str
+    used: float
+    total: float
+    style: str
+    words: str
+
+
+def render(
+    snapshot: Snapshot, title: str, events: Sequence[str], width: int, height: int | None = None
+) -> RenderableType:
+    """The live view of *snapshot*, *width* columns wide: bars, figures, actors and the last events.
+
+    With *height* given, actors that would not fit are counted in one line instead of shown; five always fit 24 lines.
+    The height depends on the terminal and the number of actors alone, so the picture does not jump between updates.
+    Titles, shard names and events are shown as they are: no markup, no control characters, one line each.
+    """
+    shown = len(snapshot.actors) if height is None else _actors_shown(width, height)
+    parts: list[RenderableType] = [
+        _line(title, "bold"),
+        Text(),
+        _gauges(snapshot, width),
+        Text(),
+        _figures(snapshot, width),
+        Text(),
+        _actors(snapshot.actors[:shown], width),
+    ]
+    if hidden := max(0, len(snapshot.actors) - shown):
+        parts.append(Text(f"and {hidden} more actors", style="dim"))
+    return Group(*parts, Text(), *_events(events))
+
+
+def one_line(text: str) -> str:
+    """*text* on one line and harmless to a terminal: white space folded, other control characters replaced."""
+    folded = " ".join(text.split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in folded)
+
+
+def percent_done(snapshot: Snapshot) -> float:
+    """Rows done in percent, 0 to 100 and rounded down, so that 100.0 means every row."""
+    if snapshot.rows_total <= 0:
+        return 0.0
+    return math.floor(1_000 * min(1.0, max(0.0, snapshot.rows_done / snapshot.rows_total))) / 10
+
+
+def format_eta(eta_seconds: float | None) -> str:
+    """The time left in words, `-` where it is not known yet."""
+    return "-" if eta_seconds is None else format_seconds(eta_seconds)
+
+
+def _actors_shown(width: int, height: int) -> int:
+    narrow_lines = 0 if width >= _MEDIUM else 2
+    return max(0, height - _LINES_BESIDE_ACTORS - narrow_lines)
+
+
+def _line(text: str, style: str = "") -> Text:
+    return Text(one_line(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _gauges(snapshot: Snapshot, width: int) -> Table:
+    table = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(ratio=1, min_width=8)
+    table.add_column(no_wrap=True, min_width=41 if width >= _MEDIUM else 0)
+    for gauge in (_rows_gauge(snapshot), _disk_gauge(snapshot), _ram_gauge(snapshot)):
+        table.add_row(gauge.label, _bar(gauge.used, gauge.total, gauge.style), _line(gauge.words))
+    return table
+
+
+def _bar(done: float, total: float, style: str) -> ProgressBar:
+    return ProgressBar(total=max(total, 1), completed=min(max(done, 0), max(total, 1)), complete_style=style)
+
+
+def _rows_gauge(snapshot: Snapshot) -> _Gauge:
+    counts = f"{format_count(snapshot.rows_done)} of {format_count(snapshot.rows_total)}"
+    words = f"{counts}, {percent_done(snapshot):.1f} %"
+    return _Gauge("Rows", snapshot.rows_done, snapshot.rows_total, "green", words)
+
+
+def _disk_gauge(snapshot: Snapshot) -> _Gauge:
+    used, forecast, free = snapshot.disk_used_bytes, snapshot.disk_forecast_bytes, snapshot.disk_free_bytes
+    style = "red" if forecast - used > free else "yellow" if used > forecast else "blue"
+    words = f"{format_bytes(used)} of {format_bytes(forecast)} forecast, {format_bytes(free)} free"
+    return _Gauge("Disk", used, forecast, style, words)
+
+
+def _ram_gauge(snapshot: Snapshot) -> _Gauge:
+    used, total = snapshot.ram_used_bytes, snapshot.ram_total_bytes
+    style = "red" if used >= _RAM_EMERGENCY * total else "yellow" if used >= _RAM_THROTTLE * total else "blue"
+    return _Gauge("RAM", used, total, style, f"{format_bytes(used)} of {format_bytes(total)}")
+
+
+def _figures_per_line(width: int) -> int:
+    return 4 if width >= _MEDIUM else 2
+
+
+def _figures(snapshot: Snapshot, width: int) -> Table:
+    figures = [
+        ("speed", f"{format_rate(snapshot.rows_per_second)} samples/s"),
+        ("audio", format_audio_rate(snapshot.audio_seconds_per_second)),
+        ("ETA", format_eta(snapshot.eta_seconds)),
+        ("elapsed", format_seconds(snapshot.elapsed_seconds)),
+        ("shards", f"{format_count(snapshot.units_done)} / {format_count(snapshot.units_total)}"),
+        ("resumed", format_count(snapshot.rows_resumed)),
+        ("quarantined", format_count(snapshot.rows_quarantined)),
+        ("audio done", format_audio(snapshot.audio_seconds)),
+    ]
+    columns = _figures_per_line(width)
+    table = Table.grid(expand=True, padding=(0, 1, 0, 0))
+    for _ in range(columns):
+        table.add_column(ratio=1, no_wrap=True)
+    cells = [Text.assemble((f"{name} ", "dim"), (value, "bold")) for name, value in figures]
+    for start in range(0, len(cells), columns):
+        table.add_row(*cells[start : start + columns])
+    return table
+
+
+def _actors(actors: Sequence[ActorView], width: int) -> Table:
+    table = Table(box=None, expand=True, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("actor", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True, min_width=10)
+    if width >= _MEDIUM:
+        table.add_column("shard", no_wrap=True, min_width=20)
+    table.add_column("", ratio=1, min_width=6)
+    if width >= _WIDE:
+        table.add_column("rows", justify="right", no_wrap=True, min_width=13)
+    table.add_column("samples/s", justify="right", no_wrap=True)
+    if width >= _MEDIUM:
+        table.add_column("memory", justify="right", no_wrap=True, min_width=7)
+        table.add_column("restarts", justify="right", no_wrap=True)
+    for actor in actors:
+        table.add_row(*_actor_cells(actor, width))
+    return table
+
+
+def _actor_cells(actor: ActorView, width: int) -> list[RenderableType]:
+    style = _STATE_STYLES[actor.state]
+    cells: list[RenderableType] = [str(actor.number), Text(actor.state, style=style)]
+    if width >= _MEDIUM:
+        cells.append(_line(actor.unit))
+    cells.append(_bar(actor.rows, actor.unit_rows, style) if actor.unit else "")
+    if width >= _WIDE:
+        cells.append(f"{format_count(actor.rows)} / {format_count(actor.unit_rows)}" if actor.unit else "")
+    cells.append(format_rate(actor.rows_per_second))
+    if width >= _MEDIUM:
+        cells += [format_bytes(actor.memory_bytes), Text(str(actor.restarts), style="yellow" if actor.restarts else "")]
+    return cells
+
+
+def _events(events: Sequence[str]) -> list[Text]:
+    last = [_line(event) for event in events[-EVENTS_SHOWN:]]
+    return last + [Text()] * (EVENTS_SHOWN - len(last))

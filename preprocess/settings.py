@@ -1,0 +1,84 @@
+"""Settings of the preprocessor's commands."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from shared.schema import FeatureDtype
+from shared.settings import Folders
+from shared.units import parse_bytes
+
+
+class SourceSettings(Folders):
+    """Where rows come from and how they become features; `run` and `plan` share it."""
+
+    source: str | None = Field(
+        None, description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice"
+    )
+    demo: bool = Field(default=False, description="use the built-in German demo corpus and model")
+    split: tuple[str, ...] = Field((), description="split to prepare; repeatable [all]")
+    store: Path | None = Field(None, description="folder of the store [CACHE_DIR/features/NAME]")
+    model: str | None = Field(None, description="Hub id or folder of a Whisper model: sets mel bins and tokenizer")
+    num_mel_bins: int | None = Field(None, ge=1, le=512, description="log-mel bins, where no --model says [128]")
+    tokenizer: str | None = Field(None, description="tokenizer.json, folder or Hub id, where no --model says")
+    language: str = Field("de", description="language token of the labels")
+    feature_dtype: FeatureDtype = Field("float16", description="float16 loses nothing, uint8 halves the store")
+    shard_size: int = Field(256_000_000, ge=1, description="bytes a shard aims at, such as 256MB")
+    limit: int | None = Field(None, ge=1, description="only the first N rows of each split")
+    test_fraction: float = Field(0.0, ge=0, lt=1, description="share of rows for a test split, where there is none")
+    max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds; longer is quarantined")
+    audio_column: str = Field("audio", description="column with the encoded audio")
+    text_column: str = Field("transkription", description="column with the transcript")
+    source_column: str = Field("source", description="column with the clip's origin")
+    actors: int = Field(5, ge=1, le=256, description="preprocessing actors")
+
+    @field_validator("shard_size", mode="before")
+    @classmethod
+    def _parse_size(cls, value: Any) -> Any:
+        return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _parse_splits(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.demo and self.source:
+            raise ValueError("--demo brings its own source: give either --demo or --source")
+        return self
+
+    @property
+    def uses_demo(self) -> bool:
+        """True when the built-in corpus is the source: asked for, or nothing else was."""
+        return self.demo or self.source is None
+
+
+class RunSettings(SourceSettings):
+    """Settings of `python -m preprocess.run`."""
+
+    max_quarantine: str = Field("5%", description="rows that may be quarantined, as a number or a share like 5%")
+    ray_address: str | None = Field(None, description="join a running Ray cluster instead of starting one here")
+    view: Literal["auto", "live", "plain", "json"] = Field("auto", description="how progress is shown")
+
+    @field_validator("max_quarantine")
+    @classmethod
+    def _check_quarantine(cls, value: str) -> str:
+        quarantine_allowance(value, 100)
+        return value
+
+
+def quarantine_allowance(value: str, num_rows: int) -> int:
+    """Rows of *num_rows* that may be quarantined under *value*: `"12"` is a number, `"1.5%"` a share.
+
+    Raises ValueError when it is neither.
+    """
+    text = value.strip()
+    try:
+        allowed = float(text[:-1]) / 100 * num_rows if text.endswith("%") else int(text)
+    except ValueError:
+        raise ValueError(f"{value!r} is neither a number of rows nor a share such as 1%") from None
+    if allowed < 0:
+        raise ValueError(f"{value!r} is negative")
+    return int(allowed)

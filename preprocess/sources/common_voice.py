@@ -1,0 +1,93 @@
+"""A Common Voice release: `train.tsv`, `dev.tsv`, `test.tsv`, `validated.tsv` … beside `clips/`.
+
+Its own names are used: the transcript is `sentence` unless another column is named, `dev` is split `validation`, and
+every row's source is `common_voice`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from preprocess.sources.base import Columns
+from preprocess.sources.clips import ClipSource, clip_table
+from preprocess.sources.columns import check_file_names, check_names, text_columns
+from preprocess.sources.layout import ordered_splits
+from shared.errors import SourceError
+
+SOURCE_NAME = "common_voice"
+_FILE_COLUMN = "path"
+_TEXT_COLUMN = "sentence"
+_CLIPS = "clips"
+# Sentences hold raw quotes, and a quote that opened a field would swallow the lines up to the next one.
+_TSV = pacsv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, newlines_in_values=False)
+
+
+def is_common_voice(folder: Path) -> bool:
+    """Whether *folder* looks like a release: `clips/` with TSV files beside it."""
+    return (folder / _CLIPS).is_dir() and any(folder.glob("*.tsv"))
+
+
+def open_common_voice(uri: str, columns: Columns) -> ClipSource:
+    """The source made of a release; a split's TSV is read when the split is first asked for.
+
+    Every TSV that names clips is a split; reports, durations and the like are not.
+
+    Raises:
+        SourceError: no TSV names clips, or one lacks the transcript's column.
+    """
+    root = Path(uri)
+    headers = {path: _header(path) for path in sorted(root.glob("*.tsv"))}
+    tables = {_split_name(path): path for path, names in headers.items() if _is_clip_table(names, columns)}
+    if not tables:
+        for path, names in headers.items():
+            check_file_names(names, _FILE_COLUMN, str(path))
+            check_names(names, _own_columns(names, columns), str(path))
+    loaders = {split: partial(_load, tables[split], columns) for split in ordered_splits(list(tables))}
+    return ClipSource(uri, str(root / _CLIPS), loaders)
+
+
+def _is_clip_table(names: Sequence[str], columns: Columns) -> bool:
+    return _FILE_COLUMN in names and _own_columns(names, columns).text in names
+
+
+def _split_name(path: Path) -> str:
+    return "validation" if path.stem == "dev" else path.stem
+
+
+def _own_columns(names: Sequence[str], columns: Columns) -> Columns:
+    """*columns*, where the default transcript column gives way to Common Voice's own."""
+    default = columns.text == Columns().text and columns.text not in names
+    return replace(columns, text=_TEXT_COLUMN) if default else columns
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return file.readline().rstrip("\r\n").split("\t")
+
+
+def _load(path: Path, columns: Columns) -> pa.Table:
+    names = _header(path)
+    own = _own_columns(names, columns)
+    check_names(names, own, str(path))
+    wanted = [_FILE_COLUMN, *text_columns(names, own)]
+    convert = pacsv.ConvertOptions(
+        include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
+    )
+    try:
+        table = pacsv.read_csv(path, parse_options=_TSV, convert_options=convert)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"{path} cannot be read: {error}", "unpack the release again, or repair the line") from error
+    sources = table.column(own.source) if own.source in wanted else SOURCE_NAME
+    return clip_table(_with_suffix(table.column(_FILE_COLUMN)), table.column(own.text), sources)
+
+
+def _with_suffix(files: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Early releases name their clips without the '.mp3' that the files have.
+    return pc.if_else(
+        pc.match_substring_regex(files, r"(\.[A-Za-z0-9]+|^)$"), files, pc.binary_join_element_wise(files, ".mp3", "")
+    )

@@ -1,0 +1,102 @@
+"""Rows whose audio is a struct of bytes and path: the Hub's layout, in Parquet and in Arrow files alike."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from preprocess.sources.base import Columns, SourceRow
+from preprocess.sources.confine import mean_size, read_inside, resolve_inside, sizes_inside, spread
+from shared.errors import RowRejectedError, SourceError
+from shared.schema import QuarantineReason
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes rows of record batches. *source* names the data set for rows without a source column of their own.
+
+    *root* is the folder in which a row without bytes may name its file; None where there is none (on the Hub).
+    """
+
+    columns: Columns
+    source: str
+    root: str | None
+
+    def rows(self, batch: pa.RecordBatch, first_row_id: int) -> Iterator[SourceRow]:
+        """The rows of *batch*; ids count up from *first_row_id*. Only one row's audio is copied at a time."""
+        audio, paths = audio_arrays(batch.column(self.columns.audio))
+        texts = batch.column(self.columns.text)
+        has_source = self.columns.source in batch.schema.names
+        sources = batch.column(self.columns.source) if has_source else None
+        for index in range(batch.num_rows):
+            path = paths[index].as_py() if paths is not None else None
+            source = sources[index].as_py() if sources is not None else None
+            yield self._row(
+                first_row_id + index,
+                audio[index].as_py() if audio is not None else None,
+                path or "",
+                texts[index].as_py(),
+                self.source if source is None else source,
+            )
+
+    def _row(self, row_id: int, audio: bytes | None, path: str, text: str | None, source: str) -> SourceRow:
+        try:
+            content = self._read(path) if audio is None else audio
+        except RowRejectedError as error:
+            return SourceRow(row_id, None, path, text, source, error.reason, error.message)
+        return SourceRow(row_id, content, path, text, source)
+
+    def _read(self, path: str) -> bytes:
+        if self.root is None:
+            message = f"no audio bytes, and {path!r} is no file that can be reached from here"
+            raise RowRejectedError(QuarantineReason.NO_AUDIO, message)
+        return read_inside(os.path.realpath(self.root), path)
+
+
+def audio_arrays(audio: pa.Array) -> tuple[pa.Array | None, pa.Array | None]:
+    """The `bytes` and `path` of an audio column, each None where the struct has no such field; null where it is null.
+
+    *audio* is a struct array.
+    """
+    # flatten(), unlike field(), makes a child null where the whole struct is.
+    children = dict(zip((field.name for field in audio.type), audio.flatten(), strict=True))
+    return children.get("bytes"), children.get("path")
+
+
+def external_clip_bytes(audio: pa.Array, root: str | None, where: str) -> int:
+    """Mean bytes of the files that *audio* (the first rows of a split) names in place of bytes; 0 where it has bytes.
+
+    Raises:
+        SourceError: there are no bytes at all and the first row's path is no file inside *root*.
+    """
+    content, paths = audio_arrays(audio)
+    if len(audio) == 0 or (content is not None and content.null_count < len(content)):
+        return 0
+    names: list[str] = [path or "" for path in paths.to_pylist()] if paths is not None else [""]
+    real_root = os.path.realpath(root) if root is not None else None
+    if real_root is None or not _is_file_inside(real_root, names[0]):
+        raise _no_audio_error(where, names[0], root)
+    return mean_size(sizes_inside(real_root, [names[index] for index in spread(len(names))]))
+
+
+def audio_leaves(audio: pa.DataType) -> Sequence[str]:
+    """Those of `bytes` and `path` that an audio struct has, in that order."""
+    names = {audio.field(index).name for index in range(audio.num_fields)}
+    return [name for name in ("bytes", "path") if name in names]
+
+
+def _is_file_inside(real_root: str, name: str) -> bool:
+    try:
+        return os.path.isfile(resolve_inside(real_root, name))  # noqa: PTH113 - a string from realpath
+    except RowRejectedError:
+        return False
+
+
+def _no_audio_error(where: str, path: str, root: str | None) -> SourceError:
+    place = f"inside the data set ({root})" if root is not None else "that can be reached from here"
+    return SourceError(
+        f"{where} holds no audio: every `bytes` is null, and the first row's path {path!r} is no file {place}",
+        "embed the audio where the files are: dataset.cast_column('audio', datasets.Audio()).save_to_disk(DIR), or "
+        "push_to_hub(..., embed_external_files=True), and use that",
+    )

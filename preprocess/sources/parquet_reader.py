@@ -1,0 +1,151 @@
+"""Reads a range of rows out of Parquet files: only the row groups and columns needed, in small batches.
+
+Nothing here is proportional to a row group: the column chunks are read through a buffer of fixed size, page by page, so
+a row group of 1 GB costs the memory of one batch and one page. Parquet has to be read by whole pages; pyarrow's writer
+puts up to 1,024 values into one, which with clips of 140 KB in large row groups makes pages of 143 MB.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from preprocess.sources.base import Columns, SourceRow
+from preprocess.sources.columns import text_columns
+from preprocess.sources.embedded import RowMaker, audio_leaves
+from shared.errors import SourceError
+
+BATCH_BYTES = 8 * 1024**2
+"""Audio bytes that one batch of rows aims at."""
+MAX_BATCH_ROWS = 1024
+
+
+class Files(Protocol):
+    """Where a data set's Parquet files lie. Picklable; connects to nothing before `filesystem` is called."""
+
+    @property
+    def buffer_bytes(self) -> int:
+        """Bytes of one read: small on a disk, large where each read is a request."""
+        ...
+
+    def filesystem(self) -> pafs.FileSystem:
+        """The file system that the files' paths belong to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDisk:
+    """`Files` on this machine. Buffered reads, not mmap: pages of 135 GB of source would push the store's out."""
+
+    buffer_bytes: int = 1024**2
+
+    def filesystem(self) -> pafs.FileSystem:
+        """The local file system, without memory mapping."""
+        return pafs.LocalFileSystem(use_mmap=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroupSlice:
+    """Rows *start* to *stop* of one row group of the file at *path*; *name* is what messages call the file."""
+
+    path: str
+    name: str
+    row_group: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetReader:
+    """A `RowReader` over row groups; it holds strings and numbers only, and opens files when `rows` is called."""
+
+    files: Files
+    maker: RowMaker
+    slices: tuple[RowGroupSlice, ...]
+    first_row_id: int
+
+    def rows(self) -> Iterator[SourceRow]:
+        """The rows in order.
+
+        Raises:
+            SourceError: a file is gone or damaged; the message names it and the row group.
+        """
+        row_id = self.first_row_id
+        pool = pa.default_memory_pool()
+        filesystem = self.files.filesystem()
+        for path, group in groupby(self.slices, key=lambda piece: piece.path):
+            pieces = list(group)
+            with open_parquet_file(filesystem, path, pieces[0].name, self.files.buffer_bytes) as file:
+                for piece in pieces:
+                    for batch in _batches(file, piece, self.maker.columns):
+                        yield from self.maker.rows(batch, row_id)
+                        row_id += batch.num_rows
+                        # The pool keeps freed pages otherwise: three times the memory where pages are large.
+                        pool.release_unused()
+
+
+@contextmanager
+def open_parquet_file(filesystem: pafs.FileSystem, path: str, name: str, buffer_bytes: int) -> Iterator[pq.ParquetFile]:
+    """The open file at *path*; messages call it *name*.
+
+    Raises:
+        SourceError: it is gone, or it is no Parquet file.
+    """
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(filesystem.open_input_file(path))
+            # buffer_size 0 would read whole column chunks, and pre_buffer whole row groups.
+            file = pq.ParquetFile(handle, buffer_size=buffer_bytes, pre_buffer=False, page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:
+            raise SourceError(
+                f"{name} cannot be opened as Parquet: {error}", "download or copy the file again; it may be incomplete"
+            ) from error
+        yield stack.enter_context(file)
+
+
+def leaf_names(schema: pa.Schema, columns: Columns) -> list[str]:
+    """The leaf columns to read: `audio.bytes`, `audio.path`, the transcript and, where there is one, the source."""
+    leaves = audio_leaves(schema.field(columns.audio).type)
+    return [f"{columns.audio}.{leaf}" for leaf in leaves] + text_columns(schema.names, columns)
+
+
+def batch_rows(num_rows: int, audio_bytes: int) -> int:
+    """Rows in a batch of about `BATCH_BYTES`, from a row group's rows and uncompressed audio bytes; at least 1."""
+    return max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * num_rows // max(1, audio_bytes)))
+
+
+def chunk_bytes(group: pq.RowGroupMetaData, prefix: str, *, compressed: bool) -> int:
+    """Bytes of the column chunks of *group* that lie under the column *prefix*."""
+    chunks = [group.column(index) for index in range(group.num_columns)]
+    wanted: Sequence[pq.ColumnChunkMetaData] = [c for c in chunks if c.path_in_schema.startswith(f"{prefix}.")]
+    return sum(c.total_compressed_size if compressed else c.total_uncompressed_size for c in wanted)
+
+
+def _batches(file: pq.ParquetFile, piece: RowGroupSlice, columns: Columns) -> Iterator[pa.RecordBatch]:
+    group = file.metadata.row_group(piece.row_group)
+    size = batch_rows(group.num_rows, chunk_bytes(group, columns.audio, compressed=False))
+    first = 0
+    try:
+        batches = file.iter_batches(size, [piece.row_group], leaf_names(file.schema_arrow, columns), use_threads=False)
+        for batch in batches:
+            low, high = max(piece.start - first, 0), min(piece.stop - first, batch.num_rows)
+            first += batch.num_rows
+            if low < high:
+                yield batch.slice(low, high - low)
+            if first >= piece.stop:
+                return
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(piece, str(error)) from error
+    raise _damaged(piece, f"it ends after {first} rows")
+
+
+def _damaged(piece: RowGroupSlice, why: str) -> SourceError:
+    return SourceError(
+        f"{piece.name}, row group {piece.row_group}, cannot be read (rows {piece.start} to {piece.stop}): {why}",
+        "download or copy the file again, then run the same command",
+    )

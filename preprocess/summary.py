@@ -1,0 +1,162 @@
+"""The end of a run on one 80 x 24 screen: what was made, what it cost, what to type next."""
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from preprocess.outcome import WAITING, RunSummary, SplitSummary, limiting_stage, percent_error, stage_shares
+from preprocess.screen import one_line
+from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
+
+__all__ = ["RunSummary", "SplitSummary", "limiting_stage", "render_summary"]
+
+_SPLITS_SHOWN = 3
+_REASONS_SHOWN = 3
+_NEXT, _CONTINUED = "Next:", " \\"
+
+
+def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
+    """*summary* on at most 24 lines of *width* columns (at least 80).
+
+    The next command is quoted for a shell and broken with backslashes, so that it can be copied as it stands; only a
+    word that is longer than a line is broken within.
+    """
+    limit = limiting_stage(
+        summary.stage_seconds,
+        actor_seconds=summary.actor_seconds,
+        num_actors=len(summary.actor_peak_ram_bytes),
+        num_cores=summary.num_cores,
+    )
+    beside = Table.grid(padding=(0, 2, 0, 0))
+    beside.add_column(width=47)
+    beside.add_column(width=30)
+    beside.add_row(_facts(summary), _stages(stage_shares(summary.stage_seconds, summary.actor_seconds)))
+    return Group(
+        _heading(summary.store),
+        _splits(summary.splits),
+        _reasons(summary.quarantined),
+        Text(),
+        beside,
+        Text(limit, style="bold"),
+        *_next(summary.next_command, width),
+    )
+
+
+def _heading(store: str) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold green")
+    table.add_column(overflow="fold", style="bold")
+    table.add_row("Done", one_line(store))
+    return table
+
+
+def _splits(splits: Sequence[SplitSummary]) -> Table:
+    table = Table(box=None, padding=(0, 4, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("split", no_wrap=True)
+    for name in ("rows written", "quarantined", "audio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for split in splits[:_SPLITS_SHOWN]:
+        table.add_row(one_line(split.name), *_split_figures([split]))
+    if rest := splits[_SPLITS_SHOWN:]:
+        table.add_row(f"{len(rest)} more", *_split_figures(rest))
+    return table
+
+
+def _split_figures(splits: Sequence[SplitSummary]) -> tuple[str, str, str]:
+    return (
+        format_count(sum(split.rows_written for split in splits)),
+        format_count(sum(split.rows_quarantined for split in splits)),
+        format_audio(sum(split.audio_seconds for split in splits)),
+    )
+
+
+def _reasons(quarantined: Counter[str]) -> Text:
+    if not quarantined.total():
+        return Text("quarantined: none", style="dim")
+    common = quarantined.most_common()
+    words = [f"{format_count(count)} {reason}" for reason, count in common[:_REASONS_SHOWN] if count]
+    if rest := sum(count for _, count in common[_REASONS_SHOWN:]):
+        words.append(f"{format_count(rest)} others")
+    return Text("quarantined: " + ", ".join(words), style="yellow", no_wrap=True, overflow="ellipsis")
+
+
+def _facts(summary: RunSummary) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for name, value in (
+        ("store", f"{format_bytes(summary.store_bytes)}, {format_count(summary.num_shards)} shards"),
+        ("", f"{format_bytes(round(summary.bytes_per_audio_hour))} per hour of audio"),
+        ("time", f"{format_seconds(summary.elapsed_seconds)}, {format_count(summary.run_rows)} rows"),
+        ("speed", _speed(summary)),
+        ("", f"{format_rate(summary.audio_seconds_per_second)} x real time (RTF {summary.real_time_factor:.2g})"),
+        ("peak disk", f"{format_bytes(summary.peak_disk_bytes)}, store and scratch"),
+        ("peak RAM", _ram(summary)),
+        ("restarts", format_count(summary.actor_restarts)),
+        *_forecast(summary),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def _speed(summary: RunSummary) -> str:
+    audio = format_audio_rate(summary.audio_seconds_per_second)
+    return f"{format_rate(summary.samples_per_second)} samples/s, {audio} of audio"
+
+
+def _ram(summary: RunSummary) -> str:
+    whole = format_bytes(summary.peak_ram_bytes)
+    if not summary.actor_peak_ram_bytes:
+        return whole
+    return f"{whole}, largest actor {format_bytes(max(summary.actor_peak_ram_bytes))}"
+
+
+def _forecast(summary: RunSummary) -> list[tuple[str, str]]:
+    lines: list[str] = []
+    if (forecast_bytes := summary.forecast_store_bytes) is not None:
+        lines.append(f"{format_bytes(forecast_bytes)}, {_scored(forecast_bytes, summary.store_bytes)}")
+    if (seconds := summary.forecast_seconds) is not None:
+        lines.append(f"{format_seconds(seconds)}, {_scored(seconds, summary.elapsed_seconds)}")
+    return [("" if number else "forecast", line) for number, line in enumerate(lines)]
+
+
+def _scored(forecast: float, outcome: float) -> str:
+    error = percent_error(forecast, outcome)
+    if not math.isfinite(error):
+        return "but nothing came of it"
+    words = f"{abs(error):.1f}"
+    return "right" if words == "0.0" else f"{words} % too {'high' if error > 0 else 'low'}"
+
+
+def _stages(shares: Mapping[str, float]) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1)
+    table.add_column(justify="right", no_wrap=True, min_width=5)
+    longest = max(shares.values(), default=0)
+    if shares:
+        table.add_row("", Text("actor time", style="dim"), "")
+    for name, share in shares.items():
+        style = "dim" if name == WAITING else "green" if share == longest else "blue"
+        bar = ProgressBar(total=1, completed=share, complete_style=style, finished_style=style)
+        table.add_row(Text(name, style="dim"), bar, f"{100 * share:.0f} %")
+    return table
+
+
+def _next(command: Sequence[str], width: int) -> list[Text]:
+    if not command:
+        return []
+    lines = [""]
+    for word in map(shlex.quote, command):
+        if lines[-1] and cell_len(f"{_NEXT}{lines[-1]} {word}{_CONTINUED}") > width:
+            lines.append("")
+        lines[-1] += f" {word}"
+    text = f"{_CONTINUED}\n{' ' * len(_NEXT)}".join(lines)
+    return [Text(), Text.assemble((_NEXT, "dim"), (text, "bold"), overflow="fold")]

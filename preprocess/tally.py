@@ -1,0 +1,111 @@
+"""What a run has done so far, kept up from events and turned into snapshots. Pure but for what it remembers."""
+
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
+
+from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.usage import Usage
+from preprocess.worker import UnitReport, WorkerProgress
+
+RATE_WINDOW_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one run. *rows_resumed* and *units_resumed* were committed before it; *started* is its clock's zero."""
+
+    rows_total: int
+    units_total: int
+    rows_resumed: int
+    units_resumed: int
+    disk_forecast_bytes: int
+    started: float
+    rows: int = 0
+    units: int = 0
+    audio_seconds: float = 0.0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    stage_seconds: Counter[str] = field(default_factory=Counter)
+    actor_seconds: float = 0.0
+    peak_disk_bytes: int = 0
+    peak_memory_bytes: dict[int, int] = field(default_factory=dict)
+    _actors: dict[int, ActorView] = field(default_factory=dict)
+    _since: dict[int, float] = field(default_factory=dict)
+    _workers: dict[int, WorkerProgress] = field(default_factory=dict)
+    _history: deque[tuple[float, int, float]] = field(default_factory=deque)
+
+    @property
+    def restarts(self) -> int:
+        """Actors that were started again."""
+        return sum(view.restarts for view in self._actors.values())
+
+    def commit(self, actor: int, report: UnitReport, now: float) -> None:
+        """*actor* committed a unit at *now*."""
+        self.rows += report.unit.num_rows
+        self.units += 1
+        self.audio_seconds += report.audio_seconds
+        self.quarantined.update(report.quarantined)
+        self.stage_seconds.update(report.stage_seconds)
+        self.actor_seconds += report.seconds
+        self.set_state(actor, ActorState.IDLE, now)
+
+    def set_state(self, actor: int, state: ActorState, now: float, unit: str = "", unit_rows: int = 0) -> None:
+        """*actor* is in *state* from *now* on; counts a restart when it is RESTARTING."""
+        self._since[actor] = now
+        known = self._actors.get(actor, ActorView(actor, state))
+        restarts = known.restarts + (state is ActorState.RESTARTING)
+        self._workers.pop(actor, None)
+        self._actors[actor] = replace(known, state=state, unit=unit, rows=0, unit_rows=unit_rows, restarts=restarts)
+
+    def observe(self, actor: int, worker: WorkerProgress, memory_bytes: int) -> None:
+        """*actor* told what it is at; an answer about another unit than its present one came late and is dropped."""
+        known = self._actors.get(actor)
+        if known is None:
+            return
+        self.peak_memory_bytes[actor] = max(memory_bytes, self.peak_memory_bytes.get(actor, 0))
+        self._actors[actor] = replace(known, memory_bytes=memory_bytes)
+        if known.unit and worker.unit == known.unit:
+            self._workers[actor] = worker
+            self._actors[actor] = replace(self._actors[actor], rows=worker.rows)
+
+    def snapshot(self, now: float, usage: Usage) -> Snapshot:
+        """The run at *now*, with rates over the last minute."""
+        self.peak_disk_bytes = max(self.peak_disk_bytes, usage.disk_used_bytes)
+        working = self._workers.values()
+        rows = self.rows + sum(worker.rows for worker in working)
+        audio = self.audio_seconds + sum(worker.audio_seconds for worker in working)
+        rows_rate, audio_rate = self._rates(now, rows, audio)
+        left = self.rows_total - self.rows_resumed - rows
+        return Snapshot(
+            elapsed_seconds=now - self.started,
+            rows_total=self.rows_total,
+            rows_done=self.rows_resumed + rows,
+            rows_resumed=self.rows_resumed,
+            rows_quarantined=sum(self.quarantined.values()) + sum(worker.quarantined for worker in working),
+            audio_seconds=audio,
+            units_total=self.units_total,
+            units_done=self.units_resumed + self.units,
+            rows_per_second=rows_rate,
+            audio_seconds_per_second=audio_rate,
+            eta_seconds=left / rows_rate if rows_rate > 0 else None,
+            disk_used_bytes=usage.disk_used_bytes,
+            disk_forecast_bytes=self.disk_forecast_bytes,
+            disk_free_bytes=usage.disk_free_bytes,
+            ram_used_bytes=usage.ram_used_bytes,
+            ram_total_bytes=usage.ram_total_bytes,
+            actors=tuple(self._with_rate(view, now) for _, view in sorted(self._actors.items())),
+        )
+
+    def _rates(self, now: float, rows: int, audio: float) -> tuple[float, float]:
+        """Rows and audio seconds per second over the window; a unit lost with its actor never makes them negative."""
+        while self._history and now - self._history[0][0] > RATE_WINDOW_SECONDS:
+            self._history.popleft()
+        self._history.append((now, rows, audio))
+        then, rows_then, audio_then = self._history[0]
+        if now <= then:
+            return 0.0, 0.0
+        return max(0.0, (rows - rows_then) / (now - then)), max(0.0, (audio - audio_then) / (now - then))
+
+    def _with_rate(self, view: ActorView, now: float) -> ActorView:
+        """*view* with the mean rate of its open unit."""
+        seconds = now - self._since[view.number]
+        return replace(view, rows_per_second=view.rows / seconds if seconds > 0 else 0.0)

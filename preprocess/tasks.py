@@ -1,0 +1,33 @@
+"""What of a planned job is still to do, and the tasks that workers get for it."""
+
+from collections.abc import Iterable
+
+from preprocess.job import PlannedJob
+from preprocess.tally import Tally
+from preprocess.units import SplitPlan, Unit
+from preprocess.worker import UnitTask
+
+
+def make_task(job: PlannedJob, unit: Unit, crashed_rows: frozenset[int] = frozenset()) -> UnitTask:
+    """What a worker needs for *unit* (or a part of it)."""
+    plan = next(plan for plan in job.plans if plan.name == unit.split)
+    reader = job.source.reader(plan.source_split, unit.start, unit.stop)
+    return UnitTask(unit, plan.record.num_units, plan.record.digest, reader, plan.selection, crashed_rows)
+
+
+def open_units(job: PlannedJob) -> list[Unit]:
+    """Units of *job* whose shards are not committed, in plan order."""
+    return [unit for plan in job.plans for unit in _open(job, plan)]
+
+
+def _open(job: PlannedJob, plan: SplitPlan) -> Iterable[Unit]:
+    committed = job.layout.committed(plan.name, plan.record.num_units)
+    return (unit for unit in plan.units if unit.number not in committed)
+
+
+def new_tally(job: PlannedJob, todo: Iterable[Unit], started: float) -> Tally:
+    """A tally that knows what earlier runs committed."""
+    todo = list(todo)
+    rows, units = sum(plan.num_rows for plan in job.plans), sum(len(plan.units) for plan in job.plans)
+    resumed = rows - sum(unit.num_rows for unit in todo)
+    return Tally(rows, units, resumed, units - len(todo), job.forecast_bytes, started)

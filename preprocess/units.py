@@ -1,0 +1,159 @@
+"""The plan: contiguous ranges of source rows, each of which becomes one shard. Pure.
+
+The same source metadata and settings always give the same plan; its digest covers everything that decides a shard's
+bytes, so that a store never mixes two plans.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.sources.base import Block, SplitLayout
+from shared.layout import SplitRecord
+from shared.schema import FORMAT_VERSION, FeatureSpec, fingerprint
+
+Part = Literal["all", "train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows of a source split belong to a split: all of them, or one side of a stable hash split."""
+
+    part: Part = "all"
+    test_fraction: float = 0.0
+
+    def mask(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """bool[stop - start]: whether each row id from *start* to *stop* (exclusive) belongs."""
+        if self.part == "all":
+            return np.ones(stop - start, np.bool_)
+        is_test = _uniform(np.arange(start, stop, dtype=np.uint64)) < self.test_fraction
+        return is_test if self.part == "test" else ~is_test
+
+
+def _uniform(row_ids: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """A fixed pseudo-random number in [0, 1) for each row id: SplitMix64 (Steele et al. 2014)."""
+    mixed = row_ids * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Source rows *start* to *stop* (exclusive), of which *num_rows* are selected: shard *number* of *split*."""
+
+    split: str
+    number: int
+    start: int
+    stop: int
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """One split of the store: its units and the record that goes into `store.json`."""
+
+    name: str
+    source_split: str
+    selection: Selection
+    units: tuple[Unit, ...]
+    record: SplitRecord
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that go in: each is written or quarantined."""
+        return self.record.num_rows
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSettings:
+    """What decides the bytes of a row, besides the row itself."""
+
+    spec: FeatureSpec
+    tokenizer: str
+    language: str
+    max_duration: float
+
+
+def plan_split(
+    name: str,
+    layout: SplitLayout,
+    features: FeatureSettings,
+    rows_per_unit: int,
+    *,
+    selection: Selection | None = None,
+    limit: int | None = None,
+    shard_bytes: int = 0,
+    forecast_bytes: int = 0,
+) -> SplitPlan:
+    """Plans split *name* of the store from the source split *layout*, about *rows_per_unit* rows a shard.
+
+    *limit* takes the first rows of the source split. A split without rows has no units.
+    """
+    selection = selection or Selection()
+    ranges = cut_ranges(layout.blocks, rows_per_unit, limit)
+    units = tuple(
+        Unit(name, number, start, stop, int(selection.mask(start, stop).sum()))
+        for number, (start, stop) in enumerate(ranges)
+    )
+    settings: dict[str, Any] = {
+        "feature_dtype": features.spec.dtype,
+        "num_mel_bins": features.spec.num_mel_bins,
+        "tokenizer": features.tokenizer,
+        "language": features.language,
+        "max_duration": features.max_duration,
+        "limit": limit,
+        "shard_size": shard_bytes,
+        "part": selection.part,
+        "test_fraction": selection.test_fraction,
+    }
+    digest = fingerprint(
+        [FORMAT_VERSION, name, layout.name, layout.fingerprint, settings, [[u.start, u.stop] for u in units]]
+    )
+    num_rows = sum(unit.num_rows for unit in units)
+    record = SplitRecord(
+        digest, len(units), num_rows, rows_per_unit, layout.name, layout.fingerprint, forecast_bytes, settings
+    )
+    return SplitPlan(name, layout.name, selection, units, record)
+
+
+def cut_ranges(blocks: Sequence[Block], rows_per_unit: int, limit: int | None = None) -> list[tuple[int, int]]:
+    """Ranges (start, stop) that cover all rows, or the first *limit*, in order.
+
+    A range ends at a block's end where blocks are small, so that no block is read twice; a block of more than one and a
+    half units is divided evenly.
+    """
+    ranges: list[tuple[int, int]] = []
+    start = stop = 0
+    for block in blocks:
+        block_stop = min(stop + block.num_rows, limit) if limit is not None else stop + block.num_rows
+        if block.num_rows > 1.5 * rows_per_unit:
+            if stop > start:
+                ranges.append((start, stop))
+            ranges += _even(stop, block_stop, rows_per_unit)
+            start = block_stop
+        elif block_stop - start >= rows_per_unit:
+            ranges.append((start, block_stop))
+            start = block_stop
+        stop = block_stop
+    if stop > start:
+        ranges.append((start, stop))
+    return ranges
+
+
+def _even(start: int, stop: int, rows_per_unit: int) -> list[tuple[int, int]]:
+    parts = max(1, round((stop - start) / rows_per_unit))
+    edges = [start + (stop - start) * part // parts for part in range(parts + 1)]
+    return [edge for edge in pairwise(edges) if edge[1] > edge[0]]
+
+
+def rows_per_unit(shard_bytes: int, row_bytes: float) -> int:
+    """Rows whose features make about *shard_bytes*, rounded to two digits so that a plan does not hang on noise."""
+    rows = max(1.0, shard_bytes / max(row_bytes, 1.0))
+    digits = max(0, len(str(int(rows))) - 2)
+    return max(1, int(round(rows, -digits)))

@@ -1,0 +1,196 @@
+"""FeatureWorker: one unit, from source rows to a committed shard. A plain class; an actor wraps it.
+
+Order of a commit: quarantined rows, then the shard. The shard's name is the only mark of progress.
+"""
+
+import os
+import resource
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import pyarrow.parquet as pq
+
+from preprocess.pipeline import PipelineSettings, RowPipeline
+from preprocess.sources.base import RowReader, SourceRow
+from preprocess.stages import StageClock
+from preprocess.units import Selection, Unit
+from shared.durable import fsync_directory
+from shared.errors import InterruptedRunError, RowRejectedError, SourceError
+from shared.index import shard_counts
+from shared.layout import StoreLayout, shard_name
+from shared.schema import FORMAT_VERSION, QuarantineReason
+from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every unit of a run shares; picklable. *owner* names this run in its partial files."""
+
+    store: Path
+    pipeline: PipelineSettings
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTask:
+    """One unit's work: rows from *reader*, those of *selection*, without *crashed_rows*."""
+
+    unit: Unit
+    num_units: int
+    plan_digest: str
+    reader: RowReader
+    selection: Selection = field(default_factory=Selection)
+    crashed_rows: frozenset[int] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The shard's file name."""
+        return shard_name(self.unit.split, self.unit.number, self.num_units)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReport:
+    """What one finished unit came to; small, since it travels through Ray. *quarantined* counts by reason."""
+
+    unit: Unit
+    rows: int
+    quarantined: Mapping[str, int]
+    audio_seconds: float
+    num_bytes: int
+    stage_seconds: Mapping[str, float]
+    seconds: float
+    peak_memory_bytes: int
+
+
+@dataclass(slots=True)
+class WorkerProgress:
+    """What a worker is at, readable from another thread at any moment."""
+
+    unit: str = ""
+    unit_rows: int = 0
+    rows: int = 0
+    audio_seconds: float = 0.0
+    quarantined: int = 0
+
+
+class FeatureWorker:
+    """Makes shards for one run. One unit at a time; `stop` may come from another thread."""
+
+    def __init__(self, job: Job) -> None:
+        self._layout = StoreLayout(job.store)
+        self._job = job
+        self._clock = StageClock()
+        self._pipeline = RowPipeline(job.pipeline, self._clock)
+        self._stopping = False
+        self.progress = WorkerProgress()
+
+    def stop(self) -> None:
+        """Makes the open unit end at its next row, leaving nothing behind."""
+        self._stopping = True
+
+    def process(self, task: UnitTask) -> UnitReport:
+        """Makes and commits the shard of *task*; a shard that another writer committed meanwhile is reported instead.
+
+        Raises OSError when the disk refuses, SourceError when the source cannot be read, InterruptedRunError after
+        `stop`. In all cases the unit's partial files are gone.
+        """
+        started = perf_counter()
+        self._clock.seconds = {}
+        unit = task.unit
+        final = self._layout.shard(unit.split, unit.number, task.num_units)
+        self.progress = WorkerProgress(task.name, unit.num_rows)
+        quarantined: list[QuarantinedRow] = []
+        with ShardWriter(self._partial(task.name), self._job.pipeline.spec) as writer:
+            for row in self._feature_rows(task, quarantined):
+                with self._clock.stage("write"):
+                    writer.append(row)
+            if writer.num_rows + len(quarantined) != unit.num_rows:
+                found = writer.num_rows + len(quarantined)
+                message = f"{task.name}: the source gave {found} rows, planned were {unit.num_rows}"
+                raise SourceError(message, "the source changed during the run: restore it, or use a new --store")
+            with self._clock.stage("commit"):
+                writer.seal(_metadata(task, writer.num_rows, len(quarantined)))
+                self._commit(task, writer, final, quarantined)
+        return self._report(unit, final, quarantined, perf_counter() - started)
+
+    def probe(self, task: UnitTask) -> None:
+        """Processes the rows of *task* without writing anything: it survives, or the process dies as it did before."""
+        self.progress = WorkerProgress(f"{task.name} (probe)", task.unit.stop - task.unit.start)
+        for _ in self._feature_rows(task, []):
+            pass
+
+    def _feature_rows(self, task: UnitTask, quarantined: list[QuarantinedRow]) -> Iterator[FeatureRow]:
+        """Feature rows in order; rejected ones are appended to *quarantined* instead."""
+        for row in self._selected_rows(task):
+            if self._stopping:
+                raise InterruptedRunError(f"{task.name} was given up: the run is stopping")
+            try:
+                features = self._features(row, task.crashed_rows)
+            except RowRejectedError as error:
+                quarantined.append(QuarantinedRow(row.row_id, row.path, error.reason, error.message))
+                self.progress.quarantined += 1
+            else:
+                self.progress.audio_seconds += features.duration
+                yield features
+            self.progress.rows += 1
+
+    def _features(self, row: SourceRow, crashed_rows: frozenset[int]) -> FeatureRow:
+        if row.row_id in crashed_rows:
+            raise RowRejectedError(QuarantineReason.CRASHED, "this row alone kills the process that works on it")
+        return self._pipeline(row)
+
+    def _selected_rows(self, task: UnitTask) -> Iterator[SourceRow]:
+        selected = task.selection.mask(task.unit.start, task.unit.stop)
+        rows = task.reader.rows()
+        while True:
+            with self._clock.stage("read"):
+                row = next(rows, None)
+            if row is None:
+                return
+            if selected[row.row_id - task.unit.start]:
+                yield row
+
+    def _commit(self, task: UnitTask, writer: ShardWriter, final: Path, quarantined: list[QuarantinedRow]) -> None:
+        if not final.exists():
+            self._commit_quarantine(task, quarantined)
+        writer.publish(final)
+
+    def _commit_quarantine(self, task: UnitTask, quarantined: list[QuarantinedRow]) -> None:
+        final = self._layout.quarantined(task.unit.split, task.unit.number, task.num_units)
+        if quarantined:
+            write_quarantine(self._partial(f"quarantine-{task.name}"), final, quarantined)
+        elif final.exists():
+            # An earlier attempt at this unit rejected rows and died before its shard was committed.
+            final.unlink()
+            fsync_directory(final.parent)
+
+    def _partial(self, name: str) -> Path:
+        return self._layout.partial / f"{name}.{self._job.owner}-{os.getpid()}"
+
+    def _report(self, unit: Unit, final: Path, quarantined: list[QuarantinedRow], seconds: float) -> UnitReport:
+        return UnitReport(
+            unit=unit,
+            rows=shard_counts(pq.read_metadata(final), final.name)[1],
+            quarantined=Counter(row.reason for row in quarantined),
+            audio_seconds=self.progress.audio_seconds,
+            num_bytes=final.stat().st_size,
+            stage_seconds=dict(self._clock.seconds),
+            seconds=seconds,
+            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+
+def _metadata(task: UnitTask, rows: int, quarantined: int) -> dict[str, str]:
+    """The shard's own account of itself; the same on every attempt, so that attempts are equal byte for byte."""
+    return {
+        "format_version": str(FORMAT_VERSION),
+        "split": task.unit.split,
+        "unit": f"{task.unit.number} of {task.num_units}",
+        "plan_digest": task.plan_digest,
+        "rows_in": str(task.unit.num_rows),
+        "rows_out": str(rows),
+        "rows_quarantined": str(quarantined),
+    }

@@ -1,0 +1,101 @@
+"""Files that appear whole under their final name, and stay through a power cut, or never appear.
+
+Order of a commit: write aside, flush, fsync, close, link to the final name, remove the old name, fsync the directory.
+"""
+
+import errno
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""What `link` answers on file systems without hard links (exFAT, some network mounts)."""
+
+
+class DurableFile:
+    """A new file at *partial* that is either published under its final name or leaves nothing behind.
+
+    Used as a context manager: leaving the block without `publish` removes the partial file. Raises FileExistsError when
+    *partial* exists, and OSError from any step; after an error nothing new is visible, except where the error came from
+    the directory's own fsync: then the final name may exist and the next attempt settles it.
+    """
+
+    def __init__(self, partial: Path) -> None:
+        self.partial = partial
+        self._fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self.file = os.fdopen(self._fd, "wb", buffering=1 << 20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # Buffered bytes of an abandoned file have nowhere to go; the error that abandoned it is on its way up.
+            with suppress(OSError):
+                self.file.close()
+        finally:
+            with suppress(FileNotFoundError):
+                self.partial.unlink()
+
+    def seal(self) -> None:
+        """Flushes to the device and closes: the bytes now survive a power cut, the name does not yet."""
+        self.file.flush()
+        os.fsync(self._fd)
+        self.file.close()
+
+    def publish(self, final: Path, *, replace: bool = False) -> bool:
+        """Gives the sealed file its *final* name, durably. False, with nothing changed, when that name exists.
+
+        With *replace* an existing file gives way atomically.
+        """
+        won = True
+        if replace:
+            self.partial.replace(final)
+        else:
+            won = _link_new(self.partial, final)
+        # Also for the loser: whoever sees the name as committed must know that it is durable.
+        fsync_directory(final.parent)
+        return won
+
+
+def _link_new(partial: Path, final: Path) -> bool:
+    """A rename that does not replace. False when *final* exists."""
+    try:
+        os.link(partial, final)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        if final.exists():
+            return False
+        # Both writers of one unit write the same bytes, so a race lost here replaces a shard by its equal.
+        partial.rename(final)
+    return True
+
+
+def fsync_directory(directory: Path) -> None:
+    """Makes the names in *directory* survive a power cut."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_durably(final: Path, content: bytes, partial: Path) -> None:
+    """Replaces *final* by *content*, atomically and durably, through *partial* on the same file system."""
+    with DurableFile(partial) as durable:
+        durable.file.write(content)
+        durable.seal()
+        durable.publish(final, replace=True)
+
+
+def json_bytes(value: Any) -> bytes:
+    """*value* as readable JSON with a final newline; the same bytes for the same value."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,172 @@
+"""Where things lie in a store, what they are called, and the record that ties a store to its origin.
+
+STORE/
+  README.md, store.json, settings.json, COMPLETE
+  data/train-00000-of-00431.parquet         immutable; a name that exists is committed and complete
+  quarantine/train-00000-of-00431.parquet   rows of that unit that could not be used
+  index/train.parquet                       where each row's payload lies
+  .partial/                                 the only place of unfinished bytes
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from shared.errors import StoreError, StoreMismatchError
+from shared.schema import FORMAT_VERSION, FeatureSpec
+
+SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
+"""Split names that file names and the `datasets` library can carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRecord:
+    """What a split's shards were planned from. *digest* covers everything that decides their bytes.
+
+    *forecast_bytes* is what the plan expected of the finished split, kept so that a resumed run need not sample again.
+    """
+
+    digest: str
+    num_units: int
+    num_rows: int
+    rows_per_unit: int
+    source_split: str
+    source_fingerprint: str
+    forecast_bytes: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """The content of `store.json`."""
+
+    uuid: str
+    features: FeatureSpec
+    tokenizer: str
+    language: str
+    source: str
+    splits: Mapping[str, SplitRecord] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"features": self.features.as_dict()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], path: Path) -> Self:
+        """From JSON. Raises StoreError for another format version or a missing entry; *path* is for the message."""
+        if value.get("format_version") != FORMAT_VERSION:
+            message = f"{path} has format version {value.get('format_version')}, this software reads {FORMAT_VERSION}"
+            raise StoreError(message, "install the version that wrote it, or prepare the data again in a new folder")
+        try:
+            features = FeatureSpec(value["features"]["num_mel_bins"], value["features"]["dtype"])
+            splits = {name: SplitRecord(**split) for name, split in value["splits"].items()}
+            names = ("uuid", "tokenizer", "language", "source")
+            return cls(features=features, splits=splits, **{name: value[name] for name in names})
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: {error!r}", "restore it from a backup of the store") from error
+
+    def admitting(self, name: str, split: SplitRecord) -> Self:
+        """This record with *split* added. Raises StoreMismatchError when another plan has the name."""
+        existing = self.splits.get(name)
+        if existing is not None and existing.digest != split.digest:
+            raise StoreMismatchError(
+                f"split {name!r} of this store was planned otherwise: {_differences(existing, split)}",
+                "use the settings and source of the first run, or another --store",
+            )
+        return replace(self, splits={**self.splits, name: existing or split})
+
+
+def _differences(existing: SplitRecord, wanted: SplitRecord) -> str:
+    old, new = _flat(existing), _flat(wanted)
+    changed = [f"{key} was {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new.get(key)]
+    return "; ".join(changed) or "its digest differs"
+
+
+def _flat(record: SplitRecord) -> dict[str, Any]:
+    values = asdict(record)
+    values.pop("digest")
+    values.pop("forecast_bytes")
+    return {**values.pop("settings"), **values}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLayout:
+    """Paths inside the store at *root*; nothing is touched."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Committed shards."""
+        return self.root / "data"
+
+    @property
+    def quarantine(self) -> Path:
+        """Committed quarantine files."""
+        return self.root / "quarantine"
+
+    @property
+    def index(self) -> Path:
+        """Index files."""
+        return self.root / "index"
+
+    @property
+    def partial(self) -> Path:
+        """Unfinished bytes."""
+        return self.root / ".partial"
+
+    @property
+    def record(self) -> Path:
+        """`store.json`."""
+        return self.root / "store.json"
+
+    @property
+    def complete(self) -> Path:
+        """`COMPLETE`, written last."""
+        return self.root / "COMPLETE"
+
+    def shard(self, split: str, unit: int, num_units: int) -> Path:
+        """The shard of *unit* (0-based) of *num_units*."""
+        return self.data / shard_name(split, unit, num_units)
+
+    def quarantined(self, split: str, unit: int, num_units: int) -> Path:
+        """The quarantine file of *unit*."""
+        return self.quarantine / shard_name(split, unit, num_units)
+
+    def index_of(self, split: str) -> Path:
+        """The index of *split*."""
+        return self.index / f"{split}.parquet"
+
+    def committed(self, split: str, num_units: int) -> set[int]:
+        """Units of *split* whose shards exist. Raises StoreError for a shard of another plan."""
+        if not self.data.is_dir():
+            return set()
+        units = set()
+        for path in self.data.iterdir():
+            match = re.fullmatch(r"(.+)-(\d{5,})-of-(\d{5,})\.parquet", path.name)
+            if match is None or match[1] != split:
+                continue
+            if int(match[3]) != num_units or int(match[2]) >= num_units:
+                raise StoreError(f"{path} belongs to another plan of {num_units} shards", "verify the store")
+            units.add(int(match[2]))
+        return units
+
+
+def shard_name(split: str, unit: int, num_units: int) -> str:
+    """`train-00000-of-00431.parquet`."""
+    return f"{split}-{unit:05d}-of-{num_units:05d}.parquet"
+
+
+def read_record(layout: StoreLayout) -> StoreRecord:
+    """The store's record. Raises StoreError when there is no store or it cannot be read."""
+    try:
+        value = json.loads(layout.record.read_text())
+    except FileNotFoundError as error:
+        raise StoreError(f"{layout.root} is no store: it has no store.json", "check --store") from error
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{layout.record} cannot be read: {error}", "restore it from a backup") from error
+    return StoreRecord.from_dict(value, layout.record)

@@ -1,0 +1,212 @@
+"""Write one shard, and find row payloads inside a finished one.
+
+`log_mel` is written PLAIN, uncompressed, without dictionary or statistics, one data page per row group. A PLAIN page of
+a required binary column is its header and then, for each value, a 4-byte little-endian length and the bytes. So the
+header is `total_compressed_size - sum(4 + length)` bytes long and every payload is a slice of the file.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from shared.durable import DurableFile
+from shared.errors import StoreError
+from shared.schema import QUARANTINE_SCHEMA, FeatureSpec, shard_schema
+
+ROW_GROUP_BYTES = 8 << 20
+"""Payload bytes at which a row group is written: it bounds an actor's memory and costs about 0.02 % of the file."""
+PREFIX_BYTES = 4
+MAX_PAGE_HEADER_BYTES = 1 << 10
+_NO_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRow:
+    """One row of a shard; *payload* is `num_frames x num_mel_bins` values of the store's dtype in C order."""
+
+    row_id: int
+    payload: bytes
+    num_frames: int
+    floor: float
+    labels: Sequence[int]
+    transkription: str
+    source: str
+    duration: float
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedRow:
+    """A row that could not be used, and why; *reason* is a `QuarantineReason` value."""
+
+    row_id: int
+    path: str
+    reason: str
+    message: str
+
+
+class ShardWriter:
+    """Writes feature rows to a sealed, checked Parquet file at *partial*; `publish` gives it its name.
+
+    A context manager; leaving it early removes the partial file. Memory stays near two row groups. The same rows and
+    *metadata* give the same bytes. *metadata* is called when the shard is closed, so that it can carry final counts.
+    """
+
+    def __init__(self, partial: Path, spec: FeatureSpec, row_group_bytes: int = ROW_GROUP_BYTES) -> None:
+        self._spec = spec
+        self._schema = shard_schema(spec)
+        self._row_group_bytes = row_group_bytes
+        self._rows: list[FeatureRow] = []
+        self._pending_bytes = 0
+        self.num_rows = 0
+        self._durable = DurableFile(partial)
+        self._parquet = _parquet_writer(self._durable.file, self._schema)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._parquet.is_open:
+                # An abandoned writer must be closed, or pyarrow closes it at a time of its own choosing.
+                with suppress(OSError, ValueError, pa.ArrowException):
+                    self._parquet.close()
+        finally:
+            self._durable.__exit__(kind, error, trace)
+
+    def append(self, row: FeatureRow) -> None:
+        """Adds *row*; writes a row group when enough is pending. Raises OSError when the disk refuses."""
+        self._rows.append(row)
+        self._pending_bytes += len(row.payload)
+        self.num_rows += 1
+        if self._pending_bytes >= self._row_group_bytes:
+            self._flush()
+
+    def seal(self, metadata: Mapping[str, str]) -> None:
+        """Ends the file with *metadata*, makes its bytes durable and checks the zero-copy arithmetic.
+
+        Raises OSError when the disk refuses and StoreError when a payload is not where the arithmetic says.
+        """
+        self._flush()
+        self._parquet.add_key_value_metadata(dict(metadata))
+        self._parquet.close()
+        self._durable.seal()
+        check_payloads(self._durable.partial, self._spec)
+
+    def publish(self, final: Path) -> bool:
+        """Gives the sealed shard its name; False when another writer was first (ours is then dropped)."""
+        return self._durable.publish(final)
+
+    def _flush(self) -> None:
+        if self._rows:
+            table = _table(self._rows, self._schema)
+            self._parquet.write_table(table, row_group_size=len(self._rows))
+            self._rows, self._pending_bytes = [], 0
+
+
+def encoded_bytes(rows: Sequence[FeatureRow], spec: FeatureSpec) -> int:
+    """Bytes that *rows* take in a shard, its footer left out; nothing is written to disk."""
+    if not rows:
+        return 0
+    schema, buffer = shard_schema(spec), io.BytesIO()
+    with _parquet_writer(buffer, schema) as writer:
+        writer.write_table(_table(rows, schema))
+        return buffer.tell()
+
+
+def _parquet_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    described = [name for name in schema.names if name not in {"log_mel", "labels"}]
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression={name: "NONE" if name == "log_mel" else "ZSTD" for name in _leaf_names(schema)},
+        use_dictionary=["source"],
+        column_encoding={"log_mel": "PLAIN"},
+        write_statistics=described,
+        data_page_size=_NO_LIMIT,
+        write_batch_size=_NO_LIMIT,
+        max_rows_per_page=_NO_LIMIT,
+        write_page_checksum=True,
+    )
+
+
+def _leaf_names(schema: pa.Schema) -> list[str]:
+    """Parquet's own column paths."""
+    return ["labels.list.element" if name == "labels" else name for name in schema.names]
+
+
+def _table(rows: Sequence[FeatureRow], schema: pa.Schema) -> pa.Table:
+    columns: dict[str, Sequence[Any]] = {
+        field.name: [getattr(row, field.name) for row in rows] for field in schema if field.name in FeatureRow.__slots__
+    }
+    columns["log_mel"] = [row.payload for row in rows]
+    columns["crc32"] = [zlib.crc32(row.payload) for row in rows]
+    return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+
+
+def payload_offsets(metadata: pq.FileMetaData, payload_bytes: NDArray[np.int64], name: str) -> NDArray[np.int64]:
+    """Byte offset of every row's payload in a shard with *metadata*; *payload_bytes* int64[num_rows].
+
+    Raises StoreError, naming *name*, when the layout is not one uncompressed PLAIN page per row group.
+    """
+    offsets = np.empty(metadata.num_rows, np.int64)
+    first = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        column = group.column(_log_mel_position(metadata))
+        stop = first + group.num_rows
+        sizes = payload_bytes[first:stop] + PREFIX_BYTES
+        header = column.total_compressed_size - int(sizes.sum())
+        if column.compression != "UNCOMPRESSED" or not 0 < header <= MAX_PAGE_HEADER_BYTES:
+            raise StoreError(f"{name}: row group {number} cannot be mapped (page header of {header} bytes)")
+        offsets[first:stop] = column.data_page_offset + header + np.cumsum(sizes) - sizes + PREFIX_BYTES
+        first = stop
+    return offsets
+
+
+def _log_mel_position(metadata: pq.FileMetaData) -> int:
+    return int(metadata.schema.names.index("log_mel"))
+
+
+def check_payloads(path: Path, spec: FeatureSpec) -> None:
+    """Checks that every payload of the shard at *path* lies where `payload_offsets` says.
+
+    Each row's length prefix is read, and the first and last payload of the file against their checksums. Raises
+    StoreError.
+    """
+    table = pq.read_table(path, columns=["num_frames", "crc32"], memory_map=False)
+    frames = table["num_frames"].to_numpy().astype(np.int64)
+    crcs = table["crc32"].to_numpy()
+    sizes = frames * spec.payload_bytes(1)
+    offsets = payload_offsets(pq.read_metadata(path), sizes, path.name)
+    with path.open("rb", buffering=0) as file:
+        for row, (offset, size) in enumerate(zip(offsets.tolist(), sizes.tolist(), strict=True)):
+            file.seek(offset - PREFIX_BYTES)
+            if struct.unpack("<I", file.read(PREFIX_BYTES))[0] != size:
+                raise StoreError(f"{path.name}: row {row} does not lie at byte {offset}")
+        for row in {0, len(sizes) - 1} if len(sizes) else set():
+            file.seek(int(offsets[row]))
+            if zlib.crc32(file.read(int(sizes[row]))) != crcs[row]:
+                raise StoreError(f"{path.name}: row {row} at byte {offsets[row]} fails its checksum")
+
+
+def write_quarantine(partial: Path, final: Path, rows: Iterable[QuarantinedRow]) -> None:
+    """Commits quarantined *rows* under *final*, durably; an earlier file of the same unit gives way."""
+    table = pa.Table.from_pylist([asdict(row) for row in rows], QUARANTINE_SCHEMA)
+    with DurableFile(partial) as durable:
+        pq.write_table(table, durable.file, compression="zstd", write_page_checksum=True)
+        durable.seal()
+        durable.publish(final, replace=True)

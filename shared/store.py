@@ -1,0 +1,100 @@
+"""Open a finished store and read its rows without decoding or copying.
+
+split = open_split(Path("store"), "train")
+split.log_mel(0)      # a read-only view of the file: [num_frames, num_mel_bins]
+split.labels(0)       # int32 token ids
+"""
+
+import mmap
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from shared.errors import StoreError
+from shared.index import read_complete
+from shared.layout import StoreLayout, StoreRecord, read_record
+from shared.schema import FeatureSpec
+
+
+class StoreSplit:
+    """One finished split, memory-mapped; picklable, cheap to open (only the index is read).
+
+    *num_frames* int32[rows], *floor* float32[rows], *duration* float32[rows] (seconds), *row_id* int64[rows] and
+    *num_labels* int32[rows] are arrays over all rows; payloads and labels are views.
+    """
+
+    def __init__(self, root: Path, split: str, record: StoreRecord) -> None:
+        layout = StoreLayout(root)
+        self.spec: FeatureSpec = record.features
+        self.record = record
+        self.name = split
+        self._root, self._num_units = root, record.splits[split].num_units
+        try:
+            index = pq.read_table(layout.index_of(split), memory_map=True)
+        except OSError as error:
+            raise StoreError(f"{layout.index_of(split)} cannot be read: {error}", "verify the store") from error
+        self.row_id = index["row_id"].to_numpy()
+        self.num_frames = index["num_frames"].to_numpy()
+        self.num_labels = index["num_labels"].to_numpy()
+        self.floor = index["floor"].to_numpy()
+        self.duration = index["duration"].to_numpy()
+        self.source = index["source"].combine_chunks().dictionary_encode()
+        self._shard = index["shard"].to_numpy()
+        self._offset = index["offset"].to_numpy()
+        labels = index["labels"].combine_chunks()
+        self._label_values = labels.values.to_numpy()
+        self._label_offsets = labels.offsets.to_numpy()
+        self._map = lru_cache(maxsize=None)(self._open_map)
+
+    def __len__(self) -> int:
+        return len(self.row_id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_split, (self._root, self.name)
+
+    def log_mel(self, row: int) -> NDArray[Any]:
+        """The features of *row* (0-based position): [num_frames, num_mel_bins] of the store's dtype, read-only."""
+        frames = int(self.num_frames[row])
+        count = frames * self.spec.num_mel_bins
+        view = np.frombuffer(self._map(int(self._shard[row])), self.spec.dtype, count, int(self._offset[row]))
+        return view.reshape(frames, self.spec.num_mel_bins)
+
+    def labels(self, row: int) -> NDArray[np.int32]:
+        """Token ids of *row*, special tokens included: int32[num_labels]."""
+        values: NDArray[np.int32] = self._label_values[self._label_offsets[row] : self._label_offsets[row + 1]]
+        return values
+
+    def shard_path(self, unit: int) -> Path:
+        """The file that holds shard *unit*."""
+        return StoreLayout(self._root).shard(self.name, unit, self._num_units)
+
+    def _open_map(self, unit: int) -> mmap.mmap:
+        path = self.shard_path(unit)
+        try:
+            with path.open("rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be mapped: {error}", "verify the store") from error
+
+
+def open_split(root: Path, split: str) -> StoreSplit:
+    """Opens *split* of the finished store at *root*.
+
+    Raises StoreError when there is no store, no such split, or the split is not complete; the message tells how far it
+    is.
+    """
+    layout = StoreLayout(root)
+    record = read_record(layout)
+    if split not in record.splits:
+        names = ", ".join(record.splits) or "none"
+        raise StoreError(f"{root} has no split {split!r}; it has: {names}", "check the name of the split")
+    if split not in read_complete(layout):
+        units = record.splits[split].num_units
+        done = len(layout.committed(split, units))
+        message = f"split {split!r} of {root} is not complete: {done} of {units} shards are committed"
+        raise StoreError(message, "finish it with the same `python -m preprocess.run` command")
+    return StoreSplit(root, split, record)

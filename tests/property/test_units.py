@@ -1,0 +1,143 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.units import (
+    format_audio,
+    format_audio_rate,
+    format_bytes,
+    format_count,
+    format_rate,
+    format_seconds,
+    parse_bytes,
+)
+
+SIZES = st.integers(min_value=0, max_value=10**21)
+SECONDS_OF = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", 0),
+        ("4096", 4_096),
+        ("512 B", 512),
+        ("256MB", 256_000_000),
+        ("2GiB", 2 * 2**30),
+        ("1.5 TB", 1_500_000_000_000),
+        ("  120 gb ", 120_000_000_000),
+        ("0.5KiB", 512),
+        ("3Gi", 3 * 2**30),
+        ("8G", 8_000_000_000),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text, expected):
+    assert parse_bytes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "1,5 GB", "1.5.2GB", "2 i", "1e9", "12 parsecs", "1GB 2GB", "٣GB"])
+def test_what_is_no_size_is_refused_with_an_example(text):
+    with pytest.raises(ValueError, match="is not a size: write a number and a unit, such as 256MB"):
+        parse_bytes(text)
+
+
+def test_a_fraction_without_a_unit_is_refused_because_the_unit_was_forgotten():
+    with pytest.raises(ValueError, match=r"add a unit, such as 1\.5GB"):
+        parse_bytes("1.5")
+
+
+@given(SIZES)
+def test_every_whole_number_of_bytes_is_read_back_exactly(count):
+    assert parse_bytes(str(count)) == parse_bytes(f"{count} B") == count
+
+
+@given(st.integers(0, 10**6), st.sampled_from("kMGTPE"), st.sampled_from(["", " "]))
+def test_decimal_and_binary_units_differ_by_exactly_their_powers(count, prefix, space):
+    power = "kMGTPE".index(prefix) + 1
+    assert parse_bytes(f"{count}{space}{prefix}B") == count * 1000**power
+    assert parse_bytes(f"{count}{space}{prefix}iB") == count * 1024**power
+
+
+@given(SIZES)
+def test_a_printed_size_read_back_is_within_half_of_its_last_digit(count):
+    number, unit = format_bytes(count).split()
+    last_digit = parse_bytes(f"1 {unit}") * (0.1 if "." in number else 1)
+    assert abs(parse_bytes(format_bytes(count)) - count) <= last_digit / 2
+
+
+@given(SIZES)
+def test_a_printed_size_read_back_is_printed_the_same(count):
+    assert format_bytes(parse_bytes(format_bytes(count))) == format_bytes(count)
+
+
+@given(SIZES, SIZES)
+def test_printed_sizes_keep_their_order(one, other):
+    smaller, larger = sorted((one, other))
+    assert parse_bytes(format_bytes(smaller)) <= parse_bytes(format_bytes(larger))
+
+
+@given(st.integers(min_value=0, max_value=10**18 - 1))
+def test_a_printed_size_has_at_most_seven_characters(count):
+    assert len(format_bytes(count)) <= len("99.9 GB")
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (139_000, "139 kB"),
+        (999_950, "1.0 MB"),
+        (99_960_000, "100 MB"),
+        (3_210_000_000, "3.2 GB"),
+        (-3_210_000_000, "-3.2 GB"),
+        (2 * 10**21, "2000 EB"),
+    ],
+)
+def test_sizes_are_printed_in_decimal_units(count, expected):
+    assert format_bytes(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (3.42, "3.4 s"),
+        (9.97, "10 s"),
+        (59.7, "1 min 00 s"),
+        (245, "4 min 05 s"),
+        (3_840, "1 h 04 min"),
+        (86_399, "1 d 00 h"),
+        (183_600, "2 d 03 h"),
+        (-42, "-42 s"),
+        (float("inf"), "-"),
+        (float("nan"), "-"),
+    ],
+)
+def test_times_are_printed_in_at_most_two_units(seconds, expected):
+    assert format_seconds(seconds) == expected
+
+
+@given(st.floats(min_value=0, max_value=10**8))
+def test_a_printed_time_read_back_is_within_half_of_its_last_unit(seconds):
+    parts = [(float(number), unit) for number, unit in re.findall(r"([\d.]+) (\w+)", format_seconds(seconds))]
+    last = 0.1 if seconds < 9.9 else SECONDS_OF[parts[-1][1]]
+    assert abs(sum(number * SECONDS_OF[unit] for number, unit in parts) - seconds) <= last / 2 * (1 + 1e-9)
+
+
+def test_counts_are_printed_with_thousands_separated():
+    assert format_count(970_064) == "970,064"
+
+
+def test_lengths_of_audio_are_printed_in_hours_from_one_hour_on():
+    assert [format_audio(s) for s in (50, 2_050, 44_280, 4_240_800)] == ["50 s", "34 min 10 s", "12.3 h", "1,178 h"]
+
+
+def test_rates_are_printed_with_as_many_digits_as_matter():
+    assert [format_rate(r) for r in (0, 3.42, 684.2, 12_040, float("inf"))] == ["0", "3.4", "684", "12,040", "-"]
+
+
+def test_audio_rates_change_to_hours_when_seconds_become_many():
+    assert [format_audio_rate(r) for r in (0, 3.42, 118, 1_116)] == ["0 s/s", "3.4 s/s", "118 s/s", "0.31 h/s"]

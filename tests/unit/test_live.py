@@ -1,0 +1,276 @@
+import json
+import re
+from dataclasses import asdict, fields, replace
+from io import BytesIO, StringIO, TextIOWrapper
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from preprocess.live import json_line, make_view, plain_line, render, save_svg
+from preprocess.progress import ActorState, ActorView, Snapshot
+
+GB = 10**9
+CURSOR_HIDDEN, CURSOR_SHOWN, ALTERNATE_SCREEN = "\x1b[?25l", "\x1b[?25h", "\x1b[?1049h"
+ACTORS = (
+    ActorView(1, ActorState.WORKING, "train-00226-of-00431", 1_203, 2_240, 141.2, 182_000_000),
+    ActorView(2, ActorState.RESTARTING, "train-00227-of-00431", 2_011, 2_240, 0.0, 0, 1),
+    ActorView(3, ActorState.BISECTING, "train-00113-of-00431", 8, 2_240, 3.4, 164_000_000, 3),
+    ActorView(4, ActorState.STARTING),
+    ActorView(5, ActorState.IDLE, memory_bytes=73_000_000),
+)
+MIDWAY = Snapshot(
+    elapsed_seconds=1_391.0,
+    rows_total=970_064,
+    rows_done=507_344,
+    rows_resumed=120_000,
+    rows_quarantined=12,
+    audio_seconds=2_130_844.8,
+    units_total=431,
+    units_done=225,
+    rows_per_second=684.2,
+    audio_seconds_per_second=1_116.0,
+    eta_seconds=3_840.0,
+    disk_used_bytes=58 * GB,
+    disk_forecast_bytes=112 * GB,
+    disk_free_bytes=312 * GB,
+    ram_used_bytes=12_100_000_000,
+    ram_total_bytes=64 * GB,
+    actors=ACTORS,
+)
+EVENTS = ("one", "two", "three", "four")
+
+
+@pytest.fixture(autouse=True)
+def an_ordinary_terminal(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def screen(snapshot=MIDWAY, *, title="demo", events=EVENTS, width=80, height=24):
+    console = Console(file=StringIO(), width=width, record=True, force_terminal=True)
+    console.print(render(snapshot, title, events, width, height))
+    return console.export_text().splitlines()
+
+
+def text_of(stream):
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+
+
+def at(seconds, **changes):
+    return replace(MIDWAY, elapsed_seconds=seconds, **changes)
+
+
+def lines_of(kind, *, updates, **changes):
+    stream = StringIO()
+    with make_view(kind, title="demo", stream=stream, is_terminal=False, **changes) as view:
+        for snapshot in updates:
+            view.update(snapshot)
+    return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 100, 120, 200])
+def test_the_screen_with_five_actors_fits_24_lines_and_its_width(width):
+    lines = screen(width=width)
+    assert len(lines) < 24
+    assert max(map(cell_len, lines)) <= width
+    assert all(any(re.match(rf"\s*{actor.number}  {actor.state}", line) for line in lines) for actor in ACTORS)
+
+
+def test_the_screen_at_80_columns_says_all_that_a_person_looks_for():
+    text = "\n".join(screen())
+    for words in (
+        "507,344 of 970,064, 52.3 %",
+        "684 samples/s",
+        "audio 0.31 h/s",
+        "ETA 1 h 04 min",
+        "resumed 120,000",
+        "quarantined 12",
+        "shards 225 / 431",
+        "58.0 GB of 112 GB forecast, 312 GB free",
+        "12.1 GB of 64.0 GB",
+        "train-00226-of-00431",
+        "182 MB",
+    ):
+        assert words in text
+
+
+def test_bars_grow_with_the_terminal():
+    def bar(width):
+        return screen(width=width)[2].count("━")
+
+    assert bar(80) < bar(120) < bar(200)
+
+
+def test_a_wide_terminal_shows_the_rows_of_each_open_unit():
+    assert any("1,203 / 2,240" in line for line in screen(width=120))
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_actors_that_do_not_fit_the_height_are_counted(width):
+    lines = screen(replace(MIDWAY, actors=ACTORS * 10), width=width)
+    shown = sum("samples/s" not in line and bool(re.match(r"\s+[1-5]  ", line)) for line in lines)
+    assert len(lines) < 24
+    assert f"and {50 - shown} more actors" in lines[-5]
+
+
+def test_the_height_stays_the_same_whatever_happens_so_that_nothing_jumps():
+    start = Snapshot(
+        elapsed_seconds=0.0, rows_total=0, actors=tuple(ActorView(n, ActorState.STARTING) for n in range(5))
+    )
+    assert len(screen(start, events=())) == len(screen())
+
+
+def test_only_the_last_three_events_are_shown():
+    assert screen()[-3:] == ["two", "three", "four"]
+
+
+@pytest.mark.parametrize("rows_done", [970_063, 969_999])
+def test_a_run_reads_100_percent_only_when_every_row_is_done(rows_done):
+    assert "99.9 %" in plain_line(replace(MIDWAY, rows_done=rows_done))
+    assert "100.0 %" in plain_line(replace(MIDWAY, rows_done=970_064))
+
+
+def test_a_plan_without_rows_and_figures_that_are_not_known_yet_are_shown_without_failing():
+    unknown = Snapshot(elapsed_seconds=0.0, rows_total=0, rows_per_second=float("nan"), eta_seconds=float("inf"))
+    assert "ETA -" in "\n".join(screen(unknown))
+    assert "ETA -" in plain_line(replace(unknown, eta_seconds=None))
+
+
+def test_names_from_the_data_are_neither_markup_nor_terminal_commands():
+    text = "\n".join(screen(title="[red]Übung[/red]", events=["[bold]a\x1b[2Jb\nc"]))
+    assert "[red]Übung[/red]" in text
+    assert "[bold]a\N{REPLACEMENT CHARACTER}[2Jb c" in text
+
+
+def test_the_live_view_shows_the_last_state_and_gives_the_cursor_back():
+    stream = StringIO()
+    with make_view("live", title="demo", stream=stream, is_terminal=True) as view:
+        view.update(MIDWAY)
+        view.event("actor 2 restarted")
+        view.update(replace(MIDWAY, rows_done=970_064))
+    assert "970,064 of 970,064, 100.0 %" in text_of(stream)
+    assert "actor 2 restarted" in text_of(stream)
+    assert stream.getvalue().rindex(CURSOR_SHOWN) > stream.getvalue().rindex(CURSOR_HIDDEN)
+    assert ALTERNATE_SCREEN not in stream.getvalue()
+
+
+def run_that_fails(kind, stream, *, is_terminal):
+    with make_view(kind, title="demo", stream=stream, is_terminal=is_terminal) as view:
+        view.update(at(0.0))
+        view.update(at(0.1, rows_done=600_000))
+        raise KeyboardInterrupt
+
+
+def test_the_live_view_gives_the_cursor_back_when_the_run_fails():
+    stream = StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        run_that_fails("live", stream, is_terminal=True)
+    assert stream.getvalue().endswith(CURSOR_SHOWN)
+
+
+@pytest.mark.parametrize("kind", ["plain", "json"])
+def test_line_views_show_the_last_state_when_the_run_fails(kind):
+    stream = StringIO()
+    with pytest.raises(KeyboardInterrupt):
+        run_that_fails(kind, stream, is_terminal=False)
+    assert re.search("600,?000", stream.getvalue().splitlines()[-1])
+
+
+def test_no_color_is_honoured(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = StringIO()
+    with make_view("live", title="demo", stream=stream, is_terminal=True) as view:
+        view.update(MIDWAY)
+    assert not re.search(r"\x1b\[[0-9;]*(3[0-9]|9[0-7])[0-9;]*m", stream.getvalue())
+
+
+@pytest.mark.parametrize(("terminal", "term", "is_live"), [(True, "xterm", 1), (True, "dumb", 0), (False, "xterm", 0)])
+def test_auto_is_live_only_on_a_terminal_that_can_move_its_cursor(monkeypatch, terminal, term, is_live):
+    monkeypatch.setenv("TERM", term)
+    stream = StringIO()
+    with make_view("auto", title="demo", stream=stream, is_terminal=terminal) as view:
+        view.update(MIDWAY)
+    assert (CURSOR_HIDDEN in stream.getvalue()) == bool(is_live)
+    assert (plain_line(MIDWAY) in stream.getvalue()) != bool(is_live)
+
+
+def test_plain_lines_come_every_five_seconds_of_the_run_and_first_and_last_always():
+    updates = [at(seconds / 2) for seconds in range(24)]
+    wanted = [at(0.0), at(5.0), at(10.0), at(11.5)]
+    assert lines_of("plain", updates=updates) == ["demo", *map(plain_line, wanted)]
+
+
+def test_the_last_state_is_not_written_twice():
+    assert lines_of("plain", updates=[at(0.0), at(5.0)]) == ["demo", plain_line(at(0.0)), plain_line(at(5.0))]
+
+
+def test_a_run_without_an_update_writes_its_title_alone():
+    assert lines_of("plain", updates=[]) == ["demo"]
+
+
+def test_events_are_written_at_once():
+    stream = StringIO()
+    with make_view("plain", title="demo", stream=stream, is_terminal=False) as view:
+        view.update(at(0.0))
+        view.event("actor 2\nrestarted")
+        assert stream.getvalue().endswith("actor 2 restarted\n")
+
+
+def test_a_plain_line_says_how_far_how_fast_how_long_and_what_went_wrong():
+    assert plain_line(MIDWAY) == (
+        "52.3 %, 507,344/970,064 rows, 684 samples/s, 0.31 h/s, ETA 1 h 04 min, shards 225/431, "
+        "disk 58.0 GB of 112 GB, RAM 12.1 GB of 64.0 GB, resumed 120,000, quarantined 12, actor restarts 4"
+    )
+
+
+def test_a_plain_line_leaves_out_troubles_that_did_not_happen():
+    line = plain_line(replace(MIDWAY, rows_resumed=0, rows_quarantined=0, actors=()))
+    assert line.endswith("RAM 12.1 GB of 64.0 GB")
+
+
+@pytest.mark.parametrize("kind", ["plain", "live", "auto"])
+def test_a_stream_in_an_old_encoding_gets_escapes_instead_of_an_exception(kind):
+    buffer = TextIOWrapper(raw := BytesIO(), encoding="ascii")
+    with make_view(kind, title="Übung", stream=buffer, is_terminal=True) as view:
+        view.update(MIDWAY)
+    assert raw.getvalue().startswith(b"\\xdcbung\n52.3 %")
+
+
+def test_json_lines_carry_every_field_of_a_snapshot_under_its_own_name():
+    record = json.loads(json_line(MIDWAY))
+    assert list(record) == [field.name for field in fields(Snapshot)]
+    assert record["actors"][1] == asdict(ACTORS[1])
+
+
+def test_json_lines_say_null_for_what_is_not_a_number():
+    record = json.loads(json_line(replace(MIDWAY, eta_seconds=float("inf"), rows_per_second=float("nan"))))
+    assert (record["eta_seconds"], record["rows_per_second"]) == (None, None)
+
+
+def test_json_lines_come_every_second_with_events_between_them():
+    stream = StringIO()
+    with make_view("json", title="demo", stream=stream, is_terminal=True) as view:
+        for tenth in range(0, 25, 5):
+            view.update(at(tenth / 10))
+        view.event("Übung\nzwei")
+    records = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [record.get("elapsed_seconds") for record in records] == [0.0, 1.0, 2.0, None]
+    assert records[-1] == {"event": "Übung\nzwei"}
+
+
+def test_the_picture_for_the_readme_is_an_svg_with_the_run_in_it(tmp_path):
+    save_svg(MIDWAY, tmp_path / "live.svg", title="Übung", events=EVENTS)
+    drawn = "".join(ET.parse(tmp_path / "live.svg").getroot().itertext()).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Übung" in drawn
+    assert "507,344 of 970,064" in drawn
+
+
+def test_the_picture_is_coloured_whatever_the_environment_says(tmp_path, monkeypatch):
+    save_svg(MIDWAY, tmp_path / "one.svg", title="demo")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    save_svg(MIDWAY, tmp_path / "two.svg", title="demo")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()

@@ -1,0 +1,300 @@
+"""The Hub, played by a server on this machine: which requests are made, and what is left in the cache.
+
+huggingface_hub reads its endpoint when it is imported, so each scenario runs in a fresh process.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+CLIP_BYTES = 20_000
+
+
+def parquet(count, first=0, text="transkription"):
+    rows = range(first, first + count)
+    table = pa.table(
+        {
+            "audio": pa.array([{"bytes": os.urandom(CLIP_BYTES), "path": f"{n}.wav"} for n in rows], AUDIO),
+            text: [f"Satz {n}" for n in rows],
+            "source": ["korpus"] * count,
+        }
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=10)
+    return sink.getvalue().to_pybytes()
+
+
+REPOS = {
+    "anna/deutsch": {
+        "README.md": b"---\nlanguage: de\n---\n# Deutsch\n",
+        "data/train-00000-of-00002.parquet": parquet(40),
+        "data/train-00001-of-00002.parquet": parquet(20, first=40),
+        "data/test-00000-of-00001.parquet": parquet(5, first=60),
+    },
+    "anna/tabelle": {"data.csv": b"audio,transkription\na,b\n"},
+    "anna/englisch": {"train.parquet": parquet(5, text="text")},
+    "anna/zwei": {
+        "README.md": b"---\nconfigs:\n- config_name: eins\n  data_files: eins.parquet\n"
+        b"- config_name: zwei\n  data_files: zwei.parquet\n---\n",
+        "eins.parquet": parquet(1),
+        "zwei.parquet": parquet(2),
+    },
+    "anna/leer": {"README.md": b"# Nichts\n"},
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The Hub's answers as far as `datasets` and `huggingface_hub` ask for them; *log* is what they asked."""
+
+    protocol_version = "HTTP/1.1"
+    log: list
+    failures: dict
+    refused: set
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        path = unquote(url.path)
+        self.log.append((self.command, path, self.headers.get("range")))
+        if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            self.resolve(*match.groups())
+        elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+?)(?:/revision/([^/]+))?", path):
+            self.info(*match.groups())
+        elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/tree/([^/]+)(?:/(.*))?", path):
+            self.tree(*match.groups(), recursive="recursive" in parse_qs(url.query))
+        else:
+            self.answer(404, b"{}")
+
+    def repo(self, repo_id, revision):
+        if repo_id == "anna/geschlossen":
+            return self.answer(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "ask for access"})
+        if repo_id not in REPOS:
+            return self.answer(401, b"{}", {"X-Error-Code": "RepoNotFound"})
+        if revision not in {None, "main", COMMIT}:
+            return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        return REPOS[repo_id]
+
+    def resolve(self, repo_id, revision, name):
+        files = self.repo(repo_id, revision)
+        if files is None:
+            return
+        if name not in files:
+            self.answer(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            return
+        if self.headers.get("range") and self.failures.get(name, 0) > 0:
+            self.failures[name] -= 1
+            self.answer(503, b"busy", {"Retry-After": "0"})
+            return
+        content = files[name]
+        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+        if match := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range") or ""):
+            first, last = int(match[1]), min(int(match[2]), len(content) - 1)
+            if name in self.refused and last < len(content) - 1:
+                self.answer(403, b"no")
+                return
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+            self.answer(206, content[first : last + 1], headers)
+        else:
+            self.answer(200, content, headers)
+
+    def info(self, repo_id, revision):
+        files = self.repo(repo_id, revision)
+        if files is not None:
+            siblings = [{"rfilename": name} for name in files]
+            self.answer(200, json.dumps({"id": repo_id, "sha": COMMIT, "siblings": siblings}).encode())
+
+    def tree(self, repo_id, revision, folder, *, recursive):
+        files = self.repo(repo_id, revision)
+        if files is None:
+            return
+        prefix = f"{folder}/" if folder else ""
+        entries = {}
+        for name, content in files.items():
+            if not name.startswith(prefix):
+                continue
+            head, _, rest = name[len(prefix) :].partition("/")
+            if rest:
+                entries[prefix + head] = {"type": "directory", "path": prefix + head, "oid": "0" * 40, "size": 0}
+            if not rest or recursive:
+                sha = hashlib.sha256(content).hexdigest()
+                lfs = {"oid": sha, "size": len(content), "pointerSize": 130}
+                entries[name] = {"type": "file", "path": name, "oid": sha[:40], "size": len(content), "lfs": lfs}
+        self.answer(200, json.dumps(list(entries.values())).encode())
+
+    def answer(self, status, body, headers=None):
+        self.send_response(status)
+        for name, value in {"Content-Length": len(body), "Accept-Ranges": "bytes", **(headers or {})}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub():
+    handler = type("LoggingHub", (Hub,), {"log": [], "failures": {}, "refused": set()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield handler, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+PRELUDE = """
+import json, pickle
+from preprocess.sources.base import Columns
+from preprocess.sources.open import open_source
+from shared.errors import SpeechPrepError
+
+def attempt(uri):
+    try:
+        return open_source(uri, Columns()).uri
+    except SpeechPrepError as error:
+        return [int(error.exit_code), type(error).__name__, error.message, error.remedy]
+"""
+
+
+def run(endpoint, home, code, **variables):
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("HF_") and "proxy" not in name.lower()
+    }
+    environment |= {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "NO_PROXY": "*", **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+READ = """
+source = open_source("anna/deutsch", Columns())
+layouts = {name: [b.num_rows for b in layout.blocks] for name, layout in source.splits.items()}
+reader = pickle.dumps(source.reader("train", 25, 45))
+print("open", flush=True)
+rows = [[r.row_id, r.transkription, r.source, r.path, len(r.audio)] for r in pickle.loads(reader).rows()]
+print(json.dumps([source.uri, layouts, rows, source.splits["train"].fingerprint, len(reader)]))
+"""
+
+
+def test_a_hub_data_set_is_read_in_place_by_the_ranges_of_the_row_groups_needed(hub, tmp_path):
+    handler, endpoint = hub
+    uri, layouts, rows, _, reader_bytes = run(endpoint, tmp_path, READ)
+    assert uri == f"anna/deutsch@{COMMIT}"
+    assert layouts == {"train": [10] * 6, "test": [5]}
+    assert rows == [[n, f"Satz {n}", "korpus", f"{n}.wav", CLIP_BYTES] for n in range(25, 45)]
+    assert reader_bytes < 2000
+
+    # Rows 25 to 45 are row groups 2 and 3 of the first file and 0 of the second.
+    wanted = {"data/train-00000-of-00002.parquet": {2, 3}, "data/train-00001-of-00002.parquet": {0}}
+    for name, content in REPOS["anna/deutsch"].items():
+        if name.endswith(".parquet"):
+            allowed = allowed_bytes(content, wanted.get(name, set()))
+            assert all(allowed.issuperset(span) for span in spans(handler.log, name)), name
+    whole = [path for command, path, span in handler.log if command == "GET" and span is None and ".parquet" in path]
+    assert whole == []
+    assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) < 10_000
+
+
+def spans(log, name):
+    for _, path, span in log:
+        if span and path.endswith(f"{COMMIT}/{name}"):
+            first, last = map(int, span.removeprefix("bytes=").split("-"))
+            yield range(first, last + 1)
+
+
+def allowed_bytes(content, row_groups):
+    """The footer (its last 64 KiB are read at once), and the audio, text and source of *row_groups*."""
+    allowed = set(range(len(content) - 64 * 1024, len(content)))
+    metadata = pq.read_metadata(pa.BufferReader(content))
+    for group in map(metadata.row_group, row_groups):
+        for chunk in map(group.column, range(group.num_columns)):
+            first = chunk.dictionary_page_offset or chunk.data_page_offset
+            allowed.update(range(first, first + chunk.total_compressed_size))
+    return allowed
+
+
+def test_a_busy_hub_is_asked_again(hub, tmp_path):
+    handler, endpoint = hub
+    handler.failures["data/train-00000-of-00002.parquet"] = 2
+    assert len(run(endpoint, tmp_path, READ)[2]) == 20
+
+
+def test_a_hub_that_fails_between_footers_and_rows_is_no_damaged_file(hub, tmp_path):
+    handler, endpoint = hub
+    handler.refused.add("data/train-00001-of-00002.parquet")
+    code = """
+source = open_source("anna/deutsch", Columns())
+try:
+    list(source.reader("train", 0, 60).rows())
+except SpeechPrepError as error:
+    print(json.dumps([int(error.exit_code), error.message, error.remedy]))
+"""
+    exit_code, message, remedy = run(endpoint, tmp_path, code)
+    assert exit_code == 1
+    assert "data/train-00001-of-00002.parquet from the Hub failed" in message
+    assert "run the same command again" in remedy
+
+
+def test_the_fingerprint_follows_the_files_contents(hub, tmp_path, monkeypatch):
+    _, endpoint = hub
+    before = run(endpoint, tmp_path / "1", READ)[3]
+    monkeypatch.setitem(REPOS["anna/deutsch"], "README.md", b"# Another card\n")
+    assert run(endpoint, tmp_path / "2", READ)[3] == before
+    monkeypatch.setitem(REPOS["anna/deutsch"], "data/train-00001-of-00002.parquet", parquet(20, first=40))
+    assert run(endpoint, tmp_path / "3", READ)[3] != before
+
+
+def test_what_cannot_be_opened_says_why_and_what_to_do(hub, tmp_path):
+    _, endpoint = hub
+    uris = [
+        "anna/tabelle", "anna/englisch", "anna/zwei", "anna/zwei:zwei", "anna/leer", "anna/fehlt",
+        "anna/geschlossen", "anna/deutsch@fehlt", f"anna/deutsch@{COMMIT}", "hf://datasets/anna/deutsch@main",
+    ]  # fmt: skip
+    found = dict(
+        zip(uris, run(endpoint, tmp_path, f"print(json.dumps([attempt(uri) for uri in {uris}]))"), strict=True)
+    )
+    for uri, words in (
+        ("anna/tabelle", r"\.csv, not Parquet .* anna/tabelle@refs/convert/parquet"),
+        ("anna/englisch", "no column 'transkription'.* --text-column text"),
+        ("anna/zwei", "eins.*zwei.* anna/zwei:CONFIG"),
+        ("anna/leer", "anna/leer"),
+        ("anna/fehlt", "anna/fehlt.* spelling .* HF_TOKEN"),
+        ("anna/geschlossen", "gated.* HF_TOKEN"),
+        ("anna/deutsch@fehlt", "evision.*fehlt.* the revision"),
+    ):
+        code, kind, message, remedy = found[uri]
+        assert (code, kind) == (2, "SourceError"), uri
+        assert re.search(words, f"{message} {remedy}", re.DOTALL), (uri, message, remedy)
+    assert found["anna/zwei:zwei"] == f"anna/zwei:zwei@{COMMIT}"
+    assert found[f"anna/deutsch@{COMMIT}"] == found["hf://datasets/anna/deutsch@main"] == f"anna/deutsch@{COMMIT}"
+
+
+def test_offline_is_a_clear_message_not_a_traceback(tmp_path):
+    code, kind, message, remedy = run(
+        "http://127.0.0.1:9", tmp_path, 'print(json.dumps(attempt("anna/deutsch")))', HF_HUB_OFFLINE="1"
+    )
+    assert (code, kind) == (2, "SourceError")
+    assert "anna/deutsch" in message
+    assert "HF_HUB_OFFLINE" in remedy
