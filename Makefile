@@ -1,0 +1,44 @@
+# make demo    a store from the built-in German speech corpus, from nothing
+# make test    lint, types, import rules and the whole test suite, from nothing
+# make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs
+# make bench   benchmarks against peers, in one run
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := .demo
+
+.PHONY: demo test lint faults kills bench clean
+
+demo: .venv/preprocess.installed
+	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store
+
+test: .venv/test.installed lint
+	$(BIN)/python -m pytest
+
+lint: .venv/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+faults: .venv/test.installed
+	$(BIN)/python -m pytest tests/fault -m campaign
+
+kills: .venv/test.installed
+	$(BIN)/python tests/cluster/campaign.py
+
+bench: .venv/test.installed
+	$(BIN)/python tests/benchmarks/log_mel.py
+	$(BIN)/python tests/benchmarks/pipeline.py
+
+clean:
+	rm -rf $(DEMO) .venv
+
+# The pins stand in pyproject.toml; a stamp is older than it when they changed.
+.venv/%.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	touch $@
+
+.venv/preprocess.installed: EXTRAS := preprocess
+.venv/test.installed: EXTRAS := preprocess,test
