@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from preprocess.audio import DecodeLimits
-from preprocess.demo.corpus import build_corpus
 from preprocess.demo.model import build_model
+from preprocess.demo.show import build_corpus_visibly
 from preprocess.features import mel_filters
 from preprocess.forecast import SplitForecast, forecast_split, take_sample
 from preprocess.model import ModelFacts, model_facts
@@ -81,7 +81,7 @@ def open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettin
     if not settings.uses_demo:
         return open_source(str(settings.source), columns), settings
     folder = settings.cache / "datasets" / "demo"
-    build_corpus(folder / DEMO_SOURCE)
+    build_corpus_visibly(folder / DEMO_SOURCE)
     if settings.model is None and settings.tokenizer is None:
         num_mel_bins = settings.num_mel_bins or DEMO_NUM_MEL_BINS
         model = folder / f"model-{num_mel_bins}"

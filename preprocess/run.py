@@ -1,6 +1,7 @@
 """`python -m preprocess.run`: source rows to a finished store. Start it again at any time and it goes on."""
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from time import monotonic
@@ -119,8 +120,15 @@ def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: 
         actor_restarts=tally.restarts,
         forecast_store_bytes=job.forecast_bytes if ran else None,
         forecast_seconds=found.seconds if ran else None,
-        next_command=["python", "-m", "preprocess.verify", "--store", str(job.layout.root)],
+        next_command=[python_command(), "-m", "preprocess.verify", "--store", str(job.layout.root)],
     )
+
+
+def python_command() -> str:
+    """How the user calls this Python: by name inside an activated environment, by its path from here outside."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    return os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd()) else sys.executable
 
 
 def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> int:

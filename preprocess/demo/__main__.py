@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from preprocess.demo.corpus import build_corpus
 from preprocess.demo.model import build_model
+from preprocess.demo.show import build_corpus_visibly
 from shared.errors import ExitCode, SpeechPrepError
 
 
@@ -39,19 +39,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(directory: Path, options: argparse.Namespace) -> None:
-    # Worker processes import this module anew and show nothing.
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("speaking German", total=None)
-        build_corpus(
-            directory / "corpus",
-            train_clips=options.train_clips,
-            test_clips=options.test_clips,
-            seed=options.seed,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    build_corpus_visibly(
+        directory / "corpus", train_clips=options.train_clips, test_clips=options.test_clips, seed=options.seed
+    )
     build_model(directory / "model", num_mel_bins=options.num_mel_bins)
     for folder in (directory / "corpus", directory / "model"):
         print(_summary(folder))
