@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
@@ -128,7 +129,7 @@ def python_command() -> str:
     """How the user calls this Python: by name inside an activated environment, by its path from here outside."""
     if shutil.which("python") == sys.executable:
         return "python"
-    return os.path.relpath(sys.executable) if sys.executable.startswith(os.getcwd()) else sys.executable
+    return os.path.relpath(sys.executable) if Path.cwd() in Path(sys.executable).parents else sys.executable
 
 
 def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> int:
