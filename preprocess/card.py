@@ -6,8 +6,12 @@ from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE
 
 def dataset_card(record: StoreRecord) -> str:
     """Markdown with the splits as YAML `data_files`, what the columns hold, and how the store was made."""
-    files = "".join(f"  - split: {name}\n    path: data/{name}-*.parquet\n" for name in record.splits)
-    splits = "\n".join(f"- `{name}`: {split.num_rows:,} source rows" for name, split in record.splits.items())
+    # In order of name: `store.json` does not keep another, and a resumed run writes the same card.
+    names = sorted(record.splits)
+    # `datasets` refuses a pattern that matches no file.
+    written = [name for name in names if record.splits[name].num_units]
+    files = "".join(f"  - split: {name}\n    path: data/{name}-*.parquet\n" for name in written)
+    splits = "\n".join(f"- `{name}`: {record.splits[name].num_rows:,} source rows" for name in names)
     features = record.features
     return f"""---
 configs:

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,14 +19,15 @@ import ray.exceptions
 
 from preprocess.environment import ACTOR_ENVIRONMENT
 from preprocess.processes import end_processes
+from preprocess.ray_folder import make_ray_folder, ray_folder, remove_link
 from preprocess.worker import FeatureWorker, Job, UnitReport, UnitTask, WorkerProgress
 from shared.errors import ClusterError, RayLostError, SpeechPrepError
+from shared.layout import StoreLayout
 
 OBJECT_STORE_BYTES = 75 << 20
 """Ray's minimum; reports of a few hundred bytes are all that passes."""
-SOCKET_PATH_ROOM = 62
-"""Characters that Ray appends to its folder for a socket; the kernel allows 107 in all."""
-MAX_SOCKET_PATH = 107
+VITAL = {"raylet", "gcs_server"}
+"""Ray's own processes without which no actor can be reached; Ray itself notices their end a minute late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +105,14 @@ FeatureActor: Any = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, c
 class Cluster:
     """Starts Ray (or joins the one at *address*) and runs actors. A context manager; on leaving nothing is left."""
 
-    def __init__(self, job: Job, store_uuid: str, *, num_actors: int, address: str | None = None) -> None:
-        self._job, self._uuid, self._address = job, store_uuid, address
+    def __init__(self, job: Job, mark: str, *, num_actors: int, address: str | None = None) -> None:
+        self._job, self._mark, self._address = job, mark, address
         self._num_actors = num_actors
-        self.folder = job.store / ".partial" / "ray"
-        self._link = Path("/tmp") / f"speech-prep-{store_uuid[:8]}"  # noqa: S108 - a socket path must be short
+        self._layout = StoreLayout(job.store)
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, tuple[int, bool]] = {}
         self._watching: dict[int, Any] = {}
-        self._raylet: psutil.Process | None = None
+        self._vital: list[psutil.Process] = []
 
     def __enter__(self) -> Self:
         try:
@@ -130,9 +129,10 @@ class Cluster:
             self._forget(actor)
         ray.shutdown()
         if self._address is None:
-            end_processes(self._uuid, self.folder)
-            self._link.unlink(missing_ok=True)
-            shutil.rmtree(self.folder, ignore_errors=True)
+            folder = ray_folder(self._layout)
+            end_processes(self._mark, folder)
+            remove_link(self._mark)
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _start(self) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
@@ -141,23 +141,14 @@ class Cluster:
                 ray.init(self._address, log_to_driver=False, runtime_env={"env_vars": ACTOR_ENVIRONMENT})
                 return
             memory = {"object_store_memory": OBJECT_STORE_BYTES}
-            ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=str(self._ray_folder()), **memory, **options)
+            folder = str(make_ray_folder(self._layout, self._mark))
+            ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=folder, **memory, **options)
         except (OSError, RuntimeError, ValueError, ConnectionError, ray.exceptions.RayError) as error:
-            raise ClusterError(
-                f"Ray did not start: {error}", "free memory or ports, then repeat the command"
-            ) from error
-        raylets = [child for child in psutil.Process().children() if child.name() == "raylet"]
-        self._raylet = raylets[0] if raylets else None
-
-    def _ray_folder(self) -> Path:
-        """The folder, or a short link to it where a socket's path would become too long."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        folder = self.folder.resolve()
-        if len(str(folder)) + SOCKET_PATH_ROOM <= MAX_SOCKET_PATH:
-            return folder
-        self._link.unlink(missing_ok=True)
-        self._link.symlink_to(folder)
-        return self._link
+            message = f"Ray did not start: {_first_line(error)}"
+            raise RayLostError(message, "free memory or ports, then repeat the command") from error
+        self._vital = [child for child in psutil.Process().children() if child.name() in VITAL]
+        if len(self._vital) < len(VITAL):
+            raise RayLostError("a process of Ray's own died at once", "free memory, then repeat the command")
 
     def start_actor(self, actor: int) -> None:
         """Starts actor *actor* in place of whatever had its number; `ActorReady` follows."""
@@ -176,8 +167,8 @@ class Cluster:
 
         Raises what a worker raised, and ClusterError when Ray itself is gone.
         """
-        if self._raylet is not None and not self._raylet.is_running():
-            raise RayLostError("Ray's raylet process died", "repeat the command: it goes on where it stopped")
+        if not self._whole():
+            raise RayLostError("a process of Ray's own died", "repeat the command: it goes on where it stopped")
         ready, _ = ray.wait(list(self._pending), num_returns=1, timeout=timeout_seconds) if self._pending else ([], [])
         return [self._event(reference) for reference in ready]
 
@@ -217,8 +208,21 @@ class Cluster:
         handle = self._actors.pop(actor, None)
         self._watching.pop(actor, None)
         self._pending = {reference: number for reference, number in self._pending.items() if number[0] != actor}
-        if handle is not None:
+        if handle is not None and self._whole():
+            # Without its own processes Ray would try for a minute, and then end this one.
             ray.kill(handle)
+
+    def _whole(self) -> bool:
+        """True while Ray's own processes live, as far as they were started here."""
+        return all(_lives(process) for process in self._vital)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """False also for a zombie: these are this process's own children."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _first_line(error: Exception) -> str:

@@ -11,22 +11,29 @@ ACTOR_ENVIRONMENT = ONE_THREAD | {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+    # Setting the one fixes the other at 128 kB, and every larger array is then mapped, faulted in and unmapped anew.
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
 }
 """Threads pinned, and memory that is freed given back to the system."""
+_TOKEN = secrets.token_hex(32)
+"""Once for a process: Ray keeps the first token that it reads, also for a cluster that is started anew."""
 LOCAL_RAY = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     # On Linux, too, this makes Ray take 127.0.0.1 for its own address and bind every port to it.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Ray's helpers outlive a killed driver by as long as they try to tell a server that died with it.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
 }
 
 
-def set_environment(store_uuid: str, *, local_ray: bool) -> None:
+def set_environment(mark: str, *, local_ray: bool) -> None:
     """Sets what this process and all that it starts shall see; with *local_ray* also what a cluster started here needs.
 
-    The token is made anew for every run and stands nowhere but in these processes' environments.
+    *mark* comes from `processes.store_mark`. The token is made anew for every run and stands nowhere but in these
+    processes' environments.
     """
-    os.environ |= ACTOR_ENVIRONMENT | {MARK: store_uuid}
+    os.environ |= ACTOR_ENVIRONMENT | {MARK: mark}
     if local_ray:
-        os.environ |= LOCAL_RAY | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ |= LOCAL_RAY | {"RAY_AUTH_TOKEN": _TOKEN}

@@ -4,14 +4,24 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocess.effort import Effort
 from preprocess.job import PlannedJob
 from preprocess.settings import SourceSettings
+from preprocess.units import SplitPlan
 from preprocess.usage import usable_cores
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
 
-START_SECONDS = 6.0
-"""Ray, the actors' imports, the index."""
+RAY_SECONDS = 4.0
+"""Ray's start and end, and the index."""
+ACTOR_CPU_SECONDS = 1.6
+"""One actor's start: a Python process with Ray and our imports."""
+ACTOR_OVERHEAD = 1.2
+"""What a row costs an actor, relative to the sample: checksums, progress, and cores that share caches and pipelines."""
+UNIT_EFFORT = Effort(cpu_seconds=0.02, wait_seconds=0.05)
+"""One commit, but for its bytes: opening the source, closing and checking the file, four fsyncs."""
+DISK_BYTES_PER_SECOND = 500_000_000
+"""How fast fsync is taken to put a shard on the disk, which cannot be measured without writing: a SATA SSD."""
 SCRATCH_BYTES = 64_000_000
 """Ray's folder and logs, the index while it is written."""
 
@@ -20,7 +30,8 @@ SCRATCH_BYTES = 64_000_000
 class Estimate:
     """What a job comes to: bytes of its finished splits (± *error_bytes*), those not yet committed, scratch at most.
 
-    *audio_seconds* and *seconds* are None where no sample was taken because the store knows the splits already.
+    *audio_seconds* and *seconds* (what is left to do) are None where a split was not sampled because the store knows it
+    already. *actors* is how many will have work.
     """
 
     store_bytes: int
@@ -30,6 +41,8 @@ class Estimate:
     audio_seconds: float | None
     seconds: float | None
     free_bytes: int
+    actors: int
+    cores: int
 
     @property
     def needed_bytes(self) -> int:
@@ -39,21 +52,38 @@ class Estimate:
 
 def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
     """The estimate for what *job* has still to do on this machine."""
-    committed = _committed_bytes(job)
+    left = {plan.name: _units_left(job, plan) for plan in job.plans}
     forecasts = [forecast for forecast in job.forecasts.values() if forecast is not None]
-    known = len(forecasts) == len(job.plans)
-    lanes = min(settings.actors, usable_cores())
+    missing = max(0, job.forecast_bytes - _committed_bytes(job)) if any(left.values()) else 0
+    actors, cores = min(settings.actors, sum(left.values())), usable_cores()
+    effort = _effort_left(job, left)
     largest = max((plan.record.forecast_bytes / max(1, len(plan.units)) for plan in job.plans), default=0)
-    units = sum(len(plan.units) for plan in job.plans)
     return Estimate(
         store_bytes=job.forecast_bytes,
         error_bytes=sum(forecast.error_bytes for forecast in forecasts),
-        missing_bytes=max(0, job.forecast_bytes - committed),
-        scratch_bytes=round(largest * min(settings.actors, units)) + SCRATCH_BYTES,
-        audio_seconds=sum(forecast.audio_seconds for forecast in forecasts) if known else None,
-        seconds=START_SECONDS + sum(forecast.core_seconds for forecast in forecasts) / lanes if known else None,
+        missing_bytes=missing,
+        scratch_bytes=round(largest * actors) + SCRATCH_BYTES if actors else 0,
+        audio_seconds=sum(f.audio_seconds for f in forecasts) if len(forecasts) == len(job.plans) else None,
+        seconds=None if effort is None else run_seconds(effort, sum(left.values()), missing, actors, cores),
         free_bytes=free_bytes(job.layout.root),
+        actors=actors,
+        cores=cores,
     )
+
+
+def run_seconds(effort: Effort, num_units: int, num_bytes: int, actors: int, cores: int) -> float:
+    """Time until *num_units* units are committed that cost *effort* in the sample and *num_bytes* on the disk. Pure.
+
+    Either the cores are busy all the time or every actor is, working or waiting (the two asymptotic bounds of Lazowska
+    et al., Quantitative System Performance, ch. 5); at the end actors wait for the last one, half a unit on average.
+    """
+    if not num_units:
+        return 0.0
+    commits = UNIT_EFFORT * num_units + Effort(wait_seconds=num_bytes / DISK_BYTES_PER_SECOND)
+    total = Effort(effort.cpu_seconds * ACTOR_OVERHEAD, effort.wait_seconds) + commits
+    busy, elapsed = min(actors, cores), total.cpu_seconds + total.wait_seconds
+    working = max(total.cpu_seconds / busy, elapsed / actors)
+    return RAY_SECONDS + ACTOR_CPU_SECONDS * actors / busy + working + elapsed / num_units / 2
 
 
 def check_room(found: Estimate, root: Path) -> None:
@@ -71,6 +101,22 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def _units_left(job: PlannedJob, plan: SplitPlan) -> int:
+    return len(plan.units) - len(job.layout.committed(plan.name, plan.record.num_units))
+
+
+def _effort_left(job: PlannedJob, left: dict[str, int]) -> Effort | None:
+    """What the open units cost; None where one of their splits was not sampled."""
+    effort = Effort()
+    for plan in job.plans:
+        forecast = job.forecasts[plan.name]
+        if left[plan.name] and forecast is None:
+            return None
+        if forecast is not None:
+            effort += forecast.effort * (left[plan.name] / max(1, len(plan.units)))
+    return effort
 
 
 def _committed_bytes(job: PlannedJob) -> int:

@@ -52,7 +52,10 @@ class _Context:
     @property
     def features(self) -> FeatureSettings:
         tokenizer = tokenizer_fingerprint(self.pipeline.tokenizer_json)
-        return FeatureSettings(self.pipeline.spec, tokenizer, self.pipeline.language, self.settings.max_duration)
+        pipeline, settings = self.pipeline, self.settings
+        return FeatureSettings(
+            pipeline.spec, tokenizer, pipeline.language, settings.max_duration, named_columns(settings)
+        )
 
 
 def plan_job(settings: SourceSettings) -> PlannedJob:
@@ -75,9 +78,23 @@ def plan_job(settings: SourceSettings) -> PlannedJob:
     return PlannedJob(source, pipeline, tuple(plans), forecasts, record, layout)
 
 
+def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
+    """*job* with a forecast for every split that is not wholly committed; its plans and record stay as they are."""
+    forecasts = dict(job.forecasts)
+    for plan in job.plans:
+        committed = len(job.layout.committed(plan.name, plan.record.num_units))
+        if forecasts[plan.name] is None and committed < len(plan.units):
+            layout = job.source.splits[plan.source_split]
+            sample = take_sample(job.source, plan.source_split, job.pipeline, settings.limit)
+            forecasts[plan.name] = forecast_split(
+                layout, sample, plan.num_rows, settings.limit, num_units=len(plan.units)
+            )
+    return replace(job, forecasts=forecasts)
+
+
 def open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
     """The source that *settings* name; for the demo, corpus and model are built first and named in the settings."""
-    columns = Columns(settings.audio_column, settings.text_column, settings.source_column)
+    columns = named_columns(settings)
     if not settings.uses_demo:
         return open_source(str(settings.source), columns), settings
     folder = settings.cache / "datasets" / "demo"
@@ -88,6 +105,11 @@ def open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettin
         build_model(model, num_mel_bins=num_mel_bins)
         settings = settings.model_copy(update={"model": str(model)})
     return open_source(str(folder / DEMO_SOURCE), columns), settings
+
+
+def named_columns(settings: SourceSettings) -> Columns:
+    """The columns that *settings* name."""
+    return Columns(settings.audio_column, settings.text_column, settings.source_column)
 
 
 def store_path(settings: SourceSettings) -> Path:
@@ -166,8 +188,8 @@ def _plan(
         return planned(known.rows_per_unit, known.forecast_bytes), None
     sample = take_sample(source, source_split, context.pipeline, settings.limit)
     total = min(settings.limit or layout.num_rows, layout.num_rows)
-    row_bytes = forecast_split(layout, sample, total).row_bytes
+    row_bytes = forecast_split(layout, sample, total, settings.limit).row_bytes
     rows = min(rows_per_unit(settings.shard_size, row_bytes), max(1, -(-total // MIN_UNITS)))
     plan = planned(rows, 0)
-    forecast = forecast_split(layout, sample, plan.num_rows)
+    forecast = forecast_split(layout, sample, plan.num_rows, settings.limit, num_units=len(plan.units))
     return replace(plan, record=replace(plan.record, forecast_bytes=forecast.store_bytes)), forecast

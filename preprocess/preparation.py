@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from preprocess.processes import end_processes
+from preprocess.processes import end_processes, store_mark
+from preprocess.ray_folder import ray_folder, remove_link
 from shared.durable import fsync_directory, json_bytes, write_durably
 from shared.errors import StoreBusyError, UsageError
 from shared.layout import StoreLayout, StoreRecord
@@ -20,7 +21,9 @@ def locked(root: Path) -> Iterator[None]:
     Raises StoreBusyError when another run holds it, UsageError when the folder is something else or cannot be made.
     """
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        if not root.exists():
+            root.mkdir(parents=True, exist_ok=True)
+            fsync_directory(root.parent)
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise UsageError(f"cannot use {root} as a store: {error.strerror}", "name another --store") from error
@@ -54,11 +57,15 @@ def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, 
     holds other things.
     """
     _check_is_store(layout)
-    end_processes(record.uuid, layout.partial / "ray")
+    mark = store_mark(layout.root, record.uuid)
+    end_processes(mark, ray_folder(layout))
+    remove_link(mark)
     regained = clear_partial(layout)
-    for folder in (layout.data, layout.quarantine, layout.partial):
-        folder.mkdir(exist_ok=True)
+    layout.partial.mkdir(exist_ok=True)
+    # First of all: with its record a folder is a store, whatever kills this run next.
     write_durably(layout.record, json_bytes(record.as_dict()), layout.partial / "store.json")
+    for folder in (layout.data, layout.quarantine):
+        folder.mkdir(exist_ok=True)
     write_durably(layout.root / "settings.json", settings_json.encode(), layout.partial / "settings.json")
     write_durably(layout.root / "README.md", card.encode(), layout.partial / "README.md")
     for folder in (layout.data, layout.quarantine):

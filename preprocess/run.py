@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.live import View, make_view
 from preprocess.outcome import RunSummary
 from preprocess.preparation import clear_partial, locked, prepare_store
+from preprocess.processes import store_mark
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.stopping import StopRequest
@@ -26,7 +28,7 @@ from preprocess.tasks import new_tally, open_units
 from preprocess.usage import usable_cores
 from preprocess.worker import Job
 from shared.cli import parse_settings, run_command
-from shared.errors import ExitCode, RayLostError
+from shared.errors import ExitCode, InterruptedRunError, RayLostError
 from shared.layout import read_record
 from shared.units import format_bytes, format_count
 
@@ -38,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     """Prepares the source's splits in the store; the exit code is DESIGN.md section 2's."""
     about = "Compute Whisper log-mel features and labels into one Parquet store. Restart it at any time: it goes on."
     settings = parse_settings(RunSettings, argv, prog="python -m preprocess.run", about=about)
+    # Before there is anything to give up, SIGTERM is what Ctrl-C is.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings.prepare()
     stream = sys.stdout
     view = make_view(settings.view, title=_title(settings), stream=stream, is_terminal=stream.isatty())
@@ -62,7 +66,8 @@ def _run(job: PlannedJob, settings: RunSettings, view: View) -> RunSummary:
     tally = new_tally(job, todo, started)
     found = estimate(job, settings)
     with StopRequest() as stop, view:
-        if todo or not is_finished(job):
+        # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
+        if todo or not is_finished(job) or job.layout.partial.exists():
             check_room(found, job.layout.root)
             card = dataset_card(job.record)
             regained = prepare_store(job.layout, job.record, settings.model_dump_json(indent=2) + "\n", card)
@@ -82,9 +87,12 @@ def _commit_units(job: PlannedJob, settings: RunSettings, tally: Tally, view: Vi
     for attempt in range(1, CLUSTER_ATTEMPTS + 1):
         if not open_units(job):
             return
+        stop.check()
         try:
             _run_cluster(job, settings, tally, view, stop)
         except RayLostError as error:
+            # A terminal's signal reaches Ray's own processes, too.
+            stop.check()
             if attempt == CLUSTER_ATTEMPTS:
                 raise
             view.event(f"{error.message}; starting Ray again")
@@ -92,14 +100,19 @@ def _commit_units(job: PlannedJob, settings: RunSettings, tally: Tally, view: Vi
 
 
 def _run_cluster(job: PlannedJob, settings: RunSettings, tally: Tally, view: View, stop: StopRequest) -> None:
-    set_environment(job.record.uuid, local_ray=settings.ray_address is None)
+    mark = store_mark(job.layout.root, job.record.uuid)
+    set_environment(mark, local_ray=settings.ray_address is None)
     from preprocess.cluster import Cluster  # noqa: PLC0415 - Ray costs a second that a finished store need not pay
     from preprocess.runner import Runner  # noqa: PLC0415 - as above
 
     work = Job(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
-    with Cluster(work, job.record.uuid, num_actors=settings.actors, address=settings.ray_address) as cluster:
-        stop.install()
-        Runner(job, cluster, Scheduler(open_units(job), settings.actors), tally, view, stop).run()
+    try:
+        with Cluster(work, mark, num_actors=settings.actors, address=settings.ray_address) as cluster:
+            stop.install()
+            Runner(job, cluster, Scheduler(open_units(job), settings.actors), tally, view, stop).run()
+    except SystemExit as error:
+        # Ray's handler of SIGTERM, in place of ours from its start to `install`, ends the process.
+        raise InterruptedRunError("stopped while Ray started", "the same command goes on") from error
 
 
 def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: float) -> RunSummary:

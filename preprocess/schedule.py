@@ -1,8 +1,8 @@
 """Who does what next: units to actors, restarts, and the hunt for a row that kills its actor. Pure.
 
 Events go in, actions come out; nothing here knows Ray, time or disk. A unit that kills its actor three times is halved
-again and again until one row is left; when that row alone kills an actor too, it is marked and quarantined as
-`crashed`. A unit whose death cannot be repeated goes back to the queue.
+again and again until one row is left; when that row alone kills three actors too, it is marked and quarantined as
+`crashed`. A unit whose death cannot be repeated goes back to the queue: actors also die of what no row has done.
 """
 
 from collections import deque
@@ -13,6 +13,7 @@ from preprocess.units import Unit
 from shared.errors import ClusterError
 
 CRASHES_BEFORE_BISECTION = 3
+CRASHES_ALONE = 3
 FRUITLESS_BISECTIONS = 3
 DEATHS_AT_START = 5
 
@@ -50,13 +51,17 @@ Action = StartActor | Work
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """What is known of a unit that killed actors; rows *start* to *stop* hold a killer, if there is one."""
+    """What is known of a unit that killed actors; rows *start* to *stop* hold a killer, if there is one.
+
+    *alone* counts the actors that the one row left has killed by itself.
+    """
 
     unit: Unit
     crashes: int = 0
     crashed_rows: frozenset[int] = frozenset()
     start: int = 0
     stop: int = 0
+    alone: int = 0
     fruitless: int = 0
 
     @property
@@ -152,17 +157,10 @@ class Scheduler:
         self._put_back(suspect)
 
     def _killed_probe(self, work: ProbeRows) -> None:
-        suspect = self._suspects[_key(work.unit)]
+        suspect = replace(self._suspects[_key(work.unit)], start=work.start, stop=work.stop)
         if work.stop - work.start == 1:
-            if work.start in suspect.crashed_rows:
-                message = f"row {work.start} of shard {work.unit.number} of {work.unit.split!r} cannot even be read"
-                raise ClusterError(f"{message}: reading it kills the process", "repair or remove it in the source")
-            crashed = suspect.crashed_rows | {work.start}
-            # The next death of this unit is another row's doing and is hunted at once.
-            suspect = replace(suspect, crashed_rows=crashed, crashes=CRASHES_BEFORE_BISECTION - 1, start=0, stop=0)
-        else:
-            suspect = replace(suspect, start=work.start, stop=work.stop)
-        self._put_back(suspect)
+            suspect = replace(suspect, alone=suspect.alone + 1)
+        self._put_back(_convicted(suspect) if suspect.alone >= CRASHES_ALONE else suspect)
 
     def _survived(self, work: ProbeRows) -> None:
         suspect = self._suspects[_key(work.unit)]
@@ -174,11 +172,21 @@ class Scheduler:
                 f"shard {work.unit.number} of {work.unit.split!r} keeps killing its actor, but no single row does",
                 "give the actors more memory (fewer --actors, smaller --shard-size) and run the same command again",
             )
-        self._put_back(replace(suspect, crashes=0, start=0, stop=0, fruitless=suspect.fruitless + 1))
+        self._put_back(Suspect(suspect.unit, crashed_rows=suspect.crashed_rows, fruitless=suspect.fruitless + 1))
 
     def _put_back(self, suspect: Suspect) -> None:
         self._suspects[_key(suspect.unit)] = suspect
         self._queue.appendleft(suspect.unit)
+
+
+def _convicted(suspect: Suspect) -> Suspect:
+    """*suspect* with its one row marked. Raises ClusterError when it was marked before."""
+    if suspect.start in suspect.crashed_rows:
+        message = f"row {suspect.start} of shard {suspect.unit.number} of {suspect.unit.split!r} cannot even be read"
+        raise ClusterError(f"{message}: reading it kills the process", "repair or remove it in the source")
+    crashed = suspect.crashed_rows | {suspect.start}
+    # The next death of this unit is another row's doing and is hunted at once.
+    return Suspect(suspect.unit, CRASHES_BEFORE_BISECTION - 1, crashed, fruitless=suspect.fruitless)
 
 
 def _key(unit: Unit) -> tuple[str, int]:

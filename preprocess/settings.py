@@ -14,18 +14,19 @@ class SourceSettings(Folders):
     """Where rows come from and how they become features; `run` and `plan` share it."""
 
     source: str | None = Field(
-        None, description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice"
+        None,
+        description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice [demo]",
     )
     demo: bool = Field(default=False, description="use the built-in German demo corpus and model")
     split: tuple[str, ...] = Field((), description="split to prepare; repeatable [all]")
     store: Path | None = Field(None, description="folder of the store [CACHE_DIR/features/NAME]")
     model: str | None = Field(None, description="Hub id or folder of a Whisper model: sets mel bins and tokenizer")
     num_mel_bins: int | None = Field(None, ge=1, le=512, description="log-mel bins, where no --model says [128]")
-    tokenizer: str | None = Field(None, description="tokenizer.json, folder or Hub id, where no --model says")
+    tokenizer: str | None = Field(None, description="tokenizer.json, folder or Hub id [that of --model]")
     language: str = Field("de", description="language token of the labels")
     feature_dtype: FeatureDtype = Field("float16", description="float16 loses nothing, uint8 halves the store")
     shard_size: int = Field(256_000_000, ge=1, description="bytes a shard aims at, such as 256MB")
-    limit: int | None = Field(None, ge=1, description="only the first N rows of each split")
+    limit: int | None = Field(None, ge=1, description="only the first N rows of each split [all]")
     test_fraction: float = Field(0.0, ge=0, lt=1, description="share of rows for a test split, where there is none")
     max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds; longer is quarantined")
     audio_column: str = Field("audio", description="column with the encoded audio")
@@ -59,8 +60,10 @@ class RunSettings(SourceSettings):
     """Settings of `python -m preprocess.run`."""
 
     max_quarantine: str = Field("5%", description="rows that may be quarantined, as a number or a share like 5%")
-    ray_address: str | None = Field(None, description="join a running Ray cluster instead of starting one here")
-    view: Literal["auto", "live", "plain", "json"] = Field("auto", description="how progress is shown")
+    ray_address: str | None = Field(None, description="join a running Ray cluster [start one here]")
+    view: Literal["auto", "live", "plain", "json"] = Field(
+        "auto", description="how progress is shown; auto: live in a terminal, else plain"
+    )
 
     @field_validator("max_quarantine")
     @classmethod
@@ -76,9 +79,9 @@ def quarantine_allowance(value: str, num_rows: int) -> int:
     """
     text = value.strip()
     try:
-        allowed = float(text[:-1]) / 100 * num_rows if text.endswith("%") else int(text)
-    except ValueError:
+        allowed = int(float(text[:-1]) / 100 * num_rows) if text.endswith("%") else int(text)
+    except (ValueError, OverflowError):
         raise ValueError(f"{value!r} is neither a number of rows nor a share such as 1%") from None
     if allowed < 0:
         raise ValueError(f"{value!r} is negative")
-    return int(allowed)
+    return allowed

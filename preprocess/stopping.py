@@ -5,7 +5,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from shared.errors import ExitCode
+from shared.errors import ExitCode, InterruptedRunError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -35,6 +35,11 @@ class StopRequest:
         """Takes the signals (again: Ray sets handlers of its own when it starts)."""
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
+
+    def check(self) -> None:
+        """Raises InterruptedRunError when a stop was requested."""
+        if self.requested:
+            raise InterruptedRunError("stopped", "the same command goes on where it stopped")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.requested:

@@ -15,7 +15,7 @@ from preprocess.outcome import WAITING, RunSummary, SplitSummary, limiting_stage
 from preprocess.screen import one_line
 from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
 
-__all__ = ["RunSummary", "SplitSummary", "limiting_stage", "render_summary"]
+__all__ = ["RunSummary", "SplitSummary", "limiting_stage", "next_lines", "render_summary"]
 
 _SPLITS_SHOWN = 3
 _REASONS_SHOWN = 3
@@ -45,7 +45,7 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
         Text(),
         beside,
         Text(limit, style="bold"),
-        *_next(summary.next_command, width),
+        *next_lines(summary.next_command, width),
     )
 
 
@@ -150,7 +150,8 @@ def _stages(shares: Mapping[str, float]) -> Table:
     return table
 
 
-def _next(command: Sequence[str], width: int) -> list[Text]:
+def next_lines(command: Sequence[str], width: int) -> list[Text]:
+    """*command*, quoted for a shell and broken with backslashes at *width* columns, under an empty line."""
     if not command:
         return []
     lines = [""]

@@ -5,14 +5,14 @@ bytes, so that a store never mixes two plans.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.sources.base import Block, SplitLayout
+from preprocess.sources.base import Block, Columns, SplitLayout
 from shared.layout import SplitRecord
 from shared.schema import FORMAT_VERSION, FeatureSpec, fingerprint
 
@@ -78,6 +78,7 @@ class FeatureSettings:
     tokenizer: str
     language: str
     max_duration: float
+    columns: Columns = field(default_factory=Columns)
 
 
 def plan_split(
@@ -107,6 +108,9 @@ def plan_split(
         "tokenizer": features.tokenizer,
         "language": features.language,
         "max_duration": features.max_duration,
+        "audio_column": features.columns.audio,
+        "text_column": features.columns.text,
+        "source_column": features.columns.source,
         "limit": limit,
         "shard_size": shard_bytes,
         "part": selection.part,
@@ -137,9 +141,14 @@ def cut_ranges(blocks: Sequence[Block], rows_per_unit: int, limit: int | None = 
                 ranges.append((start, stop))
             ranges += _even(stop, block_stop, rows_per_unit)
             start = block_stop
-        elif block_stop - start >= rows_per_unit:
-            ranges.append((start, block_stop))
-            start = block_stop
+        else:
+            if start < stop and (block_stop - start) - rows_per_unit > rows_per_unit - (stop - start):
+                # Ending before this block comes nearer to the size wanted than ending after it.
+                ranges.append((start, stop))
+                start = stop
+            if block_stop - start >= rows_per_unit:
+                ranges.append((start, block_stop))
+                start = block_stop
         stop = block_stop
     if stop > start:
         ranges.append((start, stop))

@@ -19,7 +19,7 @@ from shared.verification import verify_store
 class VerifySettings(LayeredSettings):
     """Settings of `python -m preprocess.verify`."""
 
-    store: Path | None = Field(None, description="folder of the store")
+    store: Path | None = Field(None, description="folder of the store [required]")
     threads: int = Field(2, ge=1, le=64, description="shards checked at once")
 
 

@@ -4,20 +4,29 @@ The parser is made from a settings class, so that an option, its help and its de
 """
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
 from shared.errors import ExitCode, SpeechPrepError, UsageError
-from shared.settings import LayeredSettings
+from shared.settings import Folders, LayeredSettings
+from shared.units import format_bytes
 
 S = TypeVar("S", bound=LayeredSettings)
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LAYERS = (
+    "Every option can also be set, in falling order, by an environment variable (PREPROCESS_ACTORS=3; folders as "
+    "BASE_DIR=...), in .env, or in a TOML file (--config FILE with actors = 3). Sizes read 256MB or 2GiB."
+)
 
 
 def parse_settings(
@@ -28,14 +37,12 @@ def parse_settings(
     *positional* names a field that may also be given without its option. Exits with status 2 and argparse's usage on an
     unknown option; raises UsageError when a value does not fit.
     """
-    parser = argparse.ArgumentParser(prog=prog, description=about, allow_abbrev=False)
-    for name, field in settings_class.model_fields.items():
-        _add_option(parser, name, field)
-    if positional:
-        parser.add_argument("positional", nargs="?", metavar=positional.upper(), help=f"the same as --{positional}")
+    parser = _parser(settings_class, prog, about, positional)
     given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     if positional and "positional" in given:
-        given.setdefault(positional, given.pop("positional"))
+        if positional in given:
+            parser.error(f"{positional} was given twice, as --{positional} and without it")
+        given[positional] = given.pop("positional")
     try:
         return settings_class(**given)
     except ValidationError as error:
@@ -58,20 +65,52 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         # The reader (`| head`) left; Python would print a traceback when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FAILED)
+    except OSError as error:
+        print(f"error: {error}\n  -> the same command goes on once that is put right", file=sys.stderr)
+        return int(ExitCode.RESOURCE_LIMIT if error.errno in _DISK_FULL else ExitCode.FAILED)
 
 
-def _add_option(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
-    option = f"--{name.replace('_', '-')}"
-    text = _help(field)
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaint about an option is as short as the settings' own."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(int(ExitCode.USAGE), f"error: {message}\n  -> {self.prog} --help tells what each option takes\n")
+
+
+def _parser(settings_class: type[LayeredSettings], prog: str, about: str, positional: str | None) -> _Parser:
+    argument = f" [{positional.upper()}]" if positional else ""
+    parser = _Parser(
+        prog=prog,
+        usage=f"%(prog)s [OPTION ...]{argument}",
+        description=about,
+        epilog=_LAYERS,
+        allow_abbrev=False,
+    )
+    if positional:
+        parser.add_argument("positional", nargs="?", metavar=positional.upper(), help=f"the same as --{positional}")
+    own = [name for name in settings_class.model_fields if name not in Folders.model_fields]
+    for name in own:
+        _add_option(parser, name, settings_class.model_fields[name])
+    general = parser.add_argument_group("configuration and folders")
+    for name, field in settings_class.model_fields.items():
+        if name not in own:
+            _add_option(general, name, field)
+    return parser
+
+
+def _add_option(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> None:
+    # A field that would hide one of pydantic's own names ends in an underscore; its option does not.
+    option = f"--{name.rstrip('_').replace('_', '-')}"
     kind = _plain_type(field.annotation)
+    more: dict[str, Any] = {"dest": name, "default": None, "help": _help(name, field, kind)}
     if kind is bool:
-        parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)
+        parser.add_argument(option, action=argparse.BooleanOptionalAction, **more)
     elif get_origin(kind) is Literal:
-        parser.add_argument(option, choices=get_args(kind), default=None, help=text)
+        parser.add_argument(option, choices=get_args(kind), **more)
     elif get_origin(kind) is tuple:
-        parser.add_argument(option, action="append", default=None, metavar="NAME", help=text)
+        parser.add_argument(option, action="append", metavar="NAME", **more)
     else:
-        parser.add_argument(option, default=None, metavar=_metavar(name, kind), help=text)
+        parser.add_argument(option, metavar=_metavar(name, kind), **more)
 
 
 def _plain_type(annotation: Any) -> Any:
@@ -83,13 +122,26 @@ def _plain_type(annotation: Any) -> Any:
 
 def _metavar(name: str, kind: Any) -> str:
     if kind in {int, float}:
-        return "SIZE" if name.endswith(("size", "budget", "reserve")) else "N" if kind is int else "X"
-    return "DIR" if name.endswith(("dir", "store", "home", "cache")) else "FILE" if name == "config" else "TEXT"
+        return "SIZE" if _is_size(name) else "N" if kind is int else "X"
+    return "DIR" if name.endswith(("dir", "store", "home", "cache")) else "FILE" if kind is Path else "TEXT"
 
 
-def _help(field: FieldInfo) -> str:
-    default = "" if field.default in {None, (), False} else f" [{field.default}]"
-    return f"{field.description or ''}{default}".replace("%", "%%")
+def _is_size(name: str) -> bool:
+    return name.endswith(("size", "budget", "reserve"))
+
+
+def _help(name: str, field: FieldInfo, kind: Any) -> str:
+    """The description with the default in brackets; a description that ends in brackets states its default itself."""
+    text, default = field.description or "", field.default
+    if text.endswith("]"):
+        shown = ""
+    elif kind is bool:
+        shown = " [yes]" if default else " [no]"
+    elif default is None or default == ():
+        shown = " [none]"
+    else:
+        shown = f" [{format_bytes(default)}]" if _is_size(name) else f" [{default}]"
+    return f"{text}{shown}".replace("%", "%%")
 
 
 def _explain(error: ValidationError) -> str:

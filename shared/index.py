@@ -1,12 +1,13 @@
 """Index a split's committed shards, and mark a store complete.
 
-The index holds all that a sampler and a loss need, so that opening a split reads one file and no shard.
+The index holds all that a sampler and a loss need, so that opening a split reads one file and no shard. Its file also
+keeps a digest of each shard's bytes between the payloads; with the payloads' own checksums these cover every byte.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ import pyarrow.parquet as pq
 from shared.durable import DurableFile, json_bytes, write_durably
 from shared.errors import StoreError
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
-from shared.schema import INDEX_SCHEMA, FeatureSpec
-from shared.shard import payload_offsets
+from shared.schema import FORMAT_VERSION, INDEX_SCHEMA, FeatureSpec
+from shared.shard import payload_offsets, payload_pages
 
 _INDEX_SOURCE = ["row_id", "num_frames", "floor", "labels", "duration", "source", "crc32"]
 ROWS_IN, ROWS_OUT, ROWS_QUARANTINED, PLAN_DIGEST = b"rows_in", b"rows_out", b"rows_quarantined", b"plan_digest"
+SHARD_DIGESTS = b"shard_digests"
+"""Entry of the index file's metadata: `IndexedShard.frame_digest` of every shard, separated by blanks."""
+_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class SplitTotals:
-    """What a finished split holds; *content_digest* covers row ids, lengths and payload checksums in order."""
+    """What a finished split holds.
+
+    *content_digest* covers row ids, lengths and payload checksums in order, *index_digest* the index file.
+    """
 
     rows: int
     quarantined: int
@@ -35,6 +42,50 @@ class SplitTotals:
     num_bytes: int
     audio_seconds: float
     content_digest: str
+    index_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedShard:
+    """One shard as the index sees it: *rows* with the columns of INDEX_SCHEMA, and its *metadata*.
+
+    *content_digest* covers its row ids, lengths and payload checksums, *frame_digest* all bytes between the payloads'
+    pages and the shard's quarantine file.
+    """
+
+    rows: pa.Table
+    metadata: pq.FileMetaData
+    content_digest: bytes
+    frame_digest: str
+
+
+@dataclass(slots=True)
+class SplitScan:
+    """Adds up the shards of a split, in order."""
+
+    rows: int = 0
+    quarantined: int = 0
+    num_bytes: int = 0
+    seconds: float = 0.0
+    frame_digests: list[str] = field(default_factory=list)
+    _content: Any = field(default_factory=lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES))
+
+    def add(self, shard: IndexedShard, path: Path) -> None:
+        """Counts *shard*, which lies at *path*. Raises StoreError when its counts do not add up."""
+        _, rows, quarantined = shard_counts(shard.metadata, path.name)
+        self.rows += rows
+        self.quarantined += quarantined
+        self.num_bytes += path.stat().st_size
+        self.seconds += float(np.sum(shard.rows["duration"].to_numpy(), dtype=np.float64))
+        self.frame_digests.append(shard.frame_digest)
+        self._content.update(shard.content_digest)
+
+    def totals(self, index: Path) -> SplitTotals:
+        """The split's totals, with the digest of its *index* file."""
+        digests = self._content.hexdigest(), _file_digest(index)
+        return SplitTotals(
+            self.rows, self.quarantined, len(self.frame_digests), self.num_bytes, round(self.seconds, 3), *digests
+        )
 
 
 def shard_counts(metadata: pq.FileMetaData, name: str) -> tuple[int, int, int]:
@@ -50,23 +101,47 @@ def shard_counts(metadata: pq.FileMetaData, name: str) -> tuple[int, int, int]:
     return rows_in, rows_out, quarantined
 
 
-def index_shard(path: Path, unit: int, spec: FeatureSpec) -> tuple[pa.Table, pq.FileMetaData, bytes]:
-    """Index rows of one shard (columns of INDEX_SCHEMA), its metadata, and a digest of its rows."""
+def index_shard(layout: StoreLayout, split: str, unit: int, num_units: int, spec: FeatureSpec) -> IndexedShard:
+    """One committed shard for the index; reads everything but its payloads. Raises StoreError when it is damaged."""
+    path = layout.shard(split, unit, num_units)
     try:
         file = pq.ParquetFile(path)
         table, metadata = file.read(columns=_INDEX_SOURCE), file.metadata
-    except (OSError, pa.ArrowException) as error:
+        sizes = table["num_frames"].to_numpy().astype(np.int64) * spec.payload_bytes(1)
+        columns = {name: table[name] for name in _INDEX_SOURCE}
+        columns["shard"] = pa.array(np.full(len(table), unit, np.int32))
+        columns["offset"] = pa.array(payload_offsets(metadata, sizes, path.name))
+        columns["num_labels"] = pc.list_value_length(table["labels"]).cast(pa.int32())
+        rows = pa.Table.from_arrays([columns[field.name] for field in INDEX_SCHEMA], schema=INDEX_SCHEMA)
+        frame = _frame_digest(path, payload_pages(metadata, sizes), layout.quarantined(split, unit, num_units))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read: {error}", "verify the store") from error
-    sizes = table["num_frames"].to_numpy().astype(np.int64) * spec.payload_bytes(1)
-    digest = hashlib.blake2b(digest_size=16)
+    return IndexedShard(rows, metadata, _content_digest(table), frame)
+
+
+def _content_digest(table: pa.Table) -> bytes:
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for name in ("row_id", "num_frames", "crc32"):
         digest.update(np.ascontiguousarray(table[name].to_numpy()).data)
-    columns = {name: table[name] for name in _INDEX_SOURCE}
-    columns["shard"] = pa.array(np.full(len(table), unit, np.int32))
-    columns["offset"] = pa.array(payload_offsets(metadata, sizes, path.name))
-    columns["num_labels"] = pc.list_value_length(table["labels"]).cast(pa.int32())
-    rows = pa.Table.from_arrays([columns[field.name] for field in INDEX_SCHEMA], schema=INDEX_SCHEMA)
-    return rows, metadata, digest.digest()
+    return digest.digest()
+
+
+def _frame_digest(path: Path, pages: Iterable[tuple[int, int]], quarantine: Path) -> str:
+    """Digest of the shard at *path* without its payload *pages* (start, stop), and of its quarantine file."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    with path.open("rb") as file:
+        for start, stop in pages:
+            digest.update(file.read(start - file.tell()))
+            file.seek(stop)
+        digest.update(file.read())
+    if quarantine.exists():
+        digest.update(quarantine.read_bytes())
+    return digest.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
 
 
 def write_index(layout: StoreLayout, split: str, record: SplitRecord, spec: FeatureSpec) -> SplitTotals:
@@ -75,26 +150,22 @@ def write_index(layout: StoreLayout, split: str, record: SplitRecord, spec: Feat
     Raises StoreError when a shard is missing, damaged, of another plan, or the rows do not add up to the plan's.
     """
     layout.index.mkdir(exist_ok=True)
-    rows = quarantined = num_bytes = 0
-    seconds = 0.0
-    digest = hashlib.blake2b(digest_size=16)
+    scan = SplitScan()
     with DurableFile(layout.partial / f"index-{split}.parquet") as durable:
         with pq.ParquetWriter(durable.file, INDEX_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
             for unit, path in _shards(layout, split, record):
-                table, metadata, shard_digest = index_shard(path, unit, spec)
-                _, rows_out, rows_quarantined = _checked_counts(metadata, path, record)
-                if len(table):
-                    writer.write_table(table)
-                digest.update(shard_digest)
-                rows, quarantined = rows + rows_out, quarantined + rows_quarantined
-                num_bytes += path.stat().st_size
-                seconds += float(np.sum(table["duration"].to_numpy(), dtype=np.float64))
-        if rows + quarantined != record.num_rows:
-            message = f"split {split!r}: {rows} rows and {quarantined} quarantined, planned were {record.num_rows}"
-            raise StoreError(message, "verify the store")
+                shard = index_shard(layout, split, unit, record.num_units, spec)
+                _check_plan(shard.metadata, path, record)
+                scan.add(shard, path)
+                if len(shard.rows):
+                    writer.write_table(shard.rows)
+            writer.add_key_value_metadata({SHARD_DIGESTS.decode(): " ".join(scan.frame_digests)})
+        if scan.rows + scan.quarantined != record.num_rows:
+            found = f"{scan.rows} rows and {scan.quarantined} quarantined"
+            raise StoreError(f"split {split!r}: {found}, planned were {record.num_rows}", "verify the store")
         durable.seal()
         durable.publish(layout.index_of(split), replace=True)
-    return SplitTotals(rows, quarantined, record.num_units, num_bytes, round(seconds, 3), digest.hexdigest())
+    return scan.totals(layout.index_of(split))
 
 
 def _shards(layout: StoreLayout, split: str, record: SplitRecord) -> Iterator[tuple[int, Path]]:
@@ -106,11 +177,9 @@ def _shards(layout: StoreLayout, split: str, record: SplitRecord) -> Iterator[tu
         yield unit, layout.shard(split, unit, record.num_units)
 
 
-def _checked_counts(metadata: pq.FileMetaData, path: Path, record: SplitRecord) -> tuple[int, int, int]:
-    counts = shard_counts(metadata, path.name)
+def _check_plan(metadata: pq.FileMetaData, path: Path, record: SplitRecord) -> None:
     if (metadata.metadata or {}).get(PLAN_DIGEST) != record.digest.encode():
         raise StoreError(f"{path} belongs to another plan", "verify the store")
-    return counts
 
 
 def write_complete(layout: StoreLayout, record: StoreRecord, totals: Mapping[str, SplitTotals]) -> None:
@@ -121,13 +190,19 @@ def write_complete(layout: StoreLayout, record: StoreRecord, totals: Mapping[str
     write_durably(layout.complete, json_bytes(value), layout.partial / "COMPLETE")
 
 
-def read_complete(layout: StoreLayout) -> dict[str, Any]:
-    """Totals by split as `COMPLETE` states them, {} before any split is complete. Raises StoreError if damaged."""
+def read_complete(layout: StoreLayout, uuid: str | None = None) -> dict[str, Any]:
+    """Totals by split as `COMPLETE` states them, {} before any split is complete.
+
+    Raises StoreError if it is damaged, or belongs to another store than that with *uuid*.
+    """
+    remedy = "remove it and run the same command again: it is made anew"
     try:
-        splits: dict[str, Any] = json.loads(layout.complete.read_text())["splits"]
+        value = json.loads(layout.complete.read_text())
+        splits = {str(name): dict(totals) for name, totals in dict(value["splits"]).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{layout.complete} is damaged: {error!r}"
-        raise StoreError(message, "remove it and run the same command again: it is made anew") from error
+        raise StoreError(f"{layout.complete} is damaged: {error!r}", remedy) from error
+    if uuid is not None and (value.get("uuid"), value.get("format_version")) != (uuid, FORMAT_VERSION):
+        raise StoreError(f"{layout.complete} belongs to another store", remedy)
     return splits

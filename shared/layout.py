@@ -58,6 +58,8 @@ class StoreRecord:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], path: Path) -> Self:
         """From JSON. Raises StoreError for another format version or a missing entry; *path* is for the message."""
+        if not isinstance(value, Mapping):
+            raise StoreError(f"{path} is damaged: it holds no record", "restore it from a backup of the store")
         if value.get("format_version") != FORMAT_VERSION:
             message = f"{path} has format version {value.get('format_version')}, this software reads {FORMAT_VERSION}"
             raise StoreError(message, "install the version that wrote it, or prepare the data again in a new folder")
@@ -66,7 +68,7 @@ class StoreRecord:
             splits = {name: SplitRecord(**split) for name, split in value["splits"].items()}
             names = ("uuid", "tokenizer", "language", "source")
             return cls(features=features, splits=splits, **{name: value[name] for name in names})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path} is damaged: {error!r}", "restore it from a backup of the store") from error
 
     def admitting(self, name: str, split: SplitRecord) -> Self:

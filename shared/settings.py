@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.errors import UsageError
@@ -22,7 +22,7 @@ def _read_toml(path: Path, settings_class: type[BaseSettings]) -> dict[str, Any]
         values = {name.replace("-", "_").lower(): value for name, value in tomllib.loads(path.read_text()).items()}
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read settings from {path}: {error}", "check --config") from error
-    unknown = sorted(set(values) - set(settings_class.model_fields))
+    unknown = sorted(set(values) - set(settings_class.model_fields) | set(values) & {"config"})
     if unknown:
         raise UsageError(f"{path} names unknown settings: {', '.join(unknown)}", "see --help for the names")
     return values
@@ -36,10 +36,16 @@ class LayeredSettings(BaseSettings):
     """Settings with the project's layers; frozen once made."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PREPROCESS_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix="PREPROCESS_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        # Lists are written `train,test`, which the fields' own validators read; JSON is for programs.
+        enable_decoding=False,
     )
 
-    config: Path | None = Field(None, description="TOML file with settings; option names with underscores")
+    config: Path | None = Field(None, description="TOML file with settings")
 
     @classmethod
     def settings_customise_sources(
@@ -53,20 +59,26 @@ class LayeredSettings(BaseSettings):
         """Command line over environment over `.env` over the TOML file over defaults."""
         command_line = init_settings()
         config = command_line.get("config") or env_settings().get("config") or dotenv_settings().get("config")
-        toml = InitSettingsSource(settings_cls, _read_toml(Path(config), settings_cls) if config else {})
+        toml = InitSettingsSource(settings_cls, _read_toml(Path(config).expanduser(), settings_cls) if config else {})
         return init_settings, env_settings, dotenv_settings, toml
 
 
 class Folders(LayeredSettings):
     """The folders that users of the German data set already have."""
 
-    base_dir: Path | None = _folder("BASE_DIR", "folder that all others lie in")
+    base_dir: Path | None = _folder("BASE_DIR", "folder that all others lie in [working directory]")
     cache_dir: Path | None = _folder("CACHE_DIR", "datasets/, huggingface/, audio/, features/ [BASE_DIR/cache]")
     model_dir: Path | None = _folder("MODEL_DIR", "models and checkpoints [BASE_DIR/models]")
     log_dir: Path | None = _folder("LOG_DIR", "logs [BASE_DIR/logs]")
     config_dir: Path | None = _folder("CONFIG_DIR", "configuration files [BASE_DIR/config]")
     hf_home: Path | None = _folder("HF_HOME", "Hugging Face's own folder [CACHE_DIR/huggingface]")
     hf_datasets_cache: Path | None = _folder("HF_DATASETS_CACHE", "cache of `datasets` [CACHE_DIR/datasets]")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:
+        """No shell expands the `~` of a `.env` or TOML file."""
+        return value.expanduser() if isinstance(value, Path) else value
 
     @property
     def base(self) -> Path:
@@ -84,22 +96,30 @@ class Folders(LayeredSettings):
         return (self.log_dir or self.base / "logs").absolute()
 
     def prepare(self) -> None:
-        """Makes the folders that the user named (all, once `BASE_DIR` is named) and tells Hugging Face of them.
+        """Makes the folders that the user named (all, once `BASE_DIR` is named) and tells Hugging Face of its own.
 
         Raises UsageError where one cannot be made.
         """
-        named = {self.base_dir, self.cache_dir, self.model_dir, self.log_dir, self.config_dir} - {None}
-        if not named:
-            return
-        hf_home = self.hf_home or self.cache / "huggingface"
-        hf_datasets = self.hf_datasets_cache or self.cache / "datasets"
-        folders = [self.cache / name for name in ("datasets", "huggingface", "audio", "features")]
-        folders += [hf_home, hf_datasets, self.logs]
-        folders += [self.model_dir or self.base / "models", self.config_dir or self.base / "config"]
+        hugging_face = self._hugging_face_folders()
         try:
-            for folder in folders:
+            for folder in {*self._named_folders(), *hugging_face.values()}:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot make {error.filename}: {error.strerror}", "name a writable BASE_DIR") from error
-        os.environ.setdefault("HF_HOME", str(hf_home))
-        os.environ.setdefault("HF_DATASETS_CACHE", str(hf_datasets))
+        os.environ |= {name: str(folder) for name, folder in hugging_face.items()}
+
+    def _hugging_face_folders(self) -> dict[str, Path]:
+        """HF_HOME and HF_DATASETS_CACHE as far as they were named, by themselves or by a folder around them."""
+        around = bool(self.base_dir or self.cache_dir)
+        home = self.hf_home or (self.cache / "huggingface" if around else None)
+        datasets = self.hf_datasets_cache or (self.cache / "datasets" if around else None)
+        named = {"HF_HOME": home, "HF_DATASETS_CACHE": datasets}
+        return {name: folder.absolute() for name, folder in named.items() if folder}
+
+    def _named_folders(self) -> list[Path]:
+        folders = [folder for folder in (self.model_dir, self.log_dir, self.config_dir) if folder]
+        if self.base_dir:
+            folders += [self.model_dir or self.base / "models", self.logs, self.config_dir or self.base / "config"]
+        if self.base_dir or self.cache_dir:
+            folders += [self.cache / name for name in ("datasets", "huggingface", "audio", "features")]
+        return folders

@@ -8,12 +8,12 @@ header is `total_compressed_size - sum(4 + length)` bytes long and every payload
 import io
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -67,8 +67,7 @@ class ShardWriter:
         self._spec = spec
         self._schema = shard_schema(spec)
         self._row_group_bytes = row_group_bytes
-        self._rows: list[FeatureRow] = []
-        self._pending_bytes = 0
+        self._pending = _PendingRows(self._schema)
         self.num_rows = 0
         self._durable = DurableFile(partial)
         self._parquet = _parquet_writer(self._durable.file, self._schema)
@@ -89,10 +88,9 @@ class ShardWriter:
 
     def append(self, row: FeatureRow) -> None:
         """Adds *row*; writes a row group when enough is pending. Raises OSError when the disk refuses."""
-        self._rows.append(row)
-        self._pending_bytes += len(row.payload)
+        self._pending.append(row)
         self.num_rows += 1
-        if self._pending_bytes >= self._row_group_bytes:
+        if self._pending.payload_bytes >= self._row_group_bytes:
             self._flush()
 
     def seal(self, metadata: Mapping[str, str]) -> None:
@@ -111,10 +109,52 @@ class ShardWriter:
         return self._durable.publish(final)
 
     def _flush(self) -> None:
-        if self._rows:
-            table = _table(self._rows, self._schema)
-            self._parquet.write_table(table, row_group_size=len(self._rows))
-            self._rows, self._pending_bytes = [], 0
+        if len(self._pending):
+            self._parquet.write_table(self._pending.table(), row_group_size=len(self._pending))
+            self._pending.clear()
+
+
+class _PendingRows:
+    """The rows of one row group as columns. Payloads lie end to end in one buffer that the next group uses again:
+    memory that is new to the process costs more than the copy.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._payloads = io.BytesIO()
+        self._columns: dict[str, list[Any]] = {}
+        self.clear()
+
+    def __len__(self) -> int:
+        return len(self._columns["crc32"])
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of all payloads."""
+        return self._payloads.tell()
+
+    def append(self, row: FeatureRow) -> None:
+        self._payloads.write(row.payload)
+        values = {"log_mel": self._payloads.tell(), "crc32": zlib.crc32(row.payload)}
+        for name, column in self._columns.items():
+            column.append(values[name] if name in values else getattr(row, name))
+
+    def table(self) -> pa.Table:
+        """The rows; valid, and the only table, until `clear`."""
+        ends = pa.array([0, *self._columns["log_mel"]], pa.int32()).buffers()[1]
+        payloads = pa.py_buffer(self._payloads.getbuffer())
+        arrays = [
+            pa.Array.from_buffers(field.type, len(self), [None, ends, payloads])
+            if field.name == "log_mel"
+            else pa.array(self._columns[field.name], field.type)
+            for field in self._schema
+        ]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def clear(self) -> None:
+        """Forgets the rows and keeps the buffer."""
+        self._payloads.seek(0)
+        self._columns = {name: [] for name in self._schema.names}
 
 
 def encoded_bytes(rows: Sequence[FeatureRow], spec: FeatureSpec) -> int:
@@ -122,8 +162,11 @@ def encoded_bytes(rows: Sequence[FeatureRow], spec: FeatureSpec) -> int:
     if not rows:
         return 0
     schema, buffer = shard_schema(spec), io.BytesIO()
+    pending = _PendingRows(schema)
+    for row in rows:
+        pending.append(row)
     with _parquet_writer(buffer, schema) as writer:
-        writer.write_table(_table(rows, schema))
+        writer.write_table(pending.table())
         return buffer.tell()
 
 
@@ -148,37 +191,50 @@ def _leaf_names(schema: pa.Schema) -> list[str]:
     return ["labels.list.element" if name == "labels" else name for name in schema.names]
 
 
-def _table(rows: Sequence[FeatureRow], schema: pa.Schema) -> pa.Table:
-    columns: dict[str, Sequence[Any]] = {
-        field.name: [getattr(row, field.name) for row in rows] for field in schema if field.name in FeatureRow.__slots__
-    }
-    columns["log_mel"] = [row.payload for row in rows]
-    columns["crc32"] = [zlib.crc32(row.payload) for row in rows]
-    return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
-
-
 def payload_offsets(metadata: pq.FileMetaData, payload_bytes: NDArray[np.int64], name: str) -> NDArray[np.int64]:
     """Byte offset of every row's payload in a shard with *metadata*; *payload_bytes* int64[num_rows].
 
     Raises StoreError, naming *name*, when the layout is not one uncompressed PLAIN page per row group.
     """
     offsets = np.empty(metadata.num_rows, np.int64)
-    first = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        column = group.column(_log_mel_position(metadata))
-        stop = first + group.num_rows
-        sizes = payload_bytes[first:stop] + PREFIX_BYTES
-        header = column.total_compressed_size - int(sizes.sum())
-        if column.compression != "UNCOMPRESSED" or not 0 < header <= MAX_PAGE_HEADER_BYTES:
+    for number, group in enumerate(_row_groups(metadata, payload_bytes)):
+        header = group.start - group.page_offset
+        if not group.uncompressed or not 0 < header <= MAX_PAGE_HEADER_BYTES:
             raise StoreError(f"{name}: row group {number} cannot be mapped (page header of {header} bytes)")
-        offsets[first:stop] = column.data_page_offset + header + np.cumsum(sizes) - sizes + PREFIX_BYTES
-        first = stop
+        sizes = payload_bytes[group.rows] + PREFIX_BYTES
+        offsets[group.rows] = group.start + np.cumsum(sizes) - sizes + PREFIX_BYTES
     return offsets
 
 
-def _log_mel_position(metadata: pq.FileMetaData) -> int:
-    return int(metadata.schema.names.index("log_mel"))
+def payload_pages(metadata: pq.FileMetaData, payload_bytes: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Where the payloads lie, in file order: (start, stop) of each row group's `log_mel` values, page header left out.
+
+    Arguments as for `payload_offsets`, which checks them.
+    """
+    return [(group.start, group.stop) for group in _row_groups(metadata, payload_bytes)]
+
+
+class _RowGroup(NamedTuple):
+    """A row group's *rows*, and where its `log_mel` page begins and its values *start* and *stop*."""
+
+    rows: slice
+    page_offset: int
+    start: int
+    stop: int
+    uncompressed: bool
+
+
+def _row_groups(metadata: pq.FileMetaData, payload_bytes: NDArray[np.int64]) -> Iterator[_RowGroup]:
+    first, position = 0, int(metadata.schema.names.index("log_mel"))
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        column, rows = group.column(position), slice(first, first + group.num_rows)
+        stop = column.data_page_offset + column.total_compressed_size
+        start = stop - int((payload_bytes[rows] + PREFIX_BYTES).sum())
+        # pyarrow ends the process when asked for the name of a codec that it does not know.
+        uncompressed = column.total_compressed_size == column.total_uncompressed_size
+        yield _RowGroup(rows, column.data_page_offset, start, stop, uncompressed)
+        first = rows.stop
 
 
 def check_payloads(path: Path, spec: FeatureSpec) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -34,15 +35,15 @@ class StoreSplit:
         self.name = split
         self._root, self._num_units = root, record.splits[split].num_units
         try:
-            index = pq.read_table(layout.index_of(split), memory_map=True)
-        except OSError as error:
+            index = pq.read_table(layout.index_of(split), memory_map=True, read_dictionary=["source"])
+        except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{layout.index_of(split)} cannot be read: {error}", "verify the store") from error
         self.row_id = index["row_id"].to_numpy()
         self.num_frames = index["num_frames"].to_numpy()
         self.num_labels = index["num_labels"].to_numpy()
         self.floor = index["floor"].to_numpy()
         self.duration = index["duration"].to_numpy()
-        self.source = index["source"].combine_chunks().dictionary_encode()
+        self.source = index["source"].unify_dictionaries().combine_chunks()
         self._shard = index["shard"].to_numpy()
         self._offset = index["offset"].to_numpy()
         labels = index["labels"].combine_chunks()
@@ -57,14 +58,22 @@ class StoreSplit:
         return open_split, (self._root, self.name)
 
     def log_mel(self, row: int) -> NDArray[Any]:
-        """The features of *row* (0-based position): [num_frames, num_mel_bins] of the store's dtype, read-only."""
-        frames = int(self.num_frames[row])
+        """The features of *row*: [num_frames, num_mel_bins] of the store's dtype, a read-only view of the file.
+
+        Rows are counted from 0, and back from -1. Raises IndexError beyond them, StoreError for a missing or cut shard.
+        """
+        row = range(len(self))[row]
+        frames, shard = int(self.num_frames[row]), int(self._shard[row])
         count = frames * self.spec.num_mel_bins
-        view = np.frombuffer(self._map(int(self._shard[row])), self.spec.dtype, count, int(self._offset[row]))
+        try:
+            view = np.frombuffer(self._map(shard), self.spec.dtype, count, int(self._offset[row]))
+        except ValueError as error:
+            raise StoreError(f"{self.shard_path(shard)} is cut off: {error}", "verify the store") from error
         return view.reshape(frames, self.spec.num_mel_bins)
 
     def labels(self, row: int) -> NDArray[np.int32]:
-        """Token ids of *row*, special tokens included: int32[num_labels]."""
+        """Token ids of *row*, special tokens included: int32[num_labels]. Rows are counted as in `log_mel`."""
+        row = range(len(self))[row]
         values: NDArray[np.int32] = self._label_values[self._label_offsets[row] : self._label_offsets[row + 1]]
         return values
 

@@ -1,6 +1,7 @@
 """Transcripts and labels: what is stored as text, and the token ids that the decoder learns."""
 
 import hashlib
+import json
 import unicodedata
 
 from tokenizers import Tokenizer
@@ -14,7 +15,8 @@ def normalise_transcript(text: str) -> str:
 
     Idempotent. Case, punctuation, digits, umlauts and ß are part of the label and are kept.
     """
-    folded = "".join(_plain(character) for character in text)
+    # Printable text has none of the characters that are folded or removed, and most text is printable.
+    folded = text if text.isprintable() else "".join(_plain(character) for character in text)
     return " ".join(unicodedata.normalize("NFC", folded).split())
 
 
@@ -29,15 +31,12 @@ def _plain(character: str) -> str:
 class Labeller:
     """Turns transcripts into Whisper labels with the model's own tokenizer.
 
-    *tokenizer_json* is the content of the model's `tokenizer.json`. Raises UsageError when it lacks one of Whisper's
-    special tokens or *language*.
+    *tokenizer_json* is the content of the model's `tokenizer.json`. Raises UsageError when it is none, or lacks one of
+    Whisper's special tokens or *language*.
     """
 
     def __init__(self, tokenizer_json: str, language: str = "de") -> None:
-        self._tokenizer = Tokenizer.from_str(tokenizer_json)
-        # A transcript that spells `<|endoftext|>` is text, not a command to the decoder.
-        self._tokenizer.encode_special_tokens = True
-        self._tokenizer.no_truncation()
+        self._tokenizer = _plain_text_tokenizer(tokenizer_json)
         prefix = ("startoftranscript", language, "transcribe", "notimestamps")
         self._prefix = [self._special(name) for name in prefix]
         self._end = self._special("endoftext")
@@ -61,6 +60,23 @@ class Labeller:
         if token_id is None:
             raise UsageError(f"the tokenizer has no <|{name}|>", "use a multilingual Whisper model's tokenizer")
         return int(token_id)
+
+
+def _plain_text_tokenizer(tokenizer_json: str) -> Tokenizer:
+    """A tokenizer to which everything is text: `<|endoftext|>` in a transcript is no command to the decoder."""
+    try:
+        value = json.loads(tokenizer_json)
+        # Whisper's timestamps are added tokens, but not special ones; `encode_special_tokens` is about special ones.
+        for token in value["added_tokens"]:
+            token["special"] = True
+        tokenizer = Tokenizer.from_str(json.dumps(value))
+    except Exception as error:  # tokenizers raises no narrower class
+        message = f"the tokenizer cannot be read: {error!r}"
+        raise UsageError(message, "check that tokenizer.json is a fast tokenizer's, and whole") from error
+    tokenizer.encode_special_tokens = True
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def tokenizer_fingerprint(tokenizer_json: str) -> str:

@@ -3,27 +3,30 @@
 Reads only, and finds all problems instead of stopping at the first.
 """
 
-import hashlib
 import mmap
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.errors import StoreError
-from shared.index import PLAN_DIGEST, index_shard, read_complete, shard_counts
-from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name
+from shared.index import PLAN_DIGEST, SHARD_DIGESTS, IndexedShard, SplitScan, index_shard, read_complete, shard_counts
+from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
 from shared.schema import INDEX_SCHEMA, FeatureSpec, shard_schema
+
+_DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
+"""What reading a damaged file ends in."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardCheck:
-    """What was found in one shard: its *problems* ('' none), rows and bytes read."""
+    """What was found in one part of a store: its *problems*, and for a shard the rows and bytes read."""
 
     name: str
     problems: tuple[str, ...]
@@ -38,47 +41,53 @@ def verify_store(root: Path, threads: int = 2) -> Iterator[ShardCheck]:
     """
     layout = StoreLayout(root)
     record = read_record(layout)
+    try:
+        complete = read_complete(layout, record.uuid)
+    except StoreError as error:
+        yield ShardCheck(layout.complete.name, (error.message,))
+        complete = {}
     for split, planned in record.splits.items():
         with ThreadPoolExecutor(threads) as pool:
             units = range(planned.num_units)
-            yield from pool.map(
-                lambda unit, s=split, p=planned: verify_shard(layout, s, unit, p, record.features), units
-            )
-        yield ShardCheck(f"split {split}", tuple(_split_problems(layout, split, record)))
-    yield ShardCheck("store", tuple(_stray_problems(layout, record)))
+            yield from pool.map(lambda unit, name=split: verify_shard(layout, name, unit, record), units)
+        yield ShardCheck(f"split {split}", tuple(_split_problems(layout, split, record, complete.get(split))))
+    yield ShardCheck("store", tuple(_stray_problems(layout, record, complete)))
 
 
-def verify_shard(layout: StoreLayout, split: str, unit: int, planned: SplitRecord, spec: FeatureSpec) -> ShardCheck:
-    """Checks one shard: Parquet page checksums, schema, counts, offsets, payload checksums, index and quarantine."""
-    path = layout.shard(split, unit, planned.num_units)
+def verify_shard(layout: StoreLayout, split: str, unit: int, record: StoreRecord) -> ShardCheck:
+    """Checks one shard: Parquet page checksums, schema, counts, offsets, payload checksums and quarantine."""
+    path = layout.shard(split, unit, record.splits[split].num_units)
     if not path.is_file():
         return ShardCheck(path.name, (f"{path} is missing: run the same command again",))
     try:
-        rows = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
-        problems = [*_shard_problems(rows, path, unit, planned, spec)]
-        problems += _quarantine_problems(layout.quarantined(split, unit, planned.num_units), rows.metadata, path)
-    except (OSError, pa.ArrowException, StoreError, ValueError) as error:
-        return ShardCheck(path.name, (f"{path} is damaged: {error}",))
-    return ShardCheck(path.name, tuple(problems), rows.metadata.num_rows, path.stat().st_size)
+        with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as rows:
+            problems = [*_shard_problems(rows, layout, split, unit, record)]
+            num_rows = rows.metadata.num_rows
+    except _DAMAGE as error:
+        return ShardCheck(path.name, (f"{path} is damaged: {_first_line(error)}",))
+    return ShardCheck(path.name, tuple(problems), num_rows, path.stat().st_size)
 
 
 def _shard_problems(
-    rows: pq.ParquetFile, path: Path, unit: int, planned: SplitRecord, spec: FeatureSpec
+    rows: pq.ParquetFile, layout: StoreLayout, split: str, unit: int, record: StoreRecord
 ) -> Iterator[str]:
+    planned, spec = record.splits[split], record.features
+    path = layout.shard(split, unit, planned.num_units)
     if not rows.schema_arrow.equals(shard_schema(spec), check_metadata=True):
         yield f"{path}: its columns are not those of this store"
         return
     if (rows.metadata.metadata or {}).get(PLAN_DIGEST) != planned.digest.encode():
         yield f"{path} belongs to another plan"
-    shard_counts(rows.metadata, path.name)
+    _, _, quarantined = shard_counts(rows.metadata, path.name)
     for number in range(rows.metadata.num_row_groups):
         # Reading a row group checks its pages; one at a time keeps memory at one row group.
         rows.read_row_group(number)
-    index, _, _ = index_shard(path, unit, spec)
+    index = index_shard(layout, split, unit, planned.num_units, spec).rows
     ids = index["row_id"].to_numpy()
     if len(ids) and not np.all(np.diff(ids) > 0):
         yield f"{path}: row ids are not strictly increasing"
     yield from _payload_problems(rows, path, index, spec)
+    yield from _quarantine_problems(layout.quarantined(split, unit, planned.num_units), quarantined, set(ids.tolist()))
 
 
 def _payload_problems(rows: pq.ParquetFile, path: Path, index: pa.Table, spec: FeatureSpec) -> Iterator[str]:
@@ -94,58 +103,90 @@ def _payload_problems(rows: pq.ParquetFile, path: Path, index: pa.Table, spec: F
         view.release()
 
 
-def _quarantine_problems(path: Path, shard: pq.FileMetaData, shard_path: Path) -> Iterator[str]:
-    _, _, quarantined = shard_counts(shard, shard_path.name)
+def _quarantine_problems(path: Path, quarantined: int, written: set[int]) -> Iterator[str]:
+    """*quarantined* is the shard's own count, *written* are its row ids."""
     if not path.exists():
         if quarantined:
             yield f"{path} is missing: {quarantined} rows were quarantined"
         return
-    ids = pq.read_table(path, columns=["row_id"], page_checksum_verification=True)["row_id"].to_pylist()
-    if len(set(ids)) != quarantined:
-        yield f"{path} has {len(set(ids))} rows, its shard says {quarantined}"
-    both = set(ids) & set(pq.read_table(shard_path, columns=["row_id"])["row_id"].to_pylist())
-    if both:
-        yield f"{path}: rows {sorted(both)[:5]} are both written and quarantined"
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        ids = set(table["row_id"].to_pylist())
+    except _DAMAGE as error:
+        yield f"{path} is damaged: {_first_line(error)}"
+        return
+    if not len(ids) == len(table) == quarantined:
+        yield f"{path} has {len(table)} rows, its shard says {quarantined}"
+    if both := sorted(ids & written):
+        yield f"{path}: rows {both[:5]} are both written and quarantined"
 
 
-def _split_problems(layout: StoreLayout, split: str, record: StoreRecord) -> Iterator[str]:
+def _split_problems(
+    layout: StoreLayout, split: str, record: StoreRecord, complete: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """Index and COMPLETE against the shards as they are; *complete* is what COMPLETE states of the split."""
     planned = record.splits[split]
-    complete = read_complete(layout).get(split)
     if complete is None:
-        done = len(layout.committed(split, planned.num_units))
+        done = sum(layout.shard(split, unit, planned.num_units).is_file() for unit in range(planned.num_units))
         yield f"split {split!r} is not complete: {done} of {planned.num_units} shards; run the same command again"
         return
-    rows = groups = 0
-    digest = hashlib.blake2b(digest_size=16)
+    path, scan = layout.index_of(split), SplitScan()
     try:
-        stored = pq.ParquetFile(layout.index_of(split), page_checksum_verification=True)
-        for unit in range(planned.num_units):
-            index, _, shard_digest = index_shard(layout.shard(split, unit, planned.num_units), unit, record.features)
-            digest.update(shard_digest)
-            if len(index) and not stored.read_row_group(groups).equals(index):
-                yield f"{layout.index_of(split)}: its entries for shard {unit} are not the shard's"
-            rows, groups = rows + len(index), groups + bool(len(index))
-    except (OSError, pa.ArrowException, StoreError) as error:
-        yield f"{layout.index_of(split)} or a shard is damaged: {error}"
+        with pq.ParquetFile(path, page_checksum_verification=True) as stored:
+            yield from _index_problems(stored, path, scan, _indexed(layout, split, record))
+        found = asdict(scan.totals(path))
+    except _DAMAGE as error:
+        yield f"{path} or a shard is damaged: {_first_line(error)}"
         return
-    if stored.metadata.num_rows != rows or complete["rows"] != rows:
-        yield f"split {split!r}: {rows} rows, index {stored.metadata.num_rows}, COMPLETE {complete['rows']}"
-    if complete["content_digest"] != digest.hexdigest():
-        yield f"{layout.complete}: the rows of split {split!r} are not those that it was written for"
-    if complete["plan_digest"] != planned.digest or stored.schema_arrow != INDEX_SCHEMA:
-        yield f"{layout.complete} and {layout.index_of(split)} do not belong to this plan"
+    for name, value in (found | {"plan_digest": planned.digest}).items():
+        if complete.get(name) != value:
+            yield f"split {split!r}: {name} is {value}, {layout.complete} states {complete.get(name)}"
 
 
-def _stray_problems(layout: StoreLayout, record: StoreRecord) -> Iterator[str]:
-    expected = {
+def _indexed(layout: StoreLayout, split: str, record: StoreRecord) -> Iterator[tuple[Path, IndexedShard]]:
+    count = record.splits[split].num_units
+    for unit in range(count):
+        yield layout.shard(split, unit, count), index_shard(layout, split, unit, count, record.features)
+
+
+def _index_problems(
+    stored: pq.ParquetFile, path: Path, scan: SplitScan, shards: Iterable[tuple[Path, IndexedShard]]
+) -> Iterator[str]:
+    """Compares the index *stored* at *path* with the *shards*, which *scan* adds up."""
+    if stored.schema_arrow != INDEX_SCHEMA:
+        yield f"{path}: its columns are not those of an index"
+        return
+    digests = (stored.metadata.metadata or {}).get(SHARD_DIGESTS, b"").decode().split()
+    groups = 0
+    for unit, (shard_path, shard) in enumerate(shards):
+        scan.add(shard, shard_path)
+        if digests[unit : unit + 1] != [shard.frame_digest]:
+            yield f"{shard_path} or its quarantine file is not what was indexed: bytes outside its payloads changed"
+        if len(shard.rows):
+            if groups >= stored.num_row_groups or not stored.read_row_group(groups).equals(shard.rows):
+                yield f"{path}: its entries for shard {unit} are not the shard's"
+            groups += 1
+    if groups < stored.num_row_groups:
+        yield f"{path}: it has entries of {stored.num_row_groups - groups} shards too many"
+
+
+def _stray_problems(layout: StoreLayout, record: StoreRecord, complete: Mapping[str, Any]) -> Iterator[str]:
+    shards = {
         shard_name(split, unit, planned.num_units)
         for split, planned in record.splits.items()
         for unit in range(planned.num_units)
     }
-    for folder in (layout.data, layout.quarantine):
+    indexes = {layout.index_of(split).name for split in record.splits}
+    for folder, expected in ((layout.data, shards), (layout.quarantine, shards), (layout.index, indexes)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.name not in expected:
                 yield f"{path} belongs to no plan of this store"
+    for split in sorted(complete.keys() - record.splits.keys()):
+        yield f"{layout.complete} names a split {split!r} that {layout.record} does not know"
     if layout.partial.is_dir():
         for path in sorted(layout.partial.iterdir()):
             yield f"{path} is unfinished; the next run or `python -m preprocess.clean` removes it"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

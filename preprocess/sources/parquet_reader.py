@@ -76,7 +76,6 @@ class ParquetReader:
             SourceError: a file is gone or damaged; the message names it and the row group.
         """
         row_id = self.first_row_id
-        pool = pa.default_memory_pool()
         filesystem = self.files.filesystem()
         for path, group in groupby(self.slices, key=lambda piece: piece.path):
             pieces = list(group)
@@ -85,8 +84,9 @@ class ParquetReader:
                     for batch in _batches(file, piece, self.maker.columns):
                         yield from self.maker.rows(batch, row_id)
                         row_id += batch.num_rows
-                        # The pool keeps freed pages otherwise: three times the memory where pages are large.
-                        pool.release_unused()
+            # Large pages go back to the system by themselves (`environment.py`); once a file gets what is left, and
+            # more often would have every batch fault its memory in anew.
+            pa.default_memory_pool().release_unused()
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 import re
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preprocess.sources.base import Block
+from preprocess.units import Selection, cut_ranges, rows_per_unit
 from shared.units import (
     format_audio,
     format_audio_rate,
@@ -141,3 +144,69 @@ def test_rates_are_printed_with_as_many_digits_as_matter():
 
 def test_audio_rates_change_to_hours_when_seconds_become_many():
     assert [format_audio_rate(r) for r in (0, 3.42, 118, 1_116)] == ["0 s/s", "3.4 s/s", "118 s/s", "0.31 h/s"]
+
+
+# The plan: units of work
+
+
+BLOCKS = st.lists(st.builds(Block, st.integers(0, 400), st.integers(0, 10_000)), max_size=30)
+ROWS_PER_UNIT = st.integers(1, 300)
+LIMIT = st.none() | st.integers(1, 3_000)
+
+
+@given(BLOCKS, ROWS_PER_UNIT, LIMIT)
+def test_ranges_cover_all_rows_exactly_once_and_in_order(blocks, rows_per_unit, limit):
+    ranges = cut_ranges(blocks, rows_per_unit, limit)
+    total = sum(block.num_rows for block in blocks)
+    covered = [row for start, stop in ranges for row in range(start, stop)]
+    assert covered == list(range(total if limit is None else min(total, limit)))
+    assert all(start < stop for start, stop in ranges)
+
+
+@given(BLOCKS, ROWS_PER_UNIT, LIMIT)
+def test_no_range_is_more_than_half_as_long_again_as_wanted(blocks, rows_per_unit, limit):
+    assert all(stop - start <= 1.5 * rows_per_unit for start, stop in cut_ranges(blocks, rows_per_unit, limit))
+
+
+@given(BLOCKS, ROWS_PER_UNIT)
+def test_small_blocks_are_never_divided(blocks, rows_per_unit):
+    small = [block for block in blocks if block.num_rows <= 1.5 * rows_per_unit]
+    edges = {0, *accumulate(block.num_rows for block in small)}
+    assert {edge for pair in cut_ranges(small, rows_per_unit) for edge in pair} <= edges
+
+
+@given(BLOCKS, ROWS_PER_UNIT)
+def test_a_large_blocks_edges_are_edges_of_ranges(blocks, rows_per_unit):
+    ranges = cut_ranges(blocks, rows_per_unit)
+    starts = {start for start, _ in ranges}
+    first = 0
+    for block in blocks:
+        if block.num_rows > 1.5 * rows_per_unit:
+            assert first in starts
+        first += block.num_rows
+
+
+@given(
+    st.integers(0, 2**40),
+    st.integers(0, 3_000),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_train_and_test_parts_are_disjoint_and_together_all_rows(start, count, fraction):
+    train, test = (Selection(part, fraction).mask(start, start + count) for part in ("train", "test"))
+    assert not (train & test).any()
+    assert (train | test).all()
+
+
+@given(st.integers(0, 10_000), st.integers(0, 500), st.integers(0, 500), st.floats(0, 1, exclude_max=True))
+def test_a_rows_part_does_not_hang_on_the_range_that_asks(start, first, second, fraction):
+    chosen = Selection("test", fraction)
+    whole = chosen.mask(start, start + first + second)
+    assert [*chosen.mask(start, start + first), *chosen.mask(start + first, start + first + second)] == [*whole]
+
+
+@given(st.integers(1, 10**12), st.floats(0, 10**8))
+def test_rows_per_unit_make_about_the_bytes_wanted(shard_bytes, row_bytes):
+    rows = rows_per_unit(shard_bytes, row_bytes)
+    wanted = max(1.0, shard_bytes / max(1.0, row_bytes))
+    assert rows >= 1
+    assert abs(rows - wanted) <= max(1.0, 0.05 * wanted)

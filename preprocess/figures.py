@@ -1,0 +1,166 @@
+"""The figures of a plan: values and arithmetic, no rendering."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from preprocess.estimate import Estimate
+from preprocess.job import PlannedJob
+from preprocess.settings import SourceSettings
+from preprocess.units import SplitPlan
+from shared.index import read_complete
+from shared.schema import FeatureSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFigures:
+    """One planned split.
+
+    *error_bytes* and *audio_error_seconds* are half the 95 % interval; *quarantine_reasons* counts *sampled_rows*.
+    *shards_committed* is what the store has already. What only a sample tells is None for a split that the store has
+    whole.
+    """
+
+    name: str
+    rows: int
+    shards: int
+    rows_per_shard: int
+    shards_committed: int
+    store_bytes: int
+    error_bytes: int | None = None
+    payload_bytes: int | None = None
+    audio_seconds: float | None = None
+    audio_error_seconds: float | None = None
+    quarantine_share: float | None = None
+    quarantine_reasons: Mapping[str, int] = field(default_factory=dict)
+    sampled_rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFigures:
+    """What a plan says. *seconds* is what is left to do with *actors* on *cores* of *machine_cores* cores.
+
+    *missing_bytes* are not committed yet, *scratch_bytes* is what stands open beside committed shards at most, and
+    *command* starts the run.
+    """
+
+    source: str
+    store: str
+    num_mel_bins: int
+    feature_dtype: str
+    splits: Sequence[SplitFigures]
+    store_bytes: int
+    error_bytes: int
+    missing_bytes: int
+    needed_bytes: int
+    scratch_bytes: int
+    free_bytes: int
+    mount: str
+    seconds: float | None
+    actors: int
+    cores: int
+    command: Sequence[str]
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is room for what is missing."""
+        return self.needed_bytes <= self.free_bytes
+
+    @property
+    def audio_seconds(self) -> float | None:
+        """Of all splits, None where one was not sampled."""
+        known = [split.audio_seconds for split in self.splits if split.audio_seconds is not None]
+        return sum(known) if len(known) == len(self.splits) else None
+
+    @property
+    def sampled_rows(self) -> int:
+        """Rows that were read and processed for this plan."""
+        return sum(split.sampled_rows for split in self.splits)
+
+    @property
+    def store_bytes_float16(self) -> int | None:
+        """The store with float16 features, None where a split was not sampled."""
+        return self._bytes_as("float16")
+
+    @property
+    def store_bytes_uint8(self) -> int | None:
+        """The store with uint8 features, None where a split was not sampled."""
+        return self._bytes_as("uint8")
+
+    def _bytes_as(self, dtype: str) -> int | None:
+        if dtype == self.feature_dtype:
+            return self.store_bytes
+        payloads = [split.payload_bytes for split in self.splits if split.payload_bytes is not None]
+        if len(payloads) < len(self.splits):
+            return None
+        own, other = (FeatureSpec(1, "float16" if name == "float16" else "uint8").itemsize
+                      for name in (self.feature_dtype, dtype))  # fmt: skip
+        return self.store_bytes + sum(payloads) * other // own - sum(payloads)
+
+
+def plan_figures(job: PlannedJob, found: Estimate, settings: SourceSettings, command: Sequence[str]) -> PlanFigures:
+    """The figures of *job*; only the store's folder is looked at."""
+    return PlanFigures(
+        source=job.source.uri,
+        store=str(job.layout.root),
+        num_mel_bins=job.record.features.num_mel_bins,
+        feature_dtype=job.record.features.dtype,
+        splits=[_split_figures(job, plan) for plan in job.plans],
+        store_bytes=found.store_bytes,
+        error_bytes=found.error_bytes,
+        missing_bytes=found.missing_bytes,
+        needed_bytes=found.needed_bytes,
+        scratch_bytes=found.scratch_bytes,
+        free_bytes=found.free_bytes,
+        mount=str(mount_of(job.layout.root)),
+        seconds=found.seconds,
+        actors=found.actors or settings.actors,
+        cores=found.cores,
+        command=command,
+    )
+
+
+def mount_of(folder: Path) -> Path:
+    """The mount point that *folder*, which need not exist yet, lies or will lie on."""
+    while not (folder.exists() and folder.is_mount()) and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _with_totals(split: SplitFigures, totals: Mapping[str, Any]) -> SplitFigures:
+    """*split* with what `COMPLETE` says of it, where it is complete: no forecast but the outcome."""
+    if not totals:
+        return split
+    return replace(
+        split,
+        store_bytes=totals["num_bytes"],
+        error_bytes=0,
+        audio_seconds=totals["audio_seconds"],
+        audio_error_seconds=0.0,
+        quarantine_share=totals["quarantined"] / max(1, split.rows),
+    )
+
+
+def _split_figures(job: PlannedJob, plan: SplitPlan) -> SplitFigures:
+    record, forecast = plan.record, job.forecasts[plan.name]
+    known = SplitFigures(
+        name=plan.name,
+        rows=plan.num_rows,
+        shards=len(plan.units),
+        rows_per_shard=round(plan.num_rows / max(1, len(plan.units))),
+        shards_committed=len(job.layout.committed(plan.name, record.num_units)),
+        store_bytes=record.forecast_bytes,
+    )
+    if forecast is None:
+        return _with_totals(known, read_complete(job.layout).get(plan.name, {}))
+    return replace(
+        known,
+        error_bytes=forecast.error_bytes,
+        payload_bytes=forecast.payload_bytes,
+        audio_seconds=forecast.audio_seconds,
+        audio_error_seconds=forecast.audio_seconds * forecast.error_share,
+        quarantine_share=forecast.rejected_share,
+        quarantine_reasons=forecast.reasons,
+        sampled_rows=forecast.sampled_rows,
+    )

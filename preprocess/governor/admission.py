@@ -1,0 +1,73 @@
+"""What a unit may take on disk, and whether it may start. Pure but for what it remembers.
+
+A unit first reserves what its rows are expected to need, with room for chance. Its writer may not pass that: a unit
+that outgrows its reservation is given up before it writes more, and reserves twice as much the next time.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from preprocess.governor.ledger import Ledger
+from preprocess.units import Unit
+from shared.schema import HOP_LENGTH, MAX_LABELS, SAMPLING_RATE, FeatureSpec
+
+FIXED_BYTES = 256 << 10
+"""A shard's footer, its quarantine file, rounding to blocks."""
+ROW_EXTRA_BYTES = 4 * MAX_LABELS + 2048
+"""More than a row's labels and text ever take, compressed or not."""
+
+
+def worst_case_bytes(unit: Unit, spec: FeatureSpec, max_duration: float) -> int:
+    """Bytes that *unit*'s shard cannot exceed: every row as long as is allowed."""
+    num_frames = math.ceil((max_duration * SAMPLING_RATE + 2 * HOP_LENGTH) / HOP_LENGTH)
+    return unit.num_rows * (spec.payload_bytes(num_frames) + ROW_EXTRA_BYTES) + FIXED_BYTES
+
+
+def likely_bytes(unit: Unit, row_bytes: float) -> int:
+    """Bytes that suffice for *unit* nearly always, with rows of *row_bytes* on average.
+
+    Clip lengths vary by less than their mean (standard deviation below one mean), so the sum of n rows stays within
+    3 / sqrt(n) of its expectation; a tenth more covers a forecast that is off.
+    """
+    rows = max(1, unit.num_rows)
+    return math.ceil(unit.num_rows * row_bytes * (1.1 + 3 / math.sqrt(rows))) + FIXED_BYTES
+
+
+@dataclass(slots=True)
+class Admission:
+    """Lets units start under *ledger*'s budget. *row_bytes* is the forecast's mean row, by split."""
+
+    ledger: Ledger
+    spec: FeatureSpec
+    max_duration: float
+    row_bytes: dict[str, float]
+    _growth: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def need_bytes(self, unit: Unit) -> int:
+        """What *unit* reserves when it starts next."""
+        worst = worst_case_bytes(unit, self.spec, self.max_duration)
+        likely = likely_bytes(unit, self.row_bytes.get(unit.split, 0.0))
+        return min(worst, likely) * self._growth.get(_key(unit), 1)
+
+    def admit(self, unit: Unit) -> int | None:
+        """Bytes reserved for *unit*, which is also the most that it may write; None when it has to wait."""
+        need = self.need_bytes(unit)
+        return need if self.ledger.reserve(_name(unit), need) else None
+
+    def committed(self, unit: Unit, allocated_bytes: int) -> None:
+        """*unit*'s shard stands and takes *allocated_bytes*."""
+        self.ledger.settle(_name(unit), allocated_bytes)
+
+    def given_up(self, unit: Unit, *, outgrown: bool = False) -> None:
+        """*unit* left nothing behind; *outgrown* when it needed more than it had."""
+        self.ledger.release(_name(unit))
+        if outgrown:
+            self._growth[_key(unit)] = 2 * self._growth.get(_key(unit), 1)
+
+
+def _key(unit: Unit) -> tuple[str, int]:
+    return unit.split, unit.number
+
+
+def _name(unit: Unit) -> str:
+    return f"{unit.split}-{unit.number}"

@@ -1,0 +1,147 @@
+"""Readings of disk and memory.
+
+The kernel's files are opened once, when a sensor is made, and read again and again through their descriptors: in an
+emergency nothing needs to be opened. A reading that fails is None, never a default: the policy tightens on it. The
+roots of procfs and of the cgroup file system are injected, so that tests use a tree of their own.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from preprocess.governor.policy import MemoryReading
+
+LEAST_INODES = 1_000
+"""Free inodes under which a mount counts as full."""
+_FILE_BYTES = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class MountReading:
+    """Room on a mount, for users without root's privileges (`f_bavail`, `f_favail`)."""
+
+    free_bytes: int
+    inodes_free: bool
+
+
+def read_mount(path: Path, statvfs: Callable[[Path], os.statvfs_result] = os.statvfs) -> MountReading | None:
+    """Room on the mount that holds *path*; None when it cannot be read."""
+    try:
+        found = statvfs(path)
+    except OSError:
+        return None
+    # A file system that makes inodes as it goes (btrfs, some network mounts) states none at all.
+    inodes_free = found.f_files == 0 or found.f_favail >= LEAST_INODES
+    return MountReading(found.f_bavail * found.f_frsize, inodes_free)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelFile:
+    """A file of procfs or cgroupfs, open for as long as the process lives."""
+
+    descriptor: int
+
+    @classmethod
+    def open(cls, path: Path) -> Self | None:
+        """The file at *path*, None where there is none."""
+        try:
+            return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return None
+
+    def read(self) -> str:
+        """Its text at this moment; raises OSError."""
+        return os.pread(self.descriptor, _FILE_BYTES, 0).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A cgroup that states a limit: its usage, limit and statistics files, and the name of its inactive file cache."""
+
+    usage: KernelFile
+    limit: KernelFile
+    statistics: KernelFile
+    inactive: str
+
+    def read(self) -> MemoryReading | None:
+        """Working set against the limit; None while there is no limit (`max`; cgroup v1 states a huge number)."""
+        stated = self.limit.read().strip()
+        if stated == "max" or int(stated) >= 1 << 60:
+            return None
+        used = int(self.usage.read()) - _values(self.statistics.read())[self.inactive]
+        return MemoryReading(max(0, used), int(stated))
+
+
+class MemorySensor:
+    """Reads the tightest memory limit that this process lives under: of its cgroups (v1 or v2), or the machine's."""
+
+    def __init__(self, proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> None:
+        self._machine = KernelFile.open(proc / "meminfo")
+        self._pressure = KernelFile.open(proc / "pressure" / "memory")
+        self._groups = list(_find_groups(proc, cgroup))
+
+    def read(self) -> MemoryReading | None:
+        """Working set (usage less inactive file cache) where it is nearest to its limit; None when a file fails."""
+        if self._machine is None:
+            return None
+        try:
+            found = [_machine_reading(self._machine.read()), *(group.read() for group in self._groups)]
+            tightest = max((reading for reading in found if reading is not None), key=lambda reading: reading.share)
+            psi = _some_avg10(self._pressure.read()) if self._pressure else None
+        except (OSError, ValueError, KeyError, IndexError):
+            return None
+        return MemoryReading(tightest.used_bytes, tightest.limit_bytes, psi)
+
+
+def _machine_reading(meminfo: str) -> MemoryReading:
+    values = _values(meminfo.replace(":", ""))
+    return MemoryReading((values["MemTotal"] - values["MemAvailable"]) * 1024, values["MemTotal"] * 1024)
+
+
+def _values(text: str) -> dict[str, int]:
+    """`name number …` lines as numbers by name."""
+    fields = (line.split() for line in text.splitlines())
+    return {field[0]: int(field[1]) for field in fields if len(field) > 1 and field[1].isdigit()}
+
+
+def _some_avg10(pressure: str) -> float:
+    """Percent of the last 10 s in which some task waited for memory."""
+    some = next(line for line in pressure.splitlines() if line.startswith("some "))
+    return float(some.split("avg10=")[1].split()[0])
+
+
+def _find_groups(proc: Path, cgroup: Path) -> Iterator[_Group]:
+    """Our cgroup and every one above it, of whichever hierarchies control memory."""
+    listing = KernelFile.open(proc / "self" / "cgroup")
+    for line in listing.read().splitlines() if listing else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            yield from _chain(cgroup, path, ("memory.current", "memory.max", "inactive_file"))
+        elif "memory" in controllers.split(","):
+            names = ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
+            yield from _chain(cgroup / "memory", path, names)
+
+
+def _chain(root: Path, path: str, names: tuple[str, str, str]) -> Iterator[_Group]:
+    folder = root / path.lstrip("/")
+    # In a container the path may be the host's; what is mounted at the root is then ours already.
+    folder = folder if folder.is_dir() else root
+    for group in (folder, *folder.parents):
+        if not group.is_relative_to(root):
+            return
+        usage, limit, statistics = (KernelFile.open(group / name) for name in (*names[:2], "memory.stat"))
+        if usage and limit and statistics:
+            yield _Group(usage, limit, statistics, names[2])
+
+
+def proportional_set_bytes(pid: int, proc: Path = Path("/proc")) -> int | None:
+    """PSS of a process: its own pages and its part of those that it shares; None when it is gone."""
+    try:
+        for line in (proc / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
+    return None

@@ -1,0 +1,153 @@
+"""A plan on one 80-column screen: what will be written, what it needs, how long it takes, what to type."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from preprocess.figures import PlanFigures, SplitFigures
+from preprocess.screen import one_line
+from preprocess.summary import next_lines
+from shared.units import format_audio, format_bytes, format_count, format_seconds
+
+_REASONS_SHOWN = 4
+_UNKNOWN = "-"
+
+
+def render_plan(figures: PlanFigures, width: int = 80) -> RenderableType:
+    """*figures* for a terminal of *width* columns (at least 80); the command to start stands last."""
+    return Group(
+        _heading(figures),
+        Text(),
+        _splits(figures.splits),
+        *_reasons(figures.splits),
+        Text(),
+        _facts(figures),
+        *next_lines(figures.command, width),
+    )
+
+
+def _heading(figures: PlanFigures) -> Table:
+    table = _pairs()
+    table.add_row("source", Text(one_line(figures.source), style="bold"))
+    table.add_row("store", Text(one_line(figures.store), style="bold"))
+    return table
+
+
+def _pairs() -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, min_width=7)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _splits(splits: Sequence[SplitFigures]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("split", overflow="ellipsis", no_wrap=True, max_width=14)
+    for name in ("rows", "audio", "shards", "rows each", "store", "quarantine"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for split in splits:
+        table.add_row(
+            one_line(split.name),
+            format_count(split.rows),
+            _UNKNOWN if split.audio_seconds is None else format_audio(split.audio_seconds) + _error_share(split),
+            format_count(split.shards),
+            format_count(split.rows_per_shard),
+            format_bytes(split.store_bytes) + _error_share(split),
+            _quarantine(split),
+        )
+    return table
+
+
+def _error_share(split: SplitFigures) -> str:
+    """` ± 2.1 %`, or '' where every row was looked at."""
+    if not split.error_bytes or not split.store_bytes:
+        return ""
+    return f" ± {100 * split.error_bytes / split.store_bytes:.1f} %"
+
+
+def _quarantine(split: SplitFigures) -> str:
+    if split.quarantine_share is None:
+        return _UNKNOWN
+    return f"{100 * split.quarantine_share:.2f} %"
+
+
+def _reasons(splits: Sequence[SplitFigures]) -> list[Text]:
+    reasons: Counter[str] = Counter()
+    for split in splits:
+        reasons.update(split.quarantine_reasons)
+    if not reasons:
+        return []
+    words = [f"{format_count(count)} {reason}" for reason, count in reasons.most_common(_REASONS_SHOWN)]
+    sampled = format_count(sum(split.sampled_rows for split in splits))
+    text = f"quarantined among {sampled} sampled rows: {', '.join(words)}"
+    return [Text(text, style="yellow", no_wrap=True, overflow="ellipsis")]
+
+
+def _facts(figures: PlanFigures) -> Table:
+    table = _pairs()
+    for name, words in (
+        ("bytes", _bytes(figures)),
+        ("scratch", _scratch(figures)),
+        ("disk", _disk(figures)),
+        ("resume", _resume(figures)),
+        ("time", _time(figures)),
+        ("sample", _sample(figures)),
+    ):
+        if words:
+            table.add_row(name, words)
+    return table
+
+
+def _bytes(figures: PlanFigures) -> str:
+    error = f" ± {format_bytes(figures.error_bytes)} (95 %)" if figures.error_bytes else ""
+    words = f"{format_bytes(figures.store_bytes)}{error} as {figures.feature_dtype}"
+    other = "uint8" if figures.feature_dtype == "float16" else "float16"
+    as_other = figures.store_bytes_uint8 if other == "uint8" else figures.store_bytes_float16
+    return (
+        words if as_other is None else f"{words}, {format_bytes(as_other)} as {other}; {figures.num_mel_bins} mel bins"
+    )
+
+
+def _scratch(figures: PlanFigures) -> str:
+    words = f"{format_bytes(figures.scratch_bytes)} at most: open shards, Ray, the index"
+    return words if figures.scratch_bytes else ""
+
+
+def _disk(figures: PlanFigures) -> Text:
+    free = f"{format_bytes(figures.free_bytes)} free on {one_line(figures.mount)}"
+    if not figures.needed_bytes:
+        return Text(f"nothing more is needed, {free}")
+    verdict, style = ("it fits", "green") if figures.fits else ("too little", "bold red")
+    return Text(f"{format_bytes(figures.needed_bytes)} needed with margin, {free}: {verdict}", style=style)
+
+
+def _resume(figures: PlanFigures) -> str:
+    done, shards = sum(split.shards_committed for split in figures.splits), sum(s.shards for s in figures.splits)
+    if not done:
+        return ""
+    left = (
+        f"{format_count(shards - done)} left, {format_bytes(figures.missing_bytes)}" if done < shards else "none left"
+    )
+    return f"{format_count(done)} of {format_count(shards)} shards are committed, {left}"
+
+
+def _time(figures: PlanFigures) -> str:
+    if figures.seconds is None:
+        return _UNKNOWN
+    if not figures.missing_bytes:
+        return "nothing is left to do"
+    actors = f"{figures.actors} actor{'s' if figures.actors != 1 else ''}"
+    busy = min(figures.actors, figures.cores)
+    return f"{format_seconds(figures.seconds)} with {actors} on {busy} of {figures.cores} cores, nothing else running"
+
+
+def _sample(figures: PlanFigures) -> str:
+    rows = sum(split.rows for split in figures.splits if split.sampled_rows)
+    if not rows:
+        return ""
+    if figures.sampled_rows >= rows:
+        return f"all {format_count(rows)} rows were read"
+    return f"{format_count(figures.sampled_rows)} of {format_count(rows)} rows were read"

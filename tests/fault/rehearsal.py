@@ -1,0 +1,95 @@
+"""A whole run without Ray, again and again in forked children that a test can trace: `rehearsal.py SOURCE MODEL`.
+
+Each line on stdin is JSON: `store`, `output` (a path that `.out` and `.err` are appended to) and `held` (whether the
+child holds still until SIGUSR1, so that strace can take hold of it). The answer is two lines: the child's process id,
+and its exit status when it ended, negative for a signal. A first run in this process, on `warm-up`, imports what there
+is to import, so that children make only the calls that a run is about.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+
+import pyarrow as pa
+
+import preprocess.job
+import preprocess.preparation
+import preprocess.run
+from preprocess.job import PlannedJob
+from preprocess.live import View
+from preprocess.schedule import RunUnit, Scheduler, StartActor
+from preprocess.settings import RunSettings
+from preprocess.stopping import StopRequest
+from preprocess.tally import Tally
+from preprocess.tasks import make_task, open_units
+from preprocess.worker import FeatureWorker, Job
+from shared.cli import run_command
+
+PR_SET_PTRACER = 0x59616D61
+ANY_PROCESS = ctypes.c_ulong(-1)
+
+
+def run_here(job: PlannedJob, _settings: RunSettings, tally: Tally, _view: View, _stop: StopRequest) -> None:
+    """Stands in for the cluster: one worker, in this process, in the scheduler's order."""
+    worker = FeatureWorker(Job(job.layout.root, job.pipeline, "rehearsal"))
+    scheduler = Scheduler(open_units(job), num_actors=1)
+    actions = scheduler.start()
+    while actions:
+        action = actions.pop()
+        if isinstance(action, StartActor):
+            actions += scheduler.on_ready(action.actor)
+        elif isinstance(action, RunUnit):
+            tally.commit(action.actor, worker.process(make_task(job, action.unit, action.crashed_rows)), 0.0)
+            actions += scheduler.on_done(action.actor)
+
+
+def run_on(store: str) -> int:
+    """The exit code of a run on *store*, as the command would have it."""
+    source, model = sys.argv[1:3]
+    options = ["--source", source, "--model", model, "--store", store, "--view", "plain"]
+    options += ["--max-quarantine", "100%"]
+    return run_command(preprocess.run.main, options)
+
+
+def hold_still() -> None:
+    """Lets any process of this user trace this one, and waits until it says so."""
+    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY_PROCESS, 0, 0, 0)
+    signal.sigwait({signal.SIGUSR1})
+
+
+def redirect(output: str) -> None:
+    for number, name in ((1, "out"), (2, "err")):
+        file = os.open(f"{output}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(file, number)
+        os.close(file)
+
+
+def serve() -> None:
+    """Answers requests until stdin ends; a child returns from here as if it had been the only one."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            redirect(request["output"])
+            if request["held"]:
+                hold_still()
+            sys.exit(run_on(request["store"]))
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    preprocess.run._run_cluster = run_here
+    preprocess.job.MIN_UNITS = 2
+    # There are none here, and a look at all processes makes more calls the more there are on the machine.
+    preprocess.preparation.end_processes = lambda *_: 0
+    with redirect_stdout(StringIO()):
+        run_on("warm-up")
+    serve()

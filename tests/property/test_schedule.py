@@ -1,0 +1,193 @@
+"""The scheduler against random actors: they die at any moment, and rows of a unit may kill whoever works on them."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from preprocess.schedule import Action, ProbeRows, RunUnit, Scheduler, StartActor
+from preprocess.units import Unit
+from shared.errors import ClusterError
+
+SPURIOUS_BESIDE_KILLERS = 2
+SPURIOUS_ALONE = 5
+"""Three deaths start a hunt and three convict a row: fewer than six that no row has done convict nothing."""
+STEPS = 5_000
+"""No schedule of these sizes is nearly as long."""
+
+
+def make_units(sizes: Sequence[int]) -> list[Unit]:
+    """Units of *sizes* rows, one after the other."""
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    return [Unit("train", number, start, start + size, size) for number, (start, size) in enumerate(zip(starts, sizes))]
+
+
+class Actors:
+    """Actors that do as the scheduler says. What they were given and what came of it is kept."""
+
+    def __init__(self, units: Sequence[Unit], killers: frozenset[int], num_actors: int) -> None:
+        self.units, self.killers, self.num_actors = units, killers, num_actors
+        self.scheduler = Scheduler(units, num_actors)
+        self.starting: set[int] = set()
+        self.working: dict[int, RunUnit | ProbeRows] = {}
+        self.committed: dict[Unit, frozenset[int]] = {}
+        self.obey(self.scheduler.start())
+
+    def obey(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            if isinstance(action, StartActor):
+                assert action.actor not in self.working
+                self.starting.add(action.actor)
+            else:
+                assert action.actor not in self.working, "an actor has one thing to do"
+                assert action.actor not in self.starting, "an actor works once it is ready"
+                self.working[action.actor] = action
+
+    def ready(self, actor: int) -> None:
+        self.starting.discard(actor)
+        self.obey(self.scheduler.on_ready(actor))
+
+    def work(self, actor: int) -> None:
+        """*actor* does what it was given, and dies if a killer row is in it."""
+        work = self.working.pop(actor)
+        rows = range(work.unit.start, work.unit.stop) if isinstance(work, RunUnit) else range(work.start, work.stop)
+        if self.killers.intersection(rows) - work.crashed_rows:
+            self.obey(self.scheduler.on_died(actor))
+            return
+        if isinstance(work, RunUnit):
+            assert work.unit not in self.committed, "a unit is committed once"
+            self.committed[work.unit] = work.crashed_rows
+        self.obey(self.scheduler.on_done(actor))
+
+    def die(self, actor: int) -> None:
+        self.working.pop(actor, None)
+        self.starting.discard(actor)
+        self.obey(self.scheduler.on_died(actor))
+
+    def finish(self) -> None:
+        """Everyone goes on until nothing is left to do."""
+        for _ in range(STEPS):
+            if self.starting:
+                self.ready(min(self.starting))
+            elif self.working:
+                self.work(min(self.working))
+            else:
+                return
+        raise AssertionError("the schedule does not end")
+
+    def check_end(self) -> None:
+        assert self.scheduler.finished
+        assert set(self.committed) == set(self.units)
+        quarantined = {row for rows in self.committed.values() for row in rows}
+        assert quarantined == self.killers
+
+
+SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=6)
+
+
+class Life(RuleBasedStateMachine):
+    """Any order of starts, finished work and deaths."""
+
+    spurious_left = 0
+
+    @initialize(sizes=SIZES, num_actors=st.integers(1, 5), data=st.data())
+    def begin(self, sizes, num_actors, data):
+        killers = data.draw(st.frozensets(st.integers(0, sum(sizes) - 1), max_size=3))
+        self.spurious_left = SPURIOUS_BESIDE_KILLERS if killers else SPURIOUS_ALONE
+        self.actors = Actors(make_units(sizes), killers, num_actors)
+
+    @precondition(lambda self: self.actors.starting)
+    @rule(data=st.data())
+    def an_actor_is_ready(self, data):
+        self.actors.ready(data.draw(st.sampled_from(sorted(self.actors.starting))))
+
+    @precondition(lambda self: self.actors.working)
+    @rule(data=st.data())
+    def an_actor_does_its_work(self, data):
+        self.actors.work(data.draw(st.sampled_from(sorted(self.actors.working))))
+
+    @precondition(lambda self: self.spurious_left and self.actors.working)
+    @rule(data=st.data())
+    def an_actor_at_work_dies_of_something_else(self, data):
+        self.spurious_left -= 1
+        self.actors.die(data.draw(st.sampled_from(sorted(self.actors.working))))
+
+    @precondition(lambda self: not (self.actors.working or self.actors.starting))
+    @rule()
+    def nothing_is_left_to_do(self):
+        self.actors.check_end()
+
+    @invariant()
+    def no_unit_is_with_two_actors(self):
+        numbers = [work.unit.number for work in self.actors.working.values()]
+        assert len(set(numbers)) == len(numbers)
+
+    @invariant()
+    def nobody_is_idle_while_the_queue_is_full(self):
+        waiting = len(self.actors.units) - len(self.actors.committed) - len(self.actors.working)
+        if waiting:
+            busy = len(self.actors.working) + len(self.actors.starting)
+            assert busy >= min(self.actors.num_actors, len(self.actors.units))
+
+    def teardown(self):
+        if hasattr(self, "actors"):
+            self.actors.finish()
+            self.actors.check_end()
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+
+
+@given(SIZES, st.data())
+def test_every_row_may_kill_and_exactly_those_are_quarantined(sizes, data):
+    killers = data.draw(st.frozensets(st.integers(0, sum(sizes) - 1)))
+    actors = Actors(make_units(sizes), killers, num_actors=3)
+    actors.finish()
+    actors.check_end()
+
+
+@given(st.integers(0, 63))
+def test_one_killer_among_64_rows_costs_three_deaths_and_three_more_and_a_halving_each(killer):
+    actors = Actors(make_units([64]), frozenset({killer}), num_actors=1)
+    actors.finish()
+    actors.check_end()
+    assert actors.scheduler.restarts <= 3 + 6 + 3
+
+
+def test_actors_that_die_before_they_are_ready_end_the_run_with_a_reason():
+    actors = Actors(make_units([4]), frozenset(), num_actors=1)
+    with pytest.raises(ClusterError, match="before they had any work"):
+        for _ in range(STEPS):
+            actors.die(0)
+
+
+def test_a_unit_whose_actors_die_whatever_they_do_ends_the_run_with_a_reason():
+    actors = Actors(make_units([4]), frozenset(), num_actors=1)
+    with pytest.raises(ClusterError, match="no single row does"):
+        for _ in range(STEPS):
+            if actors.starting:
+                actors.ready(0)
+            elif isinstance(actors.working[0], RunUnit):
+                actors.die(0)
+            else:
+                actors.work(0)
+
+
+def test_a_row_that_kills_even_unread_ends_the_run_with_its_number():
+    actors = Actors(make_units([4]), frozenset(), num_actors=1)
+    with pytest.raises(ClusterError, match="row 2 .* cannot even be read"):
+        for _ in range(STEPS):
+            if actors.starting:
+                actors.ready(0)
+                continue
+            work = actors.working[0]
+            rows = range(work.unit.start, work.unit.stop) if isinstance(work, RunUnit) else range(work.start, work.stop)
+            (actors.die if 2 in rows else actors.work)(0)
+
+
+def test_no_units_is_no_work():
+    assert Scheduler([], 5).start() == []
+    assert Scheduler([], 5).finished

@@ -1,0 +1,98 @@
+"""What a tally tells, whatever happens in whatever order."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preprocess.progress import ActorState
+from preprocess.tally import Tally
+from preprocess.units import Unit
+from preprocess.usage import Usage
+from preprocess.worker import UnitReport, WorkerProgress
+
+ROWS = 10
+UNITS = 12
+ACTORS = st.integers(0, 3)
+EVENT = st.one_of(
+    st.tuples(st.just("work"), ACTORS),
+    st.tuples(st.just("observe"), ACTORS, st.integers(0, ROWS), st.booleans()),
+    st.tuples(st.just("commit"), ACTORS),
+    st.tuples(st.just("die"), ACTORS),
+)
+
+
+class Story:
+    """A run as the tally hears of it; actors are told of work, observed, done or dead in any order."""
+
+    def __init__(self) -> None:
+        self.tally = Tally(ROWS * UNITS, UNITS, 0, 0, disk_forecast_bytes=1, started=0.0)
+        self.open: dict[int, int] = {}
+        self.next_unit, self.committed, self.deaths, self.now = 0, 0, 0, 0.0
+
+    def tell(self, kind, actor, rows=0, late=False) -> None:
+        self.now += 0.5
+        if kind == "work" and actor not in self.open and self.next_unit < UNITS:
+            self.open[actor] = self.next_unit
+            self.next_unit += 1
+            self.tally.set_state(actor, ActorState.WORKING, self.now, f"unit {self.open[actor]}", ROWS)
+        elif kind == "observe":
+            name = "an earlier unit" if late else f"unit {self.open.get(actor)}"
+            self.tally.observe(actor, WorkerProgress(name, ROWS, rows, rows * 2.0, 0), 1000 + rows)
+        elif kind == "commit" and actor in self.open:
+            unit = Unit("train", self.open.pop(actor), 0, ROWS, ROWS)
+            report = UnitReport(unit, ROWS - 1, {"undecodable": 1}, 2.0 * ROWS, 100, {"decode": 0.1}, 0.2, 2000)
+            self.tally.commit(actor, report, self.now)
+            self.committed += 1
+        elif kind == "die" and actor in self.open:
+            self.open.pop(actor)
+            self.deaths += 1
+            self.tally.set_state(actor, ActorState.RESTARTING, self.now)
+
+    def snapshot(self):
+        return self.tally.snapshot(self.now, Usage(1000, 10, 10, 10))
+
+
+@settings(deadline=None)
+@given(st.lists(EVENT, max_size=60))
+def test_a_snapshot_never_claims_more_than_the_plan_nor_less_than_what_is_committed(events):
+    story = Story()
+    for event in events:
+        story.tell(*event)
+        seen = story.snapshot()
+        assert story.committed * ROWS <= seen.rows_done <= seen.rows_total
+        assert seen.units_done == story.committed
+        assert seen.rows_per_second >= 0
+        assert seen.audio_seconds_per_second >= 0
+        assert seen.eta_seconds is None or seen.eta_seconds >= 0
+
+
+@settings(deadline=None)
+@given(st.lists(EVENT, max_size=60))
+def test_committed_work_is_counted_once_and_a_dead_actors_open_unit_not_at_all(events):
+    story = Story()
+    for event in events:
+        story.tell(*event)
+    for actor in list(story.open):
+        story.tell("die", actor)
+    assert story.snapshot().rows_done == story.tally.rows == story.committed * ROWS
+    assert story.tally.quarantined.total() == story.committed
+    assert story.tally.restarts == story.deaths
+
+
+@given(st.integers(1, 5), st.integers(0, ROWS))
+def test_progress_of_another_unit_than_the_present_one_changes_no_count(late_answers, rows):
+    story = Story()
+    story.tell("work", 0)
+    for _ in range(late_answers):
+        story.tell("observe", 0, rows, True)
+    assert story.snapshot().rows_done == 0
+
+
+def test_peaks_are_the_largest_that_were_ever_seen():
+    story = Story()
+    story.tell("work", 0)
+    for rows in (2, 9, 4):
+        story.tell("observe", 0, rows)
+    story.tally.snapshot(1.0, Usage(500, 10, 10, 10))
+    story.tally.snapshot(2.0, Usage(300, 10, 10, 10))
+    assert story.tally.peak_memory_bytes == {0: 1009}
+    assert story.tally.peak_disk_bytes == 500

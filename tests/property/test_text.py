@@ -1,0 +1,52 @@
+"""Normalised transcripts: what is kept, what is removed, and that once is enough."""
+
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.text import normalise_transcript
+
+ANY_TEXT = st.text(st.characters())
+GERMAN = st.text("aäoöuüßAÄOÖUÜẞ0123456789.,;:!?-„“'€%", min_size=1)
+INVISIBLE = st.sampled_from("\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u202e")
+
+
+@given(ANY_TEXT)
+def test_normalising_twice_changes_nothing_more(text):
+    once = normalise_transcript(text)
+    assert normalise_transcript(once) == once
+
+
+@given(ANY_TEXT)
+def test_the_result_is_nfc_without_control_or_invisible_characters(text):
+    found = normalise_transcript(text)
+    assert unicodedata.is_normalized("NFC", found)
+    assert not {unicodedata.category(character) for character in found} & {"Cc", "Cf", "Cs"}
+
+
+@given(ANY_TEXT)
+def test_white_space_is_single_blanks_between_words(text):
+    found = normalise_transcript(text)
+    assert found == " ".join(found.split())
+
+
+@given(ANY_TEXT)
+def test_the_result_can_be_stored_as_utf_8(text):
+    found = normalise_transcript(text)
+    assert found.encode().decode() == found
+
+
+@given(st.lists(GERMAN))
+def test_german_words_digits_case_and_punctuation_stay(words):
+    assert normalise_transcript("\t" + "  \n".join(words) + "\r\n") == " ".join(words)
+
+
+@given(GERMAN)
+def test_decomposed_umlauts_become_whole_letters(word):
+    assert normalise_transcript(unicodedata.normalize("NFD", word)) == word
+
+
+@given(GERMAN, INVISIBLE, GERMAN)
+def test_an_invisible_character_neither_splits_nor_stays(left, invisible, right):
+    assert normalise_transcript(f"{left}{invisible}{right}") == left + right

@@ -1,0 +1,121 @@
+"""Small stores and sources made by the project's own code, for tests of what reads them."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from preprocess.card import dataset_card
+from shared.durable import json_bytes
+from shared.index import write_complete, write_index
+from shared.layout import SplitRecord, StoreLayout, StoreRecord
+from shared.schema import SAMPLING_RATE, FeatureSpec
+from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
+
+SPEC = FeatureSpec(8, "float16")
+Unit = Sequence[FeatureRow | QuarantinedRow]
+
+
+def feature_row(row_id: int, num_frames: int = 5, spec: FeatureSpec = SPEC, **values) -> FeatureRow:
+    """A row whose payload is noise that only *row_id* decides."""
+    noise = np.random.default_rng(row_id)
+    payload = noise.bytes(num_frames * spec.num_mel_bins)
+    if spec.dtype == "float16":
+        payload = noise.uniform(-1.5, 0.5, (num_frames, spec.num_mel_bins)).astype("<f2").tobytes()
+    defaults = {
+        "floor": -1.5,
+        "labels": [50258, 50261, row_id, 50257],
+        "transkription": f"Satz {row_id}: schöne Grüße",
+        "source": f"korpus {row_id % 3}",
+        "duration": num_frames / 100,
+        "path": f"clip{row_id}.wav",
+    }
+    return FeatureRow(row_id, payload, num_frames, **(defaults | values))
+
+
+def quarantined_row(row_id: int, reason: str = "undecodable") -> QuarantinedRow:
+    return QuarantinedRow(row_id, f"clip{row_id}.wav", reason, "no sound in it")
+
+
+def write_shard(path: Path, rows: Sequence[FeatureRow], metadata: Mapping[str, str], spec=SPEC, **options) -> Path:
+    with ShardWriter(path.with_suffix(".partial"), spec, **options) as writer:
+        for row in rows:
+            writer.append(row)
+        writer.seal(metadata)
+        writer.publish(path)
+    return path
+
+
+def counts(rows_in: int, rows_out: int, plan_digest: str = "plan") -> dict[str, str]:
+    """The metadata by which a shard accounts for its rows."""
+    numbers = {"rows_in": rows_in, "rows_out": rows_out, "rows_quarantined": rows_in - rows_out}
+    return {name: str(number) for name, number in numbers.items()} | {"plan_digest": plan_digest}
+
+
+def split_record(units: Sequence[Unit], digest: str = "plan") -> SplitRecord:
+    return SplitRecord(digest, len(units), sum(map(len, units)), 10, "train", "fingerprint")
+
+
+def store_record(splits: Mapping[str, Sequence[Unit]], spec: FeatureSpec = SPEC) -> StoreRecord:
+    records = {name: split_record(units) for name, units in splits.items()}
+    return StoreRecord("0123456789abcdef", spec, "tokenizer", "de", "a test", records)
+
+
+def make_store(root: Path, splits: Mapping[str, Sequence[Unit]], spec: FeatureSpec = SPEC, **options) -> StoreLayout:
+    """A finished store: *splits* name their units, each of which is the rows that went in."""
+    layout, record = StoreLayout(root), store_record(splits, spec)
+    for folder in (layout.data, layout.quarantine, layout.partial):
+        folder.mkdir(parents=True)
+    layout.record.write_bytes(json_bytes(record.as_dict()))
+    (layout.root / "README.md").write_text(dataset_card(record))
+    for name, units in splits.items():
+        for number, unit in enumerate(units):
+            write_unit(layout, name, number, len(units), unit, spec, **options)
+    finish_store(layout, record)
+    layout.partial.rmdir()
+    return layout
+
+
+def write_unit(layout, split, number, num_units, unit: Unit, spec=SPEC, **options) -> None:
+    """Commits *unit* as a worker does: its quarantined rows, then its shard."""
+    rows = [row for row in unit if isinstance(row, FeatureRow)]
+    rejected = [row for row in unit if isinstance(row, QuarantinedRow)]
+    if rejected:
+        write_quarantine(layout.partial / "quarantine", layout.quarantined(split, number, num_units), rejected)
+    metadata = counts(len(unit), len(rows))
+    write_shard(layout.shard(split, number, num_units), rows, metadata, spec, **options)
+
+
+def finish_store(layout: StoreLayout, record: StoreRecord) -> None:
+    """Indexes every split and marks the store complete."""
+    totals = {name: write_index(layout, name, split, record.features) for name, split in record.splits.items()}
+    write_complete(layout, record, totals)
+
+
+def wav(num_samples: int = 1_600, sampling_rate: int = SAMPLING_RATE, *, seed: int = 0) -> bytes:
+    """A WAV file of soft noise."""
+    samples = np.random.default_rng(seed).normal(0, 0.1, num_samples).astype(np.float32)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, sampling_rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def write_source(path: Path, rows, row_group_size: int = 10) -> Path:
+    """A Parquet file in the Hub's layout; *rows* are (audio bytes or None, path, transcript)."""
+    table = pa.table(
+        {
+            "audio": pa.array([{"bytes": audio, "path": name} for audio, name, _ in rows], AUDIO),
+            "transkription": pa.array([text for _, _, text in rows], pa.string()),
+            "source": pa.array([f"korpus {number % 3}" for number in range(len(rows))]),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=row_group_size)
+    return path

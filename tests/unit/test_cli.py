@@ -1,0 +1,145 @@
+"""How a command reads its options, explains itself, and ends."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from preprocess import verify
+from preprocess.settings import RunSettings
+from preprocess.verify import VerifySettings
+from shared.cli import parse_settings, run_command
+from shared.errors import InterruptedRunError, ResourceLimitError, StoreError, UsageError
+from shared.settings import LayeredSettings
+
+REPOSITORY = Path(__file__).parents[2]
+ENTRIES = sorted(
+    f"{path.parent.name}.{path.stem}".removesuffix(".__main__")
+    if path.parent.name == "preprocess"
+    else f"preprocess.{path.parent.name}"
+    for path in [*(REPOSITORY / "preprocess").glob("*.py"), *(REPOSITORY / "preprocess").glob("*/__main__.py")]
+    if 'if __name__ == "__main__"' in path.read_text()
+)
+
+
+def help_of(settings_class, capsys, monkeypatch, columns=80, **options):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit) as caught:
+        parse_settings(settings_class, ["--help"], prog="python -m preprocess.run", about="About it.", **options)
+    assert caught.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_there_are_entries():
+    assert {"preprocess.run", "preprocess.verify", "preprocess.demo"} <= set(ENTRIES)
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_entry_explains_itself_within_80_columns(entry, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "80"}
+    command = [sys.executable, "-m", entry, "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: python -m {entry}")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_explains_every_option_with_its_default(capsys, monkeypatch):
+    text = help_of(RunSettings, capsys, monkeypatch, columns=300)
+    for name, field in RunSettings.model_fields.items():
+        line = re.search(rf"^ +--{name.replace('_', '-')}[ ,].*?(?=^ +--|^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+        assert line, name
+        words = " ".join(line[0].split())
+        assert field.description.removesuffix("]").split("[")[0].strip() in words
+        assert words.endswith("]"), words
+
+
+def test_help_shows_sizes_as_people_write_them(capsys, monkeypatch):
+    assert "[256 MB]" in help_of(RunSettings, capsys, monkeypatch)
+
+
+def test_help_puts_the_commands_own_options_before_the_folders(capsys, monkeypatch):
+    text = help_of(RunSettings, capsys, monkeypatch)
+    assert text.index("--source") < text.index("--view") < text.index("--base-dir")
+
+
+def test_a_per_cent_sign_in_a_description_is_shown(capsys, monkeypatch):
+    class Shares(LayeredSettings):
+        share: str = Field("5%", description="100 % is all")
+
+    assert "100 % is all [5%]" in help_of(Shares, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("argv", [["--nope"], ["--view", "loud"], ["--actor", "3"], ["--actors"], ["x"]])
+def test_a_wrong_command_line_ends_with_status_2_and_two_lines(argv, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_settings(RunSettings, argv, prog="run", about="")
+    assert caught.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("error: ")
+    assert lines[1:] == ["  -> run --help tells what each option takes"]
+
+
+def test_a_positional_is_the_same_as_its_option():
+    for argv in (["somewhere"], ["--store", "somewhere"]):
+        assert parse_settings(VerifySettings, argv, prog="v", about="", positional="store").store == Path("somewhere")
+
+
+def test_a_positional_beside_its_option_is_refused(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_settings(VerifySettings, ["a", "--store", "b"], prog="v", about="", positional="store")
+    assert caught.value.code == 2
+    assert "twice" in capsys.readouterr().err
+
+
+def raising(error):
+    def command(_):
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("no", "do"), 2),
+        (StoreError("no", "do"), 1),
+        (ResourceLimitError("no", "do"), 3),
+        (InterruptedRunError("no", "do"), 130),
+        (KeyboardInterrupt(), 130),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 3),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_error_becomes_a_message_and_its_status(error, status, capsys):
+    assert run_command(raising(error), []) == status
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+    assert shown.err.strip()
+
+
+def test_a_defect_is_not_dressed_up_as_an_error_of_the_user():
+    with pytest.raises(ZeroDivisionError):
+        run_command(raising(ZeroDivisionError()), [])
+
+
+def test_what_the_command_returns_is_the_status():
+    assert run_command(lambda argv: len(argv), ["a", "b", "c", "d"]) == 4
+
+
+def test_verify_without_a_store_is_a_usage_error(capsys):
+    assert run_command(verify.main, []) == 2
+    assert "--store" in capsys.readouterr().err
+
+
+def test_verify_of_a_folder_that_is_no_store_fails(tmp_path, capsys):
+    assert run_command(verify.main, [str(tmp_path)]) == 1
+    assert "is no store" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""A file appears whole under its name or not at all, and the first of two writers keeps it."""
+
+import errno
+import os
+
+import pytest
+
+from shared.durable import DurableFile, json_bytes, write_durably
+
+
+def write(folder, name, content, final, **options):
+    with DurableFile(folder / name) as durable:
+        durable.file.write(content)
+        durable.seal()
+        return durable.publish(final, **options)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_published_file_has_its_final_name_alone(tmp_path):
+    assert write(tmp_path, "partial", b"x", tmp_path / "final")
+    assert names(tmp_path) == ["final"]
+    assert (tmp_path / "final").read_bytes() == b"x"
+
+
+def test_a_block_left_without_publishing_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), DurableFile(tmp_path / "partial") as durable:
+        durable.file.write(b"x")
+        raise RuntimeError
+    assert names(tmp_path) == []
+
+
+def test_the_second_writer_changes_nothing_and_drops_its_own(tmp_path):
+    assert write(tmp_path, "a", b"first", tmp_path / "final")
+    assert not write(tmp_path, "b", b"second", tmp_path / "final")
+    assert names(tmp_path) == ["final"]
+    assert (tmp_path / "final").read_bytes() == b"first"
+
+
+def test_replacing_gives_the_name_to_the_new_content(tmp_path):
+    write(tmp_path, "a", b"first", tmp_path / "final")
+    assert write(tmp_path, "b", b"second", tmp_path / "final", replace=True)
+    assert (tmp_path / "final").read_bytes() == b"second"
+    assert names(tmp_path) == ["final"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
+def test_without_hard_links_the_first_writer_still_wins(tmp_path, monkeypatch, code):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert write(tmp_path, "a", b"first", tmp_path / "final")
+    assert not write(tmp_path, "b", b"second", tmp_path / "final")
+    assert names(tmp_path) == ["final"]
+    assert (tmp_path / "final").read_bytes() == b"first"
+
+
+def test_another_writers_partial_file_is_never_taken_over(tmp_path):
+    (tmp_path / "partial").write_bytes(b"of another")
+    with pytest.raises(FileExistsError):
+        DurableFile(tmp_path / "partial")
+    assert (tmp_path / "partial").read_bytes() == b"of another"
+
+
+def test_a_disk_that_refuses_leaves_the_old_content(tmp_path, monkeypatch):
+    write_durably(tmp_path / "final", b"old", tmp_path / "partial")
+
+    def refuse(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        write_durably(tmp_path / "final", b"new", tmp_path / "partial")
+    assert (tmp_path / "final").read_bytes() == b"old"
+    assert names(tmp_path) == ["final"]
+
+
+def test_json_is_the_same_for_the_same_value_and_readable():
+    assert json_bytes({"b": 1, "a": "ß"}) == json_bytes({"a": "ß", "b": 1}) == '{\n  "a": "ß",\n  "b": 1\n}\n'.encode()

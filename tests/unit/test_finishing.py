@@ -1,0 +1,117 @@
+"""The end of a run: indexes and COMPLETE, and figures that agree with the shards."""
+
+import pytest
+
+from preprocess.finishing import finish, is_finished, quarantine_reasons, split_summaries, store_bytes
+from preprocess.job import plan_job
+from preprocess.preparation import prepare_store
+from preprocess.settings import RunSettings
+from preprocess.tasks import make_task, new_tally, open_units
+from preprocess.worker import FeatureWorker, Job
+from shared.errors import StoreError, StoreMismatchError
+from shared.store import open_split
+from shared.verification import verify_store
+from tests.support.samples import wav, write_source
+
+ROWS = [(wav(1_600 + 160 * n, seed=n), f"{n}.wav", f"Satz {n}") for n in range(9)]
+BAD = [(b"", "", "Satz"), (b"no sound" * 100, "", "Satz"), (b"no sound" * 100, "", "Satz")]
+
+
+@pytest.fixture
+def settings(tmp_path, demo_model):
+    write_source(tmp_path / "source/train.parquet", [*ROWS, *BAD])
+    write_source(tmp_path / "source/test.parquet", ROWS[:2])
+    return RunSettings(source=str(tmp_path / "source"), model=str(demo_model), store=tmp_path / "store", actors=2)
+
+
+@pytest.fixture
+def job(settings):
+    job = plan_job(settings)
+    job.layout.root.mkdir()
+    prepare_store(job.layout, job.record, "{}\n", "")
+    return job
+
+
+def commit(job, units):
+    worker = FeatureWorker(Job(job.layout.root, job.pipeline, "me"))
+    for unit in units:
+        worker.process(make_task(job, unit))
+
+
+def test_a_finished_store_verifies_and_opens(job):
+    commit(job, open_units(job))
+    assert not is_finished(job)
+    finish(job)
+    assert is_finished(job)
+    assert not [problem for check in verify_store(job.layout.root) for problem in check.problems]
+    assert (len(open_split(job.layout.root, "train")), len(open_split(job.layout.root, "test"))) == (9, 2)
+
+
+def test_the_summary_counts_rows_hours_and_reasons(job):
+    commit(job, open_units(job))
+    finish(job)
+    train = next(split for split in split_summaries(job) if split.name == "train")
+    assert train.rows == 9
+    assert train.audio_seconds == pytest.approx(sum(1_600 + 160 * n for n in range(9)) / 16_000, abs=0.001)
+    assert train.quarantined == {"empty_audio": 1, "undecodable": 2}
+    assert quarantine_reasons(job.layout, "test") == {}
+
+
+def test_the_stores_bytes_are_its_shards_and_indexes(job):
+    commit(job, open_units(job))
+    finish(job)
+    files = [*job.layout.data.iterdir(), *job.layout.index.iterdir()]
+    assert store_bytes(job) == sum(path.stat().st_size for path in files)
+
+
+def test_an_open_unit_keeps_the_store_unfinished(job):
+    commit(job, open_units(job)[:-1])
+    with pytest.raises(StoreError, match="1 shards of .* are missing"):
+        finish(job)
+    assert not is_finished(job)
+    assert not job.layout.complete.exists()
+
+
+def test_a_resumed_plan_is_the_same_and_has_only_the_open_units_to_do(job, settings):
+    units = open_units(job)
+    commit(job, units[:4])
+    again = plan_job(settings)
+    assert again.plans == job.plans
+    assert again.record == job.record
+    assert open_units(again) == units[4:]
+    tally = new_tally(again, open_units(again), 0.0)
+    assert (tally.units_resumed, tally.rows_resumed) == (4, sum(unit.num_rows for unit in units[:4]))
+
+
+def test_one_split_can_be_prepared_after_another(job, settings):
+    first = plan_job(settings.model_copy(update={"split": ("test",)}))
+    commit(first, open_units(first))
+    finish(first)
+    assert len(open_split(job.layout.root, "test")) == 2
+    with pytest.raises(StoreError, match="'train' .* is not complete: 0 of"):
+        open_split(job.layout.root, "train")
+    commit(job, open_units(job))
+    finish(job)
+    assert len(open_split(job.layout.root, "train")) == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_duration": 3.0}, "max_duration was 30.0, now 3.0"),
+        ({"limit": 2}, "limit was None, now 2"),
+        ({"shard_size": 1_000}, "shard_size was 256000000, now 1000"),
+        ({"feature_dtype": "uint8"}, "features was"),
+        ({"language": "en"}, "language was de, now en"),
+        ({"text_column": "source", "source_column": "transkription"}, "text_column was transkription, now source"),
+    ],
+)
+def test_other_settings_are_refused_with_what_differs(job, settings, change, words):
+    with pytest.raises(StoreMismatchError, match=words):
+        plan_job(settings.model_copy(update=change))
+
+
+def test_a_source_that_changed_is_refused(job, settings, tmp_path):
+    write_source(tmp_path / "source/train.parquet", ROWS)
+    with pytest.raises(StoreMismatchError, match="source_fingerprint was"):
+        plan_job(settings)

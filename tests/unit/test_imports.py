@@ -1,0 +1,90 @@
+"""What each package may import, seen in a fresh process, and where Ray may be named at all."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+LIST = """
+import importlib, json, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
+
+
+def modules(package):
+    """All modules of *package*, by their dotted names; `__main__` runs and is left out."""
+    names = []
+    for path in sorted((REPOSITORY / package).rglob("*.py")):
+        parts = path.relative_to(REPOSITORY).with_suffix("").parts
+        if parts[-1] != "__main__":
+            names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return names
+
+
+def imported_by(names):
+    command = [sys.executable, "-c", LIST, *names]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout))
+
+
+def names_in(path):
+    """Top-level packages that the file imports anywhere, in functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("shared", {"ray", "torch", "transformers", "preprocess", "trainer", "datasets", "librosa"}),
+        ("preprocess", {"torch", "transformers", "trainer"}),
+        ("trainer", {"ray", "preprocess"}),
+    ],
+)
+def test_a_package_imported_whole_brings_no_forbidden_package(package, forbidden):
+    assert not imported_by(modules(package)) & forbidden
+
+
+def test_only_what_runs_the_cluster_brings_ray():
+    without_ray = [name for name in modules("preprocess") if name not in {"preprocess.cluster", "preprocess.runner"}]
+    assert "ray" not in imported_by(without_ray)
+
+
+def test_an_actor_needs_neither_librosa_nor_datasets_nor_the_view():
+    assert not imported_by(["preprocess.worker"]) & {"librosa", "datasets", "matplotlib", "rich", "pandas", "numba"}
+
+
+def test_only_cluster_names_ray():
+    naming = {
+        str(path.relative_to(REPOSITORY))
+        for package in ("preprocess", "shared", "trainer")
+        for path in (REPOSITORY / package).rglob("*.py")
+        if "ray" in names_in(path)
+    }
+    assert naming == {"preprocess/cluster.py"}
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [("shared", {"ray", "torch", "transformers", "preprocess", "trainer"}), ("preprocess", {"torch", "transformers"})],
+)
+def test_no_function_imports_what_its_package_may_not(package, forbidden):
+    for path in (REPOSITORY / package).rglob("*.py"):
+        assert not names_in(path) & forbidden, path
+
+
+def test_the_import_rules_of_pyproject_hold():
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,87 @@
+"""What is learnt from a model: mel bins and tokenizer, from a folder or from files named one by one."""
+
+import json
+import shutil
+
+import pytest
+
+from preprocess.model import model_facts
+from shared.errors import UsageError
+
+
+@pytest.fixture
+def model(demo_model, tmp_path):
+    """A copy without weights: facts come from small files."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copy(demo_model / name, folder)
+    return folder
+
+
+def test_a_model_folder_tells_both(model):
+    facts = model_facts(str(model), None, None)
+    assert facts.num_mel_bins == 80
+    assert facts.tokenizer_json == (model / "tokenizer.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["", "tokenizer.json"])
+def test_a_tokenizer_alone_comes_with_mel_bins(model, name):
+    facts = model_facts(None, 80, str(model / name))
+    assert (facts.num_mel_bins, facts.tokenizer_json) == (80, (model / "tokenizer.json").read_text())
+    assert model_facts(None, None, str(model / name)).num_mel_bins == 128
+
+
+def test_a_tokenizer_beside_a_model_wins_over_the_models(model, tmp_path):
+    (tmp_path / "other.json").write_text("{}")
+    facts = model_facts(str(model), None, str(tmp_path / "other.json"))
+    assert (facts.num_mel_bins, facts.tokenizer_json) == (80, "{}")
+
+
+def test_the_same_mel_bins_twice_are_fine(model):
+    assert model_facts(str(model), 80, None).num_mel_bins == 80
+
+
+def test_mel_bins_that_contradict_the_model_are_refused(model):
+    with pytest.raises(UsageError, match=r"--num-mel-bins 128, but .* takes 80"):
+        model_facts(str(model), 128, None)
+
+
+def test_without_a_tokenizer_there_are_no_labels():
+    with pytest.raises(UsageError, match="--model"):
+        model_facts(None, 80, None)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_folder_without_a_file_is_refused_with_its_name(model, name):
+    (model / name).unlink()
+    with pytest.raises(UsageError, match=name):
+        model_facts(str(model), None, None)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"num_mel_bins": "many"}', "null"])
+def test_a_config_that_is_no_whisper_models_is_refused(model, content):
+    (model / "config.json").write_text(content)
+    with pytest.raises(UsageError, match=r"config\.json"):
+        model_facts(str(model), None, None)
+
+
+def test_a_config_with_impossible_mel_bins_is_refused(model):
+    for bins in (0, -80):
+        (model / "config.json").write_text(json.dumps({"num_mel_bins": bins}))
+        with pytest.raises(UsageError, match=r"config\.json"):
+            model_facts(str(model), None, None)
+
+
+@pytest.mark.parametrize("name", ["/nowhere/model", "./model", "~/model", "a/b/c", "openai whisper"])
+def test_a_name_that_is_neither_folder_nor_repository_is_refused(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="--model"):
+        model_facts(name, None, None)
+
+
+def test_a_binary_file_is_no_tokenizer(tmp_path):
+    (tmp_path / "t.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="--tokenizer"):
+        model_facts(None, 80, str(tmp_path / "t.json"))

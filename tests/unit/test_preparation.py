@@ -1,0 +1,124 @@
+"""A store is taken by one run at a time; what dead runs left is removed, and nothing else."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from preprocess.preparation import clear_partial, locked, prepare_store
+from shared.errors import StoreBusyError, UsageError
+from shared.layout import StoreLayout, read_record
+from tests.support.samples import feature_row, store_record
+
+RECORD = store_record({"train": [[feature_row(0)]]})
+HOLD = """
+import sys
+from pathlib import Path
+from preprocess.preparation import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def layout(tmp_path):
+    (tmp_path / "store").mkdir()
+    return StoreLayout(tmp_path / "store")
+
+
+def prepare(layout):
+    return prepare_store(layout, RECORD, "{}\n", "card\n")
+
+
+def test_the_lock_makes_the_folder(tmp_path):
+    with locked(tmp_path / "a/store"):
+        assert (tmp_path / "a/store").is_dir()
+
+
+def test_a_second_run_is_refused_with_the_number_of_the_first(layout):
+    command = [sys.executable, "-c", HOLD, str(layout.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StoreBusyError, match=f"process {holder.pid}"), locked(layout.root):
+            pass
+        holder.kill()
+        holder.wait()
+        # The kernel lets go of what a killed run held.
+        with locked(layout.root):
+            pass
+
+
+def test_the_lock_is_given_back_after_an_error(layout):
+    with pytest.raises(RuntimeError), locked(layout.root):
+        raise RuntimeError
+    with locked(layout.root):
+        pass
+
+
+def test_a_store_cannot_be_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file"), locked(tmp_path / "file"):
+        pass
+
+
+def test_preparing_makes_folders_record_settings_and_card(layout):
+    assert prepare(layout) == 0
+    names = {".partial", "README.md", "data", "quarantine", "settings.json", "store.json"}
+    assert {path.name for path in layout.root.iterdir()} == names
+    assert read_record(layout) == RECORD
+    assert list(layout.partial.iterdir()) == []
+
+
+def test_preparing_again_keeps_what_is_committed(layout):
+    prepare(layout)
+    committed = layout.shard("train", 0, 1)
+    committed.write_bytes(b"shard")
+    prepare(layout)
+    assert committed.read_bytes() == b"shard"
+
+
+def test_what_a_dead_run_left_is_removed_and_its_bytes_are_told(layout):
+    prepare(layout)
+    (layout.partial / "shard").write_bytes(bytes(1_000))
+    (layout.partial / "ray/logs").mkdir(parents=True)
+    (layout.partial / "ray/logs/log").write_bytes(bytes(500))
+    assert prepare(layout) >= 1_500
+    assert list(layout.partial.iterdir()) == []
+
+
+def test_clearing_follows_no_link(layout, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/data").write_bytes(b"x")
+    layout.partial.mkdir()
+    (layout.partial / "folder").mkdir()
+    for link in (layout.partial / "link", layout.partial / "folder/link"):
+        link.symlink_to(tmp_path / "precious")
+    clear_partial(layout)
+    assert list(layout.partial.iterdir()) == []
+    assert (tmp_path / "precious/data").read_bytes() == b"x"
+
+
+def test_a_partial_folder_that_is_a_link_is_not_cleared(layout, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/data").write_bytes(b"x")
+    layout.partial.symlink_to(tmp_path / "precious")
+    assert clear_partial(layout) == 0
+    assert (tmp_path / "precious/data").exists()
+
+
+def test_a_folder_with_other_things_is_refused_and_left_alone(layout):
+    (layout.root / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"is no store: it holds holiday\.jpg"):
+        prepare(layout)
+    assert os.listdir(layout.root) == ["holiday.jpg"]
+
+
+@pytest.mark.parametrize("left", [[], [".partial"], [".partial", ".partial/store.json"]])
+def test_a_run_killed_while_it_prepared_can_be_started_again(layout, left):
+    for name in left:
+        path = layout.root / name
+        path.write_bytes(b"{") if path.suffix else path.mkdir()
+    prepare(layout)
+    assert read_record(layout) == RECORD

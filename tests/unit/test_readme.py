@@ -1,0 +1,102 @@
+"""The README's commands and programs do what it says, with the Hub played by a server on this machine."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from preprocess.demo.model import build_model
+from tests.support.hub import serve
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands():
+    return [line for block in blocks("bash") for line in block.splitlines() if line]
+
+
+def files_below(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def desk(demo_corpus, tmp_path_factory):
+    """A user's folder after all of the README's bash commands, with what each of them said."""
+    folder = tmp_path_factory.mktemp("desk")
+    build_model(folder / "turbo", num_mel_bins=128)
+    models = {"openai/whisper-large-v3-turbo": files_below(folder / "turbo")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PREPROCESS_"))}
+    with serve({"flozi00/asr-german-mixed": files_below(demo_corpus)}, models) as (_, endpoint):
+        environment |= {
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(folder / "hf"),
+            "NO_PROXY": "*",
+            "PYTHONPATH": str(ROOT),
+        }
+        said = {}
+        for command in commands():
+            arguments = [sys.executable, *command.split()[1:]]
+            said[command] = subprocess.run(
+                arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+    return folder, said
+
+
+def test_every_command_of_the_real_job_works(desk):
+    _, said = desk
+    assert len(said) >= 4
+    for command, done in said.items():
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_store_that_the_readme_makes_has_its_files(desk):
+    folder, _ = desk
+    named = {"README.md", "store.json", "settings.json", "COMPLETE", "data", "quarantine", "index"}
+    assert {path.name for path in (folder / "features").iterdir()} == named
+
+
+def test_nothing_of_the_data_set_is_copied_into_a_cache(desk, demo_corpus):
+    folder, _ = desk
+    cached = sum(path.stat().st_size for path in (folder / "hf").rglob("*") if path.is_file())
+    assert cached < 0.2 * sum(path.stat().st_size for path in demo_corpus.rglob("*.parquet"))
+
+
+def test_every_python_program_of_the_readme_runs(desk):
+    folder, _ = desk
+    programs = blocks("python")
+    assert programs
+    for program in programs:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{program}\n{done.stderr}"
+
+
+def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(tmp_path):
+    assert blocks("console") == ["make demo\nmake test\n"]
+    demo = ["make", "-C", str(ROOT), "demo", f"DEMO={tmp_path}"]
+    first = subprocess.run(demo, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    assert (tmp_path / "store" / "COMPLETE").exists()
+    assert "660 rows" in first.stdout
+    assert "preprocess.verify" in first.stdout
+    second = subprocess.run(demo, capture_output=True, text=True, check=False)
+    assert second.returncode == 0, second.stderr
+    assert "nothing was left to do" in second.stdout
+
+
+def test_options_in_the_readme_exist():
+    from preprocess.settings import RunSettings  # noqa: PLC0415 - only this test needs it
+
+    known = {f"--{name.replace('_', '-')}" for name in RunSettings.model_fields}
+    named = set(re.findall(r"`(--[a-z-]+)", README))
+    assert named <= known

@@ -1,0 +1,173 @@
+"""Opening a store: rows in place for the trainer, plain Parquet for everyone else, plain words for what is wrong."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from shared.errors import StoreError
+from shared.schema import FeatureSpec
+from shared.store import open_split
+from tests.support.samples import SPEC, feature_row, make_store, quarantined_row
+
+UNITS = [[feature_row(0), quarantined_row(1), feature_row(2, 9)], [quarantined_row(3)], [feature_row(4, 1)]]
+TEST_UNITS = [[feature_row(7)]]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A store with three train rows in three shards, one of them empty, and one test row."""
+    return make_store(tmp_path / "store", {"train": UNITS, "test": TEST_UNITS}).root
+
+
+@pytest.fixture
+def split(root):
+    return open_split(root, "train")
+
+
+def test_log_mel_is_a_read_only_view_of_the_mapped_file(split):
+    found = split.log_mel(1)
+    assert (found.shape, found.dtype) == ((9, 8), np.float16)
+    assert found.tobytes() == feature_row(2, 9).payload
+    assert not found.flags.writeable
+    assert not found.flags.owndata
+    assert np.shares_memory(found, split.log_mel(1))
+
+
+def test_a_row_is_counted_from_either_end(split):
+    assert np.array_equal(split.log_mel(-1), split.log_mel(2))
+    assert np.array_equal(split.labels(-1), split.labels(2))
+
+
+@pytest.mark.parametrize("row", [3, -4])
+def test_a_row_beyond_the_split_is_an_index_error(split, row):
+    with pytest.raises(IndexError):
+        split.log_mel(row)
+    with pytest.raises(IndexError):
+        split.labels(row)
+
+
+def test_arrays_over_all_rows_serve_samplers(split):
+    assert split.num_frames.tolist() == [5, 9, 1]
+    assert split.row_id.tolist() == [0, 2, 4]
+    assert split.num_labels.tolist() == [4, 4, 4]
+    assert split.duration.tolist() == pytest.approx([0.05, 0.09, 0.01])
+    assert split.floor.tolist() == [-1.5] * 3
+    assert split.source.to_pylist() == ["korpus 0", "korpus 2", "korpus 1"]
+
+
+def test_labels_are_int32_token_ids(split):
+    assert split.labels(1).dtype == np.int32
+    assert split.labels(1).tolist() == [50258, 50261, 2, 50257]
+
+
+def test_a_split_travels_to_loader_processes_as_its_name(split):
+    travelled = pickle.dumps(split)
+    assert len(travelled) < 1_000
+    assert np.array_equal(pickle.loads(travelled).log_mel(1), split.log_mel(1))
+
+
+def test_a_split_without_rows_opens(tmp_path):
+    make_store(tmp_path / "store", {"train": [[quarantined_row(0)]], "test": []})
+    for name in ("train", "test"):
+        empty = open_split(tmp_path / "store", name)
+        assert (len(empty), empty.source.to_pylist()) == (0, [])
+
+
+# What is wrong, in words
+
+
+def test_a_folder_that_is_no_store_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="is no store"):
+        open_split(tmp_path, "train")
+
+
+def test_an_unknown_split_is_refused_with_the_ones_there_are(root):
+    with pytest.raises(StoreError, match="has no split 'validation'; it has: test, train"):
+        open_split(root, "validation")
+
+
+def test_an_unfinished_split_tells_how_far_it_is(root):
+    (root / "COMPLETE").unlink()
+    (root / "data/train-00001-of-00003.parquet").unlink()
+    with pytest.raises(StoreError, match="2 of 3 shards"):
+        open_split(root, "train")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no Parquet"])
+def test_a_damaged_index_is_named(root, content):
+    path = root / "index/train.parquet"
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"index/train\.parquet"):
+        open_split(root, "train")
+
+
+@pytest.mark.parametrize("size", [None, 0, 100])
+def test_a_missing_or_cut_shard_is_named(root, split, size):
+    path = root / "data/train-00000-of-00003.parquet"
+    path.unlink() if size is None else os.truncate(path, size)
+    with pytest.raises(StoreError, match="train-00000-of-00003"):
+        split.log_mel(1)
+
+
+# Other software
+
+
+def test_pyarrow_and_pandas_read_it(root):
+    assert pq.read_table(root / "data/train-00000-of-00003.parquet").num_rows == 2
+    frame = pd.read_parquet(root / "data/train-00000-of-00003.parquet")
+    assert frame["transkription"].tolist() == ["Satz 0: schöne Grüße", "Satz 2: schöne Grüße"]
+    log_mel = np.frombuffer(frame["log_mel"][1], "float16").reshape(frame["num_frames"][1], 8)
+    assert log_mel.tobytes() == feature_row(2, 9).payload
+
+
+def test_duckdb_reads_it(root):
+    query = f"select count(*), sum(num_frames), max(octet_length(log_mel)) from '{root}/data/train-*.parquet'"
+    assert duckdb.sql(query).fetchall() == [(3, 15, 9 * 16)]
+    reasons = duckdb.sql(f"select reason, count(*) from '{root}/quarantine/*.parquet' group by reason").fetchall()
+    assert reasons == [("undecodable", 2)]
+
+
+def test_polars_reads_it(root):
+    found = pl.scan_parquet(f"{root}/data/train-*.parquet").filter(pl.col("row_id") > 1).collect()
+    assert found["row_id"].to_list() == [2, 4]
+    assert found["labels"].to_list() == [[50258, 50261, 2, 50257], [50258, 50261, 4, 50257]]
+
+
+LOAD = """
+import sys, datasets
+found = datasets.load_dataset(sys.argv[1])
+assert set(found) == {"train", "test"}, found
+assert found["train"].num_rows == 3 and found["test"].num_rows == 1
+assert found["train"][1]["transkription"] == "Satz 2: schöne Grüße"
+assert len(found["train"][1]["log_mel"]) == 9 * 16
+"""
+
+
+def test_datasets_opens_the_folder_with_its_splits(root, tmp_path):
+    offline = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(root)],
+        env=os.environ | offline | {"HF_DATASETS_CACHE": str(tmp_path / "hf/datasets")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_uint8_takes_half_the_bytes(tmp_path):
+    sizes = {}
+    for dtype in ("float16", "uint8"):
+        spec = FeatureSpec(80, dtype)
+        make_store(tmp_path / dtype, {"train": [[feature_row(n, 300, spec) for n in range(20)]]}, spec)
+        sizes[dtype] = (tmp_path / dtype / "data/train-00000-of-00001.parquet").stat().st_size
+    assert 0.5 < sizes["uint8"] / sizes["float16"] < 0.51
+    assert SPEC.itemsize == 2

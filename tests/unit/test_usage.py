@@ -1,0 +1,59 @@
+"""Disk and memory, as the system counts them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from preprocess.usage import allocated_bytes, read_usage, usable_cores
+
+
+def test_a_folder_takes_what_its_files_have_allocated(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(100_000))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/b").write_bytes(bytes(200_000))
+    folder = (tmp_path / "folder").stat().st_blocks * 512
+    assert allocated_bytes(tmp_path) - folder in range(300_000, 320_000)
+
+
+def test_holes_take_no_room(tmp_path):
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 30)
+    assert allocated_bytes(tmp_path) < 1 << 20
+
+
+def test_a_file_with_two_names_counts_once(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(100_000))
+    before = allocated_bytes(tmp_path)
+    os.link(tmp_path / "a", tmp_path / "b")
+    assert allocated_bytes(tmp_path) == before
+
+
+def test_links_are_not_followed(tmp_path):
+    (tmp_path / "outside").write_bytes(bytes(100_000))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/link").symlink_to(tmp_path / "outside")
+    (tmp_path / "store/loop").symlink_to(tmp_path / "store")
+    assert allocated_bytes(tmp_path / "store") < 100_000
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_what_is_no_folder_takes_nothing(tmp_path, name):
+    (tmp_path / "file").touch()
+    assert allocated_bytes(tmp_path / name) == 0
+
+
+def test_usage_is_of_the_stores_own_mount(tmp_path):
+    usage = read_usage(tmp_path)
+    assert usage.disk_used_bytes == allocated_bytes(tmp_path)
+    assert 0 < usage.disk_free_bytes
+    assert 0 < usage.ram_used_bytes < usage.ram_total_bytes
+
+
+def test_only_cores_that_we_may_use_are_counted():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " \
+        "from preprocess.usage import usable_cores; print(usable_cores())"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert usable_cores() >= 1
