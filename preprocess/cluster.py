@@ -129,10 +129,9 @@ class Cluster:
             self._forget(actor)
         ray.shutdown()
         if self._address is None:
-            folder = ray_folder(self._layout)
-            end_processes(self._mark, folder)
+            end_processes(self._mark, ray_folder(self._layout))
             remove_link(self._mark)
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(ray_folder(self._layout), ignore_errors=True)
 
     def _start(self) -> None:
         options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
@@ -143,7 +142,8 @@ class Cluster:
             memory = {"object_store_memory": OBJECT_STORE_BYTES}
             folder = str(make_ray_folder(self._layout, self._mark))
             ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=folder, **memory, **options)
-        except (OSError, RuntimeError, ValueError, ConnectionError, ray.exceptions.RayError) as error:
+        except Exception as error:
+            # Nothing narrower will do: Ray raises bare Exceptions when its processes do not come up.
             message = f"Ray did not start: {_first_line(error)}"
             raise RayLostError(message, "free memory or ports, then repeat the command") from error
         self._vital = [child for child in psutil.Process().children() if child.name() in VITAL]

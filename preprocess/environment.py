@@ -23,8 +23,8 @@ LOCAL_RAY = {
     # On Linux, too, this makes Ray take 127.0.0.1 for its own address and bind every port to it.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    # Ray's helpers outlive a killed driver by as long as they try to tell a server that died with it.
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
+    # Nobody reads them, and Ray would wait for them to be told to a server that a signal has ended already.
+    "RAY_task_events_report_interval_ms": "0",
 }
 
 

@@ -34,9 +34,12 @@ def model_facts(model: str | None, num_mel_bins: int | None, tokenizer: str | No
 def _model_mel_bins(model: str) -> int:
     text = _read(model, "config.json", "--model")
     try:
-        return int(json.loads(text)["num_mel_bins"])
+        num_mel_bins = int(json.loads(text)["num_mel_bins"])
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"config.json of {model} is not a Whisper model's: {error!r}", "check --model") from error
+    if num_mel_bins < 1:
+        raise UsageError(f"config.json of {model} states {num_mel_bins} mel bins", "check --model")
+    return num_mel_bins
 
 
 def _read(name: str, filename: str, option: str) -> str:

@@ -35,21 +35,28 @@ class StoreSplit:
         self.name = split
         self._root, self._num_units = root, record.splits[split].num_units
         try:
-            index = pq.read_table(layout.index_of(split), memory_map=True, read_dictionary=["source"])
-        except (OSError, pa.ArrowException) as error:
+            self._read_index(layout.index_of(split))
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise StoreError(f"{layout.index_of(split)} cannot be read: {error}", "verify the store") from error
-        self.row_id = index["row_id"].to_numpy()
-        self.num_frames = index["num_frames"].to_numpy()
-        self.num_labels = index["num_labels"].to_numpy()
-        self.floor = index["floor"].to_numpy()
-        self.duration = index["duration"].to_numpy()
-        self.source = index["source"].unify_dictionaries().combine_chunks()
-        self._shard = index["shard"].to_numpy()
-        self._offset = index["offset"].to_numpy()
-        labels = index["labels"].combine_chunks()
-        self._label_values = labels.values.to_numpy()
-        self._label_offsets = labels.offsets.to_numpy()
         self._map = lru_cache(maxsize=None)(self._open_map)
+
+    def _read_index(self, path: Path) -> None:
+        """One column after the other: what Parquet needs for reading is given back before the next."""
+        with pq.ParquetFile(path, memory_map=True, read_dictionary=["source"]) as file:
+
+            def column(name: str) -> pa.ChunkedArray:
+                return file.read(columns=[name])[name]
+
+            self.row_id = column("row_id").to_numpy()
+            self.num_frames = column("num_frames").to_numpy()
+            self.num_labels = column("num_labels").to_numpy()
+            self.floor = column("floor").to_numpy()
+            self.duration = column("duration").to_numpy()
+            self.source = column("source").unify_dictionaries().combine_chunks()
+            self._shard = column("shard").to_numpy()
+            self._offset = column("offset").to_numpy()
+            self._label_offsets = np.concatenate([[0], np.cumsum(self.num_labels, dtype=np.int64)])
+            self._label_values = _read_labels(file, int(self._label_offsets[-1]))
 
     def __len__(self) -> int:
         return len(self.row_id)
@@ -88,6 +95,21 @@ class StoreSplit:
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise StoreError(f"{path} cannot be mapped: {error}", "verify the store") from error
+
+
+def _read_labels(file: pq.ParquetFile, count: int) -> NDArray[np.int32]:
+    """All *count* labels of an index, row group by row group; read at once, lists take four times their own size."""
+    values = np.empty(count, np.int32)
+    position = 0
+    for number in range(file.num_row_groups):
+        for chunk in file.read_row_group(number, columns=["labels"])["labels"].chunks:
+            part = chunk.flatten()
+            values[position : position + len(part)] = part
+            position += len(part)
+    if position != count:
+        raise ValueError(f"it has {position} labels, its rows say {count}")
+    values.flags.writeable = False
+    return values
 
 
 def open_split(root: Path, split: str) -> StoreSplit:

@@ -41,13 +41,16 @@ class Admission:
     spec: FeatureSpec
     max_duration: float
     row_bytes: dict[str, float]
-    _growth: dict[tuple[str, int], int] = field(default_factory=dict)
+    _too_little: dict[tuple[str, int], int] = field(default_factory=dict)
 
     def need_bytes(self, unit: Unit) -> int:
         """What *unit* reserves when it starts next."""
         worst = worst_case_bytes(unit, self.spec, self.max_duration)
-        likely = likely_bytes(unit, self.row_bytes.get(unit.split, 0.0))
-        return min(worst, likely) * self._growth.get(_key(unit), 1)
+        row_bytes = self.row_bytes.get(unit.split)
+        need = worst if row_bytes is None else min(worst, likely_bytes(unit, row_bytes))
+        too_little = self._too_little.get(_key(unit), 0)
+        # Twice what was too little; the worst case is passed only once it was too little itself (endless transcripts).
+        return max(need, 2 * too_little if too_little >= worst else min(2 * too_little, worst))
 
     def admit(self, unit: Unit) -> int | None:
         """Bytes reserved for *unit*, which is also the most that it may write; None when it has to wait."""
@@ -57,12 +60,13 @@ class Admission:
     def committed(self, unit: Unit, allocated_bytes: int) -> None:
         """*unit*'s shard stands and takes *allocated_bytes*."""
         self.ledger.settle(_name(unit), allocated_bytes)
+        self._too_little.pop(_key(unit), None)
 
     def given_up(self, unit: Unit, *, outgrown: bool = False) -> None:
         """*unit* left nothing behind; *outgrown* when it needed more than it had."""
-        self.ledger.release(_name(unit))
         if outgrown:
-            self._growth[_key(unit)] = 2 * self._growth.get(_key(unit), 1)
+            self._too_little[_key(unit)] = self.need_bytes(unit)
+        self.ledger.release(_name(unit))
 
 
 def _key(unit: Unit) -> tuple[str, int]:

@@ -1,30 +1,36 @@
 """Remove what nobody owns any more, and nothing else.
 
 Everything is done through descriptors of directories opened once without following links, so that a path swapped for a
-link in between leads nowhere. What may go is decided by pure functions over names; what is not recognised stays.
+link in between leads nowhere. What may go is decided by pure functions over names; what is not recognised stays, and so
+does what lies on another device. (`shutil.rmtree` is not used: where an entry is swapped under its hand it raises
+errors of all kinds, stops half-way, or waits for ever at a named pipe.)
 """
 
 import errno
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-OWNED_NAME = re.compile(r".+\.parquet\.(?P<host>.+)-(?P<driver>\d+)-(?P<pid>\d+)")
+OWNED_NAME = re.compile(r".+\.parquet\.(?P<host>.+)-(?P<driver>[1-9][0-9]{0,9})-(?P<pid>[1-9][0-9]{0,9})")
 """A partial file's name ends in the host, the run and the process that write it (`FeatureWorker`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """One thing that was, or with a dry run would be, removed; *num_bytes* is what it had allocated."""
+    """One thing that was, or with a dry run would be, removed.
+
+    *num_bytes* is what that gives back: nothing for a file that has another name as well. *kind* is file, folder, link
+    or other. *error* says why it, or something in it, is still there.
+    """
 
     path: Path
     num_bytes: int
     kind: str
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,53 +72,65 @@ def remove_dead_partials(
     partial: Path, host: str, is_alive: Callable[[int], bool], *, dry_run: bool = False
 ) -> list[Removal]:
     """Removes partial files whose writer is provably dead; safe while a run works on the store."""
-    return _remove(partial, lambda name: is_provably_dead(owner_of(name), host, is_alive), dry_run=dry_run)
+
+    def is_dead(name: str, mode: int) -> bool:
+        return stat.S_ISREG(mode) and is_provably_dead(owner_of(name), host, is_alive)
+
+    return _remove(partial, is_dead, dry_run=dry_run)
 
 
 def remove_all_partials(partial: Path, *, dry_run: bool = False) -> list[Removal]:
     """Removes everything unfinished. Only for the holder of the store's lock, after its processes were ended."""
-    return _remove(partial, lambda _name: True, dry_run=dry_run)
+    return _remove(partial, lambda _name, _mode: True, dry_run=dry_run)
 
 
-def _remove(folder: Path, wanted: Callable[[str], bool], *, dry_run: bool) -> list[Removal]:
+def _remove(folder: Path, wanted: Callable[[str, int], bool], *, dry_run: bool) -> list[Removal]:
     try:
         with opened_folder(folder) as descriptor:
-            names = sorted(filter(wanted, _names(descriptor)))
-            found = [_remove_entry(folder, descriptor, name, dry_run=dry_run) for name in names]
+            return _remove_entries(folder, descriptor, wanted, dry_run=dry_run)
     except (FileNotFoundError, NotADirectoryError):
+        # Nothing is there, or a link in its place: what that leads to is not ours.
         return []
-    return [removal for removal in found if removal is not None]
 
 
-def _remove_entry(folder: Path, descriptor: int, name: str, *, dry_run: bool) -> Removal | None:
-    """Removes one entry, whatever it is by now; None when it is gone already."""
+def _remove_entries(
+    folder: Path, descriptor: int, wanted: Callable[[str, int], bool], *, dry_run: bool
+) -> list[Removal]:
+    """Removes the wanted entries of the open *folder*, whatever becomes of single ones."""
+    device = os.fstat(descriptor).st_dev
+    removals = []
+    for name in sorted(os.listdir(descriptor)):
+        with suppress(FileNotFoundError):  # Somebody else was faster.
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if wanted(name, status.st_mode):
+                foreign = status.st_dev != device
+                removals.append(_remove_entry(folder / name, descriptor, status, dry_run=dry_run, foreign=foreign))
+    return removals
+
+
+def _remove_entry(path: Path, parent: int, status: os.stat_result, *, dry_run: bool, foreign: bool) -> Removal:
+    """Removes *path* from the open folder *parent* unless it is *foreign*; raises FileNotFoundError once it is gone."""
+    kind, size, error = _kind(status.st_mode), 0, ""
     try:
-        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            size = _tree_bytes(Path(name), descriptor)
-            if not dry_run:
-                # rmtree with a descriptor is the one that no swapped link can lead astray.
-                shutil.rmtree(name, dir_fd=descriptor)
-            return Removal(folder / name, size, "folder")
-        if not dry_run:
-            os.unlink(name, dir_fd=descriptor)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        # Somebody else removed or replaced it between our look and our hand: it is not what we judged.
-        return None
-    return Removal(folder / name, status.st_blocks * 512, "link" if stat.S_ISLNK(status.st_mode) else "file")
+        if foreign:
+            error = "it lies on another device"
+        elif kind == "folder":
+            with opened_folder(Path(path.name), parent) as descriptor:
+                below = _remove_entries(path, descriptor, lambda _name, _mode: True, dry_run=dry_run)
+            size = sum(removal.num_bytes for removal in below)
+            error = next((f"{removal.path.name}: {removal.error}" for removal in below if removal.error), "")
+        if not dry_run and not error:
+            (os.rmdir if kind == "folder" else os.unlink)(path.name, dir_fd=parent)
+    except FileNotFoundError:
+        raise
+    except OSError as failure:
+        error = failure.strerror or str(failure)
+    own = status.st_blocks * 512 if kind == "folder" or status.st_nlink == 1 else 0
+    return Removal(path, size if error else size + own, kind, error)
 
 
-def _names(descriptor: int) -> list[str]:
-    return os.listdir(descriptor)
-
-
-def _tree_bytes(name: Path, parent: int) -> int:
-    """Allocated bytes below a directory, links not followed."""
-    total = 0
-    with opened_folder(name, parent) as descriptor:
-        for entry in _names(descriptor):
-            status = os.stat(entry, dir_fd=descriptor, follow_symlinks=False)
-            total += status.st_blocks * 512
-            if stat.S_ISDIR(status.st_mode):
-                total += _tree_bytes(Path(entry), descriptor)
-    return total
+def _kind(mode: int) -> str:
+    for is_kind, kind in ((stat.S_ISREG, "file"), (stat.S_ISDIR, "folder"), (stat.S_ISLNK, "link")):
+        if is_kind(mode):
+            return kind
+    return "other"

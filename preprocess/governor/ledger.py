@@ -54,7 +54,10 @@ class Ledger:
         return True
 
     def settle(self, name: str, allocated_bytes: int) -> int:
-        """Ends *name*'s reservation with what it really took; returns by how much that was more, 0 when all is well."""
+        """Ends *name*'s reservation with what it really took; returns by how much that was more, 0 when all is well.
+
+        Raises KeyError when *name* holds none: what it took is then known to the next scan only.
+        """
         reserved = self._reserved.pop(name)
         self.used_bytes += allocated_bytes
         self.free_bytes -= allocated_bytes
@@ -65,6 +68,12 @@ class Ledger:
         self._reserved.pop(name, None)
 
     def scanned(self, used_bytes: int, free_bytes: int, open_bytes: int) -> None:
-        """Takes over a scan: *used_bytes* by the store with all scratch, of which *open_bytes* by open shards."""
+        """Takes over a scan: *used_bytes* by the store with all scratch, *open_bytes* of it by holders of reservations.
+
+        A shard that is committed but not yet settled belongs to *open_bytes*, or it would count twice. Nothing may be
+        settled or released between the look at the disk and this call. Raises ValueError when more is open than used.
+        """
+        if not 0 <= open_bytes <= used_bytes:
+            raise ValueError(f"a scan found {used_bytes} bytes used, of which {open_bytes} open")
         self.used_bytes = used_bytes - open_bytes
         self.free_bytes = free_bytes + open_bytes

@@ -1,10 +1,13 @@
 """Readings of disk and memory.
 
 The kernel's files are opened once, when a sensor is made, and read again and again through their descriptors: in an
-emergency nothing needs to be opened. A reading that fails is None, never a default: the policy tightens on it. The
-roots of procfs and of the cgroup file system are injected, so that tests use a tree of their own.
+emergency nothing needs to be opened. A reading that fails is None, never a default: the policy tightens on it. A file
+that is there but cannot be opened or understood fails as well; only one that is not there is passed over. The roots of
+procfs and of the cgroup file system are injected, so that tests use a tree of their own.
 """
 
+import errno
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +17,11 @@ from typing import Self
 from preprocess.governor.policy import MemoryReading
 
 LEAST_INODES = 1_000
-"""Free inodes under which a mount counts as full."""
-_FILE_BYTES = 16_384
+"""Free inodes under which a mount counts as full, or a hundredth of all where that is less."""
+_FILE_BYTES = 65_536
+_NO_DESCRIPTOR = -1
+_NO_PRESSURE = {errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
+"""What the pressure file answers where the kernel was told not to measure, or not to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ def read_mount(path: Path, statvfs: Callable[[Path], os.statvfs_result] = os.sta
     except OSError:
         return None
     # A file system that makes inodes as it goes (btrfs, some network mounts) states none at all.
-    inodes_free = found.f_files == 0 or found.f_favail >= LEAST_INODES
+    inodes_free = found.f_favail >= min(LEAST_INODES, found.f_files / 100)
     return MountReading(found.f_bavail * found.f_frsize, inodes_free)
 
 
@@ -45,15 +51,20 @@ class KernelFile:
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """The file at *path*, None where there is none."""
+        """The file at *path*, None where there is none; one that cannot be opened fails at every reading."""
         try:
             return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError:
+            return cls(_NO_DESCRIPTOR)
 
     def read(self) -> str:
         """Its text at this moment; raises OSError."""
         return os.pread(self.descriptor, _FILE_BYTES, 0).decode()
+
+
+_UNREADABLE = KernelFile(_NO_DESCRIPTOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +90,12 @@ class MemorySensor:
 
     def __init__(self, proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> None:
         self._machine = KernelFile.open(proc / "meminfo")
-        self._pressure = KernelFile.open(proc / "pressure" / "memory")
-        self._groups = list(_find_groups(proc, cgroup))
+        self._pressure = _open_pressure(proc / "pressure" / "memory")
+        self._groups = _find_groups(proc, cgroup)
 
     def read(self) -> MemoryReading | None:
         """Working set (usage less inactive file cache) where it is nearest to its limit; None when a file fails."""
-        if self._machine is None:
+        if self._machine is None or self._groups is None:
             return None
         try:
             found = [_machine_reading(self._machine.read()), *(group.read() for group in self._groups)]
@@ -95,9 +106,21 @@ class MemorySensor:
         return MemoryReading(tightest.used_bytes, tightest.limit_bytes, psi)
 
 
+def _open_pressure(path: Path) -> KernelFile | None:
+    """Memory pressure, None where it is not measured."""
+    try:
+        path.read_bytes()
+    except OSError as error:
+        if error.errno in _NO_PRESSURE:
+            return None
+    return KernelFile.open(path)
+
+
 def _machine_reading(meminfo: str) -> MemoryReading:
     values = _values(meminfo.replace(":", ""))
-    return MemoryReading((values["MemTotal"] - values["MemAvailable"]) * 1024, values["MemTotal"] * 1024)
+    if values["MemTotal"] <= 0:
+        raise ValueError("a machine without memory")
+    return MemoryReading(max(0, values["MemTotal"] - values["MemAvailable"]) * 1024, values["MemTotal"] * 1024)
 
 
 def _values(text: str) -> dict[str, int]:
@@ -108,20 +131,29 @@ def _values(text: str) -> dict[str, int]:
 
 def _some_avg10(pressure: str) -> float:
     """Percent of the last 10 s in which some task waited for memory."""
-    some = next(line for line in pressure.splitlines() if line.startswith("some "))
-    return float(some.split("avg10=")[1].split()[0])
+    percent = float(pressure.partition("some avg10=")[2].split(maxsplit=1)[0])
+    if not math.isfinite(percent):
+        raise ValueError(f"a pressure of {percent}")
+    return percent
 
 
-def _find_groups(proc: Path, cgroup: Path) -> Iterator[_Group]:
-    """Our cgroup and every one above it, of whichever hierarchies control memory."""
-    listing = KernelFile.open(proc / "self" / "cgroup")
-    for line in listing.read().splitlines() if listing else ():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            yield from _chain(cgroup, path, ("memory.current", "memory.max", "inactive_file"))
-        elif "memory" in controllers.split(","):
-            names = ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
-            yield from _chain(cgroup / "memory", path, names)
+def _find_groups(proc: Path, cgroup: Path) -> list[_Group] | None:
+    """Our cgroup and every one above it, of whichever hierarchies control memory; None when they cannot be told."""
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+        return [group for line in lines for group in _groups_of(*line.split(":", 2), cgroup=cgroup)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _groups_of(_hierarchy: str, controllers: str, path: str, *, cgroup: Path) -> Iterator[_Group]:
+    if controllers == "":
+        yield from _chain(cgroup, path, ("memory.current", "memory.max", "inactive_file"))
+    elif "memory" in controllers.split(","):
+        names = ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
+        yield from _chain(cgroup / "memory", path, names)
 
 
 def _chain(root: Path, path: str, names: tuple[str, str, str]) -> Iterator[_Group]:
@@ -132,8 +164,8 @@ def _chain(root: Path, path: str, names: tuple[str, str, str]) -> Iterator[_Grou
         if not group.is_relative_to(root):
             return
         usage, limit, statistics = (KernelFile.open(group / name) for name in (*names[:2], "memory.stat"))
-        if usage and limit and statistics:
-            yield _Group(usage, limit, statistics, names[2])
+        if limit:
+            yield _Group(usage or _UNREADABLE, limit, statistics or _UNREADABLE, names[2])
 
 
 def proportional_set_bytes(pid: int, proc: Path = Path("/proc")) -> int | None:

@@ -5,6 +5,7 @@ be stuck. For that it opens nothing: sensors hold their files open, and the acto
 Whoever admits work asks `is_beating` first: a watchdog that has not been heard of for 5 s admits nothing.
 """
 
+import math
 import os
 import signal
 import threading
@@ -45,7 +46,10 @@ class Verdict:
 
 @dataclass(slots=True)
 class Watchdog:
-    """Beats until it is closed. *read_disk* and *read_memory* return None when a reading fails, and never raise."""
+    """Beats until it is closed. *read_disk* and *read_memory* return None when a reading fails, and never raise.
+
+    Each of *actor_pids* is killed once: a process id that has died may soon be another program's.
+    """
 
     read_disk: Callable[[], DiskReading | None]
     read_memory: Callable[[], MemoryReading | None]
@@ -56,9 +60,11 @@ class Watchdog:
     verdict: Verdict = field(init=False)
     _done: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _ended: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self.verdict = Verdict(PolicyState(), self.now())
+        # Nothing was read yet, so nothing may be admitted.
+        self.verdict = Verdict(PolicyState(), -math.inf)
 
     def __enter__(self) -> Self:
         self.beat()
@@ -75,7 +81,7 @@ class Watchdog:
 
     def is_beating(self) -> bool:
         """Whether the verdict is fresh enough to admit work on."""
-        return self.now() - self.verdict.beat_at < SILENT_SECONDS
+        return abs(self.now() - self.verdict.beat_at) < SILENT_SECONDS
 
     def beat(self) -> None:
         """One look and one decision."""
@@ -83,15 +89,20 @@ class Watchdog:
         disk, memory = self.read_disk(), self.read_memory()
         state = decide(self.verdict.state, Signals(disk, memory, self.no_space), now)
         self.verdict = Verdict(state, now, disk, memory)
+        # A 0 or -1 would name a whole process group or every process.
+        pids = frozenset(pid for pid in self.actor_pids if pid > 1)
+        # Forgotten once it is off the list, so that a new actor that happens to get its number is no exception.
+        self._ended &= pids
         if state.memory.level is Level.STOP:
-            for pid in self.actor_pids:
+            for pid in pids - self._ended:
                 self._end(pid)
+            self._ended |= pids
 
     def _end(self, pid: int) -> None:
         try:
             self.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            # It went by itself; its memory is free.
+        except (ProcessLookupError, PermissionError):
+            # It went by itself, and its number is free or another user's by now.
             return
 
     def _run(self) -> None:

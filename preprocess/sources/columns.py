@@ -4,6 +4,7 @@ Looking for `text` where the data says `transkription` is the classic mistake, s
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -59,6 +60,16 @@ def check_file_names(names: Sequence[str], file_column: str, where: str) -> None
         raise SourceError(_missing(file_column, names, where), f"name each clip's file in a column {file_column!r}")
 
 
+def suggested_columns(schema: pa.Schema, columns: Columns) -> Columns:
+    """*columns*, with the first one that *schema* lacks replaced by what is likely meant; the same where none is."""
+    text, audio = _text_candidates(schema.names), _audio_candidates(schema)
+    if columns.text not in schema.names and text:
+        return replace(columns, text=text[0])
+    if columns.audio not in schema.names and audio:
+        return replace(columns, audio=audio[0])
+    return columns
+
+
 def text_columns(names: Sequence[str], columns: Columns) -> list[str]:
     """The transcript's and the source's column as far as *names* has them."""
     return [name for name in (columns.text, columns.source) if name in names]
@@ -68,14 +79,22 @@ def _missing(name: str, names: Sequence[str], where: str) -> str:
     return f"{where} has no column {name!r}; its columns are {', '.join(names) or '(none)'}"
 
 
-def _text_remedy(names: Sequence[str]) -> str:
+def _text_candidates(names: Sequence[str]) -> list[str]:
     lower = {name.lower(): name for name in reversed(names)}
-    found = [lower[name] for name in _TEXT_NAMES if name in lower]
+    return [lower[name] for name in _TEXT_NAMES if name in lower]
+
+
+def _text_remedy(names: Sequence[str]) -> str:
+    found = _text_candidates(names)
     return f"pass --text-column {found[0]}" if found else "name the transcript's column with --text-column"
 
 
+def _audio_candidates(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if pa.types.is_struct(field.type) and _children(field.type) & {"bytes"}]
+
+
 def _audio_remedy(schema: pa.Schema) -> str:
-    found = [field.name for field in schema if pa.types.is_struct(field.type) and _children(field.type) & {"bytes"}]
+    found = _audio_candidates(schema)
     return f"pass --audio-column {found[0]}" if found else "name the clips' column with --audio-column"
 
 

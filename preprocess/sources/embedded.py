@@ -30,15 +30,18 @@ class RowMaker:
         has_source = self.columns.source in batch.schema.names
         sources = batch.column(self.columns.source) if has_source else None
         for index in range(batch.num_rows):
-            path = paths[index].as_py() if paths is not None else None
-            source = sources[index].as_py() if sources is not None else None
-            yield self._row(
-                first_row_id + index,
-                audio[index].as_py() if audio is not None else None,
-                path or "",
-                texts[index].as_py(),
-                self.source if source is None else source,
-            )
+            row_id = first_row_id + index
+            try:
+                path = paths[index].as_py() if paths is not None else None
+                source = sources[index].as_py() if sources is not None else None
+                text = texts[index].as_py()
+            except UnicodeDecodeError as error:
+                # Parquet does not check its strings. One bad row must not end the run.
+                message = f"transcript, path or source is not UTF-8: {error}"
+                yield SourceRow(row_id, None, "", None, self.source, QuarantineReason.UNDECODABLE, message)
+                continue
+            content = audio[index].as_py() if audio is not None else None
+            yield self._row(row_id, content, path or "", text, self.source if source is None else source)
 
     def _row(self, row_id: int, audio: bytes | None, path: str, text: str | None, source: str) -> SourceRow:
         try:

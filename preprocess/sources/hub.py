@@ -20,6 +20,7 @@ import pyarrow.fs as pafs
 from preprocess.sources.base import Columns
 from preprocess.sources.embedded import RowMaker
 from preprocess.sources.parquet import DataFile, ParquetSource, open_parquet
+from preprocess.sources.parquet_reader import open_parquet_file
 from shared.errors import SourceError, SpeechPrepError
 
 _HUB_ID = re.compile(r"^(?P<id>[\w.-]+/[\w.-]+?)(?::(?P<config>[^@/]+))?(?:@(?P<revision>.+))?$")
@@ -74,6 +75,18 @@ def open_hub(uri: str, columns: Columns) -> ParquetSource:
     splits = _with_identities(files.endpoint, urls)
     name = hub_id.repo_id + (f":{hub_id.config}" if hub_id.config else "")
     return open_parquet(f"{name}@{commit}", splits, files, RowMaker(columns, hub_id.repo_id, None))
+
+
+def hub_schema(uri: str) -> pa.Schema | None:
+    """The columns of the first file behind the Hub id *uri*; None where there is no file. Raises as `open_hub`."""
+    hub_id = parse_hub_id(uri)
+    _, urls = _resolve(hub_id) if hub_id else ("", {})
+    files = HubFiles(_endpoint())
+    for url in (url for group in urls.values() for url in group):
+        name = url.removeprefix("hf://")
+        with open_parquet_file(files.filesystem(), name, name, files.buffer_bytes) as parquet:
+            return parquet.schema_arrow
+    return None
 
 
 def _endpoint() -> str:

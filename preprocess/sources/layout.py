@@ -1,7 +1,9 @@
 """Where a range of rows lies among a split's blocks: pure arithmetic that every source shares."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from preprocess.sources.base import Block, SplitLayout
 from shared.errors import SourceError
@@ -22,16 +24,17 @@ def pieces(blocks: Sequence[Block], start: int, stop: int) -> list[Piece]:
     Raises:
         IndexError: the range is not inside the split.
     """
-    total = sum(block.num_rows for block in blocks)
+    ends = list(accumulate(block.num_rows for block in blocks))
+    total = ends[-1] if ends else 0
     if not 0 <= start <= stop <= total:
         raise IndexError(f"rows {start} to {stop} of a split with {total} rows")
     found: list[Piece] = []
-    first = 0
-    for number, block in enumerate(blocks):
-        low, high = max(start - first, 0), min(stop - first, block.num_rows)
+    # A large data set has ten thousand blocks, and a range lies in a few of them.
+    for number in range(bisect_right(ends, start), bisect_left(ends, stop) + 1 if start < stop else 0):
+        first = ends[number] - blocks[number].num_rows
+        low, high = max(start - first, 0), min(stop - first, blocks[number].num_rows)
         if low < high:
             found.append(Piece(number, low, high))
-        first += block.num_rows
     return found
 
 

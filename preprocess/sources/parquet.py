@@ -1,10 +1,12 @@
 """Parquet in the Hub's layout, on any file system: splits and blocks are read from the footers alone."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -70,12 +72,12 @@ class ParquetSource:
             IndexError: the rows are not in it.
         """
         blocks = split_named(self.splits, split, self.uri).blocks
-        groups = [(footer.file, number) for footer in self.footers[split] for number in range(len(footer.blocks))]
-        slices = [
-            RowGroupSlice(file.path, file.name, number, piece.start, piece.stop)
-            for piece in pieces(blocks, start, stop)
-            for file, number in [groups[piece.block]]
-        ]
+        ends = list(accumulate(len(footer.blocks) for footer in self.footers[split]))
+        slices = []
+        for piece in pieces(blocks, start, stop):
+            footer = self.footers[split][bisect_right(ends, piece.block)]
+            number = piece.block - ends[bisect_right(ends, piece.block)] + len(footer.blocks)
+            slices.append(RowGroupSlice(footer.file.path, footer.file.name, number, piece.start, piece.stop))
         return ParquetReader(self.files, self.maker, tuple(slices), start)
 
 

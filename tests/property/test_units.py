@@ -164,8 +164,8 @@ def test_ranges_cover_all_rows_exactly_once_and_in_order(blocks, rows_per_unit, 
 
 
 @given(BLOCKS, ROWS_PER_UNIT, LIMIT)
-def test_no_range_is_more_than_half_as_long_again_as_wanted(blocks, rows_per_unit, limit):
-    assert all(stop - start <= 1.5 * rows_per_unit for start, stop in cut_ranges(blocks, rows_per_unit, limit))
+def test_no_range_is_much_longer_than_wanted(blocks, rows_per_unit, limit):
+    assert all(stop - start <= 1.75 * rows_per_unit for start, stop in cut_ranges(blocks, rows_per_unit, limit))
 
 
 @given(BLOCKS, ROWS_PER_UNIT)

@@ -20,17 +20,23 @@ SHARED_MEMORY = Path("/dev/shm")
 
 @dataclass
 class Run:
-    """One run on *store*, in a session of its own; output goes to `NAME.out` and `NAME.err` beside the store."""
+    """One run on *store*, in a session of its own; output goes to `NAME.out` and `NAME.err` beside the store.
+
+    *prefix* is a command that runs the command, such as nsenter.
+    """
 
     store: Path
     options: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         base = self.store.parent
         self.stdout, self.stderr = (base / f"{self.store.name}.{name}" for name in ("out", "err"))
         command = [sys.executable, "-m", "preprocess.run", "--store", str(self.store), "--view", "json", *self.options]
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | self.environment
+        command = [*self.prefix, *command]
+        path = os.pathsep.join(filter(None, [self.environment.pop("PYTHONPATH", ""), str(REPOSITORY)]))
+        environment = os.environ | {"PYTHONPATH": path} | self.environment
         with self.stdout.open("wb") as out, self.stderr.open("wb") as err:
             self.process = subprocess.Popen(
                 command, cwd=base, env=environment, stdout=out, stderr=err, start_new_session=True

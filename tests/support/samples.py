@@ -74,13 +74,13 @@ def make_store(root: Path, splits: Mapping[str, Sequence[Unit]], spec: FeatureSp
     (layout.root / "README.md").write_text(dataset_card(record))
     for name, units in splits.items():
         for number, unit in enumerate(units):
-            write_unit(layout, name, number, len(units), unit, spec, **options)
+            write_unit(layout, name, number, len(units), unit, spec=spec, **options)
     finish_store(layout, record)
     layout.partial.rmdir()
     return layout
 
 
-def write_unit(layout, split, number, num_units, unit: Unit, spec=SPEC, **options) -> None:
+def write_unit(layout, split, number, num_units, unit: Unit, *, spec=SPEC, **options) -> None:
     """Commits *unit* as a worker does: its quarantined rows, then its shard."""
     rows = [row for row in unit if isinstance(row, FeatureRow)]
     rejected = [row for row in unit if isinstance(row, QuarantinedRow)]

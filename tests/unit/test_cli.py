@@ -132,7 +132,7 @@ def test_a_defect_is_not_dressed_up_as_an_error_of_the_user():
 
 
 def test_what_the_command_returns_is_the_status():
-    assert run_command(lambda argv: len(argv), ["a", "b", "c", "d"]) == 4
+    assert run_command(len, ["a", "b", "c", "d"]) == 4
 
 
 def test_verify_without_a_store_is_a_usage_error(capsys):

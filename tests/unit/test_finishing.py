@@ -51,7 +51,7 @@ def test_the_summary_counts_rows_hours_and_reasons(job):
     commit(job, open_units(job))
     finish(job)
     train = next(split for split in split_summaries(job) if split.name == "train")
-    assert train.rows == 9
+    assert train.rows_written == 9
     assert train.audio_seconds == pytest.approx(sum(1_600 + 160 * n for n in range(9)) / 16_000, abs=0.001)
     assert train.quarantined == {"empty_audio": 1, "undecodable": 2}
     assert quarantine_reasons(job.layout, "test") == {}
@@ -66,7 +66,7 @@ def test_the_stores_bytes_are_its_shards_and_indexes(job):
 
 def test_an_open_unit_keeps_the_store_unfinished(job):
     commit(job, open_units(job)[:-1])
-    with pytest.raises(StoreError, match="1 shards of .* are missing"):
+    with pytest.raises(StoreError, match=r"1 shards of .* are missing"):
         finish(job)
     assert not is_finished(job)
     assert not job.layout.complete.exists()
@@ -88,7 +88,7 @@ def test_one_split_can_be_prepared_after_another(job, settings):
     commit(first, open_units(first))
     finish(first)
     assert len(open_split(job.layout.root, "test")) == 2
-    with pytest.raises(StoreError, match="'train' .* is not complete: 0 of"):
+    with pytest.raises(StoreError, match=r"'train' .* is not complete: 0 of"):
         open_split(job.layout.root, "train")
     commit(job, open_units(job))
     finish(job)
@@ -106,12 +106,14 @@ def test_one_split_can_be_prepared_after_another(job, settings):
         ({"text_column": "source", "source_column": "transkription"}, "text_column was transkription, now source"),
     ],
 )
-def test_other_settings_are_refused_with_what_differs(job, settings, change, words):
+@pytest.mark.usefixtures("job")
+def test_other_settings_are_refused_with_what_differs(settings, change, words):
     with pytest.raises(StoreMismatchError, match=words):
         plan_job(settings.model_copy(update=change))
 
 
-def test_a_source_that_changed_is_refused(job, settings, tmp_path):
+@pytest.mark.usefixtures("job")
+def test_a_source_that_changed_is_refused(settings, tmp_path):
     write_source(tmp_path / "source/train.parquet", ROWS)
     with pytest.raises(StoreMismatchError, match="source_fingerprint was"):
         plan_job(settings)

@@ -1,6 +1,5 @@
 """A store is taken by one run at a time; what dead runs left is removed, and nothing else."""
 
-import os
 import subprocess
 import sys
 
@@ -112,7 +111,7 @@ def test_a_folder_with_other_things_is_refused_and_left_alone(layout):
     (layout.root / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(UsageError, match=r"is no store: it holds holiday\.jpg"):
         prepare(layout)
-    assert os.listdir(layout.root) == ["holiday.jpg"]
+    assert [path.name for path in layout.root.iterdir()] == ["holiday.jpg"]
 
 
 @pytest.mark.parametrize("left", [[], [".partial"], [".partial", ".partial/store.json"]])

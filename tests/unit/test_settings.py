@@ -29,23 +29,23 @@ def parse(*argv):
     return parse_settings(RunSettings, argv, prog="run", about="")
 
 
-# Option, environment name, value in four layers as written, and the same as read.
-LAYERS = [
-    ("actors", "PREPROCESS_ACTORS", ["2", "3", "4", "6"], [2, 3, 4, 6]),
-    ("shard_size", "PREPROCESS_SHARD_SIZE", ['"1GB"', "2GiB", "300 MB", "4096"], [10**9, 2**31, 3 * 10**8, 4096]),
-    ("max_duration", "PREPROCESS_MAX_DURATION", ["10", "20.5", "25", "12"], [10.0, 20.5, 25.0, 12.0]),
-    ("text_column", "PREPROCESS_TEXT_COLUMN", ['"a"', "b", "c", "d"], ["a", "b", "c", "d"]),
-    ("base_dir", "BASE_DIR", ['"/a"', "/b", "/c", "/d"], [Path("/a"), Path("/b"), Path("/c"), Path("/d")]),
-    ("hf_home", "HF_HOME", ['"/a"', "/b", "/c", "/d"], [Path("/a"), Path("/b"), Path("/c"), Path("/d")]),
-    ("store", "PREPROCESS_STORE", ['"/a"', "/b", "/c", "/d"], [Path("/a"), Path("/b"), Path("/c"), Path("/d")]),
-    ("view", "PREPROCESS_VIEW", ['"live"', "plain", "json", "auto"], ["live", "plain", "json", "auto"]),
-]
+FOLDER_LAYERS = ['"/a"', "/b", "/c", "/d"], [Path("/a"), Path("/b"), Path("/c"), Path("/d")]
+# Option: environment name, the value as four layers write it, and as it is read.
+LAYERS = {
+    "actors": ("PREPROCESS_ACTORS", ["2", "3", "4", "6"], [2, 3, 4, 6]),
+    "shard_size": ("PREPROCESS_SHARD_SIZE", ['"1GB"', "2GiB", "300 MB", "4096"], [10**9, 2**31, 3 * 10**8, 4096]),
+    "max_duration": ("PREPROCESS_MAX_DURATION", ["10", "20.5", "25", "12"], [10.0, 20.5, 25.0, 12.0]),
+    "text_column": ("PREPROCESS_TEXT_COLUMN", ['"a"', "b", "c", "d"], ["a", "b", "c", "d"]),
+    "view": ("PREPROCESS_VIEW", ['"live"', "plain", "json", "auto"], ["live", "plain", "json", "auto"]),
+    "store": ("PREPROCESS_STORE", *FOLDER_LAYERS),
+    **{name.lower(): (name, *FOLDER_LAYERS) for name in FOLDERS},
+}
 
 
-@pytest.mark.parametrize(("name", "variable", "written", "read"), LAYERS, ids=[layer[0] for layer in LAYERS])
-def test_each_layer_wins_over_the_ones_below(tmp_path, monkeypatch, name, variable, written, read):
-    default = RunSettings.model_fields[name].default
-    assert getattr(parse(), name) == default
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_layer_wins_over_the_ones_below(tmp_path, monkeypatch, name):
+    variable, written, read = LAYERS[name]
+    assert getattr(parse(), name) == RunSettings.model_fields[name].default
     (tmp_path / "s.toml").write_text(f"{name} = {written[0]}\n")
     config = ("--config", "s.toml")
     assert getattr(parse(*config), name) == read[0]
@@ -156,7 +156,8 @@ def test_demo_and_a_source_contradict_each_other():
 
 
 @pytest.mark.parametrize(
-    ("value", "rows", "allowed"), [("12", 1_000, 12), ("5%", 1_000, 50), ("1.5%", 100, 1), ("0", 9, 0), (" 100% ", 9, 9)]
+    ("value", "rows", "allowed"),
+    [("12", 1_000, 12), ("5%", 1_000, 50), ("1.5%", 100, 1), ("0", 9, 0), (" 100% ", 9, 9)],
 )
 def test_quarantine_may_be_a_number_or_a_share(value, rows, allowed):
     assert quarantine_allowance(value, rows) == allowed

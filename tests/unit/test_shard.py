@@ -88,9 +88,8 @@ def test_a_shard_without_rows_is_valid(tmp_path):
 
 
 def test_an_abandoned_shard_leaves_no_file(tmp_path):
-    with pytest.raises(RuntimeError), ShardWriter(tmp_path / "partial", SPEC, row_group_bytes=1) as writer:
+    with ShardWriter(tmp_path / "partial", SPEC, row_group_bytes=1) as writer:
         writer.append(ROWS[0])
-        raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,20 +114,16 @@ def test_the_second_of_two_writers_drops_its_own(tmp_path):
     assert list(tmp_path.iterdir()) == [final]
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"compression": "zstd", "use_dictionary": False}, "compressed"),
-        ({"compression": "none", "use_dictionary": ["log_mel"]}, "a dictionary"),
-        ({"compression": "none", "use_dictionary": False, "data_page_size": 10, "write_batch_size": 1}, "many pages"),
-        (
-            {"compression": "none", "use_dictionary": False, "column_encoding": {"log_mel": "DELTA_BYTE_ARRAY"}},
-            "encoded",
-        ),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_a_file_that_cannot_be_mapped_is_refused(path, options, reason):
+WRONG_LAYOUTS = {
+    "compressed": {"compression": "zstd", "use_dictionary": False},
+    "a dictionary": {"compression": "none", "use_dictionary": ["log_mel"]},
+    "many pages": {"compression": "none", "use_dictionary": False, "data_page_size": 10, "write_batch_size": 1},
+    "encoded": {"compression": "none", "use_dictionary": False, "column_encoding": {"log_mel": "DELTA_BYTE_ARRAY"}},
+}
+
+
+@pytest.mark.parametrize("options", WRONG_LAYOUTS.values(), ids=WRONG_LAYOUTS.keys())
+def test_a_file_that_cannot_be_mapped_is_refused(path, options):
     table = pq.read_table(path)
     pq.write_table(table.cast(shard_schema(SPEC)), path, **options)
     with pytest.raises(StoreError, match=r"cannot be mapped|does not lie"):
@@ -140,7 +135,7 @@ def test_a_payload_that_changed_on_its_way_to_the_disk_is_noticed(path):
     sizes = np.array([len(row.payload) for row in ROWS], np.int64)
     content[payload_offsets(pq.read_metadata(path), sizes, path.name)[0]] ^= 1
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="row 0 .* checksum"):
+    with pytest.raises(StoreError, match=r"row 0 .* checksum"):
         check_payloads(path, SPEC)
 
 

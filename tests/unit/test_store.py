@@ -15,6 +15,7 @@ import pytest
 from shared.errors import StoreError
 from shared.schema import FeatureSpec
 from shared.store import open_split
+from tests.benchmarks.open_store import measure
 from tests.support.samples import SPEC, feature_row, make_store, quarantined_row
 
 UNITS = [[feature_row(0), quarantined_row(1), feature_row(2, 9)], [quarantined_row(3)], [feature_row(4, 1)]]
@@ -79,6 +80,13 @@ def test_a_split_without_rows_opens(tmp_path):
     for name in ("train", "test"):
         empty = open_split(tmp_path / "store", name)
         assert (len(empty), empty.source.to_pylist()) == (0, [])
+
+
+def test_memory_grows_with_the_index_and_no_more():
+    # What 970,064 rows take is measured by the benchmark itself: python tests/benchmarks/open_store.py
+    small, large = (measure(rows) for rows in (1_000, 60_000))
+    grown = large["peak_bytes"] - small["peak_bytes"]
+    assert grown < 4 * large["index_bytes"] + (20 << 20)
 
 
 # What is wrong, in words

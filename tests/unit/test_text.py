@@ -28,7 +28,7 @@ def reference(demo_model):
 
 @pytest.mark.parametrize(
     "text",
-    ["Guten Morgen!", "Größe 7, Straße 17b – 3,50 €", "ÄÖÜ äöü ß ẞ", "x", "日本語 🎉", "Um 17:45 Uhr in Köln, bitte."],
+    ["Guten Morgen!", "Größe 7, Straße 17b, 3,50 €", "ÄÖÜ äöü ß ẞ", "x", "日本語 🎉", "Um 17:45 Uhr in Köln, bitte."],
 )
 def test_labels_are_those_of_transformers(labeller, reference, text):
     assert labeller(text) == reference(text).input_ids
@@ -81,7 +81,7 @@ def test_an_empty_transcript_is_rejected(labeller, text):
 
 
 def test_a_language_that_the_tokenizer_lacks_is_a_usage_error(tokenizer_json):
-    with pytest.raises(UsageError, match="<|tlh|>"):
+    with pytest.raises(UsageError, match=r"<\|tlh\|>"):
         Labeller(tokenizer_json, "tlh")
 
 

@@ -47,13 +47,19 @@ def test_what_is_no_folder_takes_nothing(tmp_path, name):
 def test_usage_is_of_the_stores_own_mount(tmp_path):
     usage = read_usage(tmp_path)
     assert usage.disk_used_bytes == allocated_bytes(tmp_path)
-    assert 0 < usage.disk_free_bytes
+    assert usage.disk_free_bytes > 0
     assert 0 < usage.ram_used_bytes < usage.ram_total_bytes
 
 
+ONE_CORE = """
+import os
+from preprocess.usage import usable_cores
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+print(usable_cores())
+"""
+
+
 def test_only_cores_that_we_may_use_are_counted():
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " \
-        "from preprocess.usage import usable_cores; print(usable_cores())"  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", ONE_CORE], capture_output=True, text=True, check=True)
     assert done.stdout == "1\n"
     assert usable_cores() >= 1

@@ -230,7 +230,12 @@ def test_complete_of_a_split_that_the_store_does_not_know_is_found(layout):
 
 @pytest.mark.parametrize(
     "name",
-    ["data/train-00000-of-00009.parquet", "data/notes.txt", "quarantine/test-00000-of-00003.parquet", "index/old.parquet"],
+    [
+        "data/train-00000-of-00009.parquet",
+        "data/notes.txt",
+        "quarantine/test-00000-of-00003.parquet",
+        "index/old.parquet",
+    ],
 )
 def test_a_stray_file_is_found(layout, name):
     (layout.root / name).write_bytes(b"")

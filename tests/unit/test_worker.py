@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -103,9 +104,7 @@ class Interposed:
 def test_every_row_is_written_or_quarantined_with_its_reason(planned, tmp_path):
     (tmp_path / "outside.wav").write_bytes(wav())
     job = planned([row for row, _ in FATES], max_duration=2.0, shard_size=10**9)
-    job = replace(
-        job, pipeline=replace(job.pipeline, limits=DecodeLimits(max_seconds=2.0, max_encoded_bytes=100_000))
-    )
+    job = replace(job, pipeline=replace(job.pipeline, limits=DecodeLimits(max_seconds=2.0, max_encoded_bytes=100_000)))
     made = worker(job)
     for unit in open_units(job):
         report = made.process(make_task(job, unit, frozenset({CRASHED_ROW})))
@@ -118,6 +117,21 @@ def test_every_row_is_written_or_quarantined_with_its_reason(planned, tmp_path):
     assert list(job.layout.partial.iterdir()) == []
 
 
+def test_a_row_whose_text_is_not_utf_8_is_quarantined_alone(planned, tmp_path):
+    job = planned([GOOD[0], (wav(), "", "Satz XXXX"), GOOD[1]], shard_size=10**9)
+    file = tmp_path / "source/train.parquet"
+    table = pq.read_table(file).combine_chunks()
+    # pyarrow writes whatever bytes a string column holds, and so do other programs.
+    text = table["transkription"].chunk(0)
+    broken = pa.py_buffer(text.buffers()[2].to_pybytes().replace(b"XXXX", b"\xff\xfe\xc3\x28"))
+    strings = pa.Array.from_buffers(pa.string(), 3, [None, text.buffers()[1], broken])
+    pq.write_table(table.set_column(1, "transkription", strings), file)
+    for task in tasks(job):
+        worker(job).process(task)
+    assert [row["row_id"] for row in rows(job)] == [0, 2]
+    assert [(row["row_id"], row["reason"]) for row in rows(job, "quarantine")] == [(1, "undecodable")]
+
+
 def test_a_quarantined_row_keeps_its_path_and_a_message(planned):
     job = planned([*GOOD[:1], (b"no sound" * 100, "noise.wav", "Satz")])
     for task in tasks(job):
@@ -127,7 +141,7 @@ def test_a_quarantined_row_keeps_its_path_and_a_message(planned):
     assert found["message"]
 
 
-def test_a_written_row_holds_what_the_source_says(planned, demo_model):
+def test_a_written_row_holds_what_the_source_says(planned):
     job = planned(GOOD[:3])
     for task in tasks(job):
         worker(job).process(task)

@@ -1,0 +1,159 @@
+"""`python -m preprocess.inspect`: a data set's or a store's structure, and one row in words and as a picture."""
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from preprocess.inspect_screen import render_source, render_store
+from preprocess.inspect_source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
+from preprocess.inspect_store import store_facts
+from preprocess.model import DEFAULT_NUM_MEL_BINS
+from preprocess.picture import save_log_mel_png
+from preprocess.sources.base import Columns, Source
+from preprocess.sources.layout import split_named
+from preprocess.summary import next_lines
+from shared.cli import parse_settings, run_command
+from shared.errors import ExitCode, UsageError
+from shared.layout import StoreLayout
+from shared.settings import Folders
+
+_PROG = "python -m preprocess.inspect"
+_SHORTEST_LINE = 80
+
+
+class InspectSettings(Folders):
+    """Settings of `python -m preprocess.inspect`."""
+
+    source: str | None = Field(None, description="data set (as for preprocess.run) or folder of a store")
+    store: Path | None = Field(None, description="folder of a store")
+    split: str | None = Field(None, description="split to look into [the first]")
+    row: int | None = Field(None, ge=0, description="row of the split, as the data set counts, from 0 [the first]")
+    png: Path | None = Field(None, description="draw the row's log-mel into this file, or into this folder")
+    json_: bool = Field(default=False, description="print one JSON object")
+    num_mel_bins: int = Field(DEFAULT_NUM_MEL_BINS, ge=1, le=512, description="log-mel bins of a data set's picture")
+    max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds that a run would take")
+    audio_column: str = Field("audio", description="column with the encoded audio")
+    text_column: str = Field("transkription", description="column with the transcript")
+    source_column: str = Field("source", description="column with the clip's origin")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a picture shows: *log_mel* `[num_frames, num_mel_bins]` with its words."""
+
+    log_mel: NDArray[np.float32]
+    title: str
+    transkription: str
+    duration_seconds: float
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints what a data set or a store holds; USAGE, with the remedy, for a data set that a run could not use."""
+    about = "Show what a data set or a store holds, and one row in words and as a picture. Writes the picture only."
+    settings = parse_settings(InspectSettings, argv, prog=_PROG, about=about, positional="source")
+    if (settings.source is None) == (settings.store is None):
+        raise UsageError("name one data set or one store", f"{_PROG} SOURCE, or {_PROG} --store STORE")
+    store = settings.store or Path(str(settings.source)).expanduser()
+    if settings.store is not None or StoreLayout(store).record.is_file():
+        return _inspect_store(store, settings)
+    return _inspect_source(str(settings.source), settings)
+
+
+def _inspect_store(root: Path, settings: InspectSettings) -> int:
+    facts, log_mel = store_facts(root, settings.split, settings.row)
+    picture = None
+    if facts.row is not None and log_mel is not None:
+        title = f"{root.resolve().name}, {facts.split}, row {facts.row.row_id}"
+        picture = Picture(log_mel, title, facts.row.transkription, facts.row.duration)
+    drawn = _draw(picture, settings.png)
+    _show(asdict(facts), render_store(facts), drawn, settings)
+    if not settings.json_:
+        _say(["python", "-m", "preprocess.verify", "--store", str(root)])
+    return int(ExitCode.DONE)
+
+
+def _inspect_source(uri: str, settings: InspectSettings) -> int:
+    if not Path(uri).expanduser().exists():
+        # Of a data set on the Hub, `datasets` keeps the card in the user's own cache folders.
+        settings.prepare()
+    columns = Columns(settings.audio_column, settings.text_column, settings.source_column)
+    opened = open_explaining(uri, columns)
+    split = _chosen_split(opened.source, settings.split)
+    row = None if opened.source is None else read_row(opened.source, split, settings.row or 0)
+    clip = None if row is None else clip_facts(row, settings.max_duration)
+    facts = source_facts(uri, opened, split, clip, settings.max_duration)
+    picture = None
+    if row is not None and clip is not None and clip.seconds is not None and settings.png is not None:
+        title = f"{Path(uri).name}, {split}, row {row.row_id}"
+        picture = Picture(row_log_mel(row, settings.num_mel_bins), title, clip.transkription, clip.seconds)
+    drawn = _draw(picture, settings.png)
+    _show(asdict(facts), render_source(facts), drawn, settings)
+    if opened.source is not None and not settings.json_:
+        _say(["python", "-m", "preprocess.plan", "--source", uri, *facts.options])
+    return int(ExitCode.USAGE if facts.problems else ExitCode.DONE)
+
+
+def _chosen_split(source: Source | None, name: str | None) -> str:
+    """*name*, or the first split; '' where there is no source. Raises SourceError where there is no such split."""
+    if source is None:
+        return ""
+    return next(iter(source.splits)) if name is None else split_named(source.splits, name, source.uri).name
+
+
+def _draw(picture: Picture | None, wanted: Path | None) -> Path | None:
+    """Writes *picture* to the file *wanted*, or into the folder *wanted*; None where there is nothing to draw."""
+    if picture is None or wanted is None:
+        return None
+    name = re.sub(r"[^\w.-]+", "-", picture.title) + ".png"
+    path = wanted.expanduser() / name if wanted.expanduser().is_dir() else wanted.expanduser()
+    try:
+        save_log_mel_png(
+            path,
+            picture.log_mel,
+            title=picture.title,
+            transcript=picture.transkription,
+            duration_seconds=picture.duration_seconds,
+        )
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}", "name a file in a folder that exists") from error
+    return path
+
+
+def _show(facts: dict[str, Any], screen: RenderableType, drawn: Path | None, settings: InspectSettings) -> None:
+    if settings.json_:
+        print(json.dumps(facts | {"picture": str(drawn) if drawn else None}, ensure_ascii=False))
+        return
+    console = _console()
+    console.print(screen)
+    if drawn is not None:
+        console.print(Text.assemble(("\npicture   ", "dim"), str(drawn)), soft_wrap=True)
+    elif settings.png is not None:
+        console.print(Text("\nno picture: this row has no audio that can be drawn", style="yellow"))
+    elif facts["row"] is not None:
+        console.print(Text("\npicture   add --png FILE (or a folder) to see the row's log-mel", style="dim"))
+
+
+def _say(command: Sequence[str]) -> None:
+    """Prints the command to type next."""
+    console = _console()
+    console.print(Group(*next_lines(command, console.width)))
+
+
+def _console() -> Console:
+    width = shutil.get_terminal_size().columns
+    return Console(highlight=False, width=max(width, _SHORTEST_LINE))
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

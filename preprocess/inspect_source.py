@@ -1,0 +1,273 @@
+"""What a data set is: its kind, splits and columns, what a run would object to, and a few of its rows."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import soundfile
+from numpy.typing import NDArray
+
+from preprocess.audio import DecodeLimits, decode_native, resample
+from preprocess.features import LogMel, mel_filters
+from preprocess.sources.base import Block, Columns, Source, SourceRow
+from preprocess.sources.clips import ClipSource
+from preprocess.sources.columns import suggested_columns
+from preprocess.sources.common_voice import is_common_voice
+from preprocess.sources.folder import FILE_COLUMN
+from preprocess.sources.open import open_source
+from preprocess.sources.parquet import ParquetSource
+from preprocess.sources.parquet_reader import LocalDisk
+from preprocess.sources.saved import SavedSource
+from preprocess.sources.schema import find_schema
+from shared.errors import RowRejectedError, SourceError
+from shared.schema import SAMPLING_RATE, QuarantineReason, num_frames_of
+from shared.text import normalise_transcript
+
+SAMPLED_ROWS = 36
+SAMPLED_PLACES = 12
+LONGEST_SHOWN = DecodeLimits(max_seconds=3_600.0)
+"""What is decoded to be shown; longer than a run would take, so that a long clip's length is known."""
+_COMMON_VOICE, _AUDIO_FOLDER = "Common Voice release (TSV and clips)", "audio folder with metadata"
+_FILE_COLUMNS = {_COMMON_VOICE: "path", _AUDIO_FOLDER: FILE_COLUMN}
+_ATTEMPTS = 3
+"""The transcript's column, the audio column, and the attempt that succeeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """A column, its type in Arrow's words, and what a run reads it as ('' where it does not)."""
+
+    name: str
+    type: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """One split; *audio_bytes* are encoded."""
+
+    name: str
+    rows: int
+    files: int
+    audio_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFacts:
+    """One row as a run would see it; *rejected* is '' or why it would be quarantined. *seconds* is None where unknown.
+
+    *encoding* reads `FLAC PCM_16, 16 kHz, mono`.
+    """
+
+    row_id: int
+    path: str
+    source: str
+    transkription: str
+    encoding: str
+    encoded_bytes: int
+    seconds: float | None
+    num_frames: int | None
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and what to do about it."""
+
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """A data set. With *problems* it is not usable as named; *options* name the columns that it can be used with.
+
+    *sampled* are rows of *split*, from all over it; *row* is the one that was asked for.
+    """
+
+    uri: str
+    kind: str
+    columns: Sequence[ColumnFacts]
+    splits: Sequence[SplitFacts]
+    problems: Sequence[Problem]
+    options: Sequence[str]
+    split: str
+    sampled: Sequence[ClipFacts]
+    row: ClipFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedSource:
+    """*source* is None where the data set cannot be opened at all; *columns* are those that it was opened with."""
+
+    source: Source | None
+    columns: Columns
+    schema: pa.Schema | None
+    problems: Sequence[Problem]
+
+
+def open_explaining(uri: str, columns: Columns) -> OpenedSource:
+    """Opens *uri*, where need be with other columns than those named; each thing that was wrong is a problem."""
+    schema = find_schema(uri)
+    problems: list[Problem] = []
+    for _ in range(_ATTEMPTS):
+        try:
+            return OpenedSource(open_source(uri, columns), columns, schema, problems)
+        except SourceError as error:
+            problems.append(Problem(error.message, error.remedy))
+            better = suggested_columns(schema, columns) if schema is not None else columns
+            if better == columns:
+                break
+            columns = better
+    return OpenedSource(None, columns, schema, problems)
+
+
+def source_facts(uri: str, opened: OpenedSource, split: str, row: ClipFacts | None, max_seconds: float) -> SourceFacts:
+    """The facts of *opened*, which the user calls *uri*; reads a few dozen rows of *split*."""
+    source = opened.source
+    kind = "" if source is None else _kind(source)
+    splits = [_split_facts(source, name) for name in source.splits] if source is not None else []
+    return SourceFacts(
+        uri=uri if source is None else source.uri,
+        kind=kind,
+        columns=_column_facts(opened.schema, opened.columns, kind),
+        splits=splits,
+        problems=opened.problems,
+        options=[] if source is None else _options(opened.columns),
+        split=split,
+        sampled=[] if source is None else [clip_facts(row, max_seconds) for row in _sampled_rows(source, split)],
+        row=row,
+    )
+
+
+def read_row(source: Source, split: str, number: int) -> SourceRow:
+    """Row *number* of *split*. Raises SourceError where there is none."""
+    rows = source.splits[split].num_rows
+    if number >= rows:
+        raise SourceError(f"split {split!r} has {rows:,} rows, counted from 0", f"--row takes 0 to {rows - 1}")
+    return next(source.reader(split, number, number + 1).rows())
+
+
+def clip_facts(row: SourceRow, max_seconds: float) -> ClipFacts:
+    """What *row* holds; a clip over *max_seconds* would be quarantined."""
+    transkription = normalise_transcript(row.transkription or "")
+    seconds, rejected = None, ""
+    try:
+        samples, sampling_rate = _decoded(row)
+        seconds = len(samples) / sampling_rate
+        rejected = _objection(seconds, transkription, max_seconds)
+    except RowRejectedError as error:
+        rejected = f"{error.reason}: {error.message}"
+    return ClipFacts(
+        row_id=row.row_id,
+        path=row.path,
+        source=row.source,
+        transkription=transkription,
+        encoding=_encoding(row.audio),
+        encoded_bytes=len(row.audio or b""),
+        seconds=seconds,
+        num_frames=None if seconds is None else num_frames_of(math.ceil(seconds * SAMPLING_RATE)),
+        rejected=rejected,
+    )
+
+
+def row_log_mel(row: SourceRow, num_mel_bins: int) -> NDArray[np.float32]:
+    """Log-mel `[num_frames, num_mel_bins]` of *row*, as a run computes it. Raises RowRejectedError."""
+    return LogMel(mel_filters(num_mel_bins))(resample(*_decoded(row)))
+
+
+def _decoded(row: SourceRow) -> tuple[NDArray[np.float32], int]:
+    if row.audio is None:
+        raise RowRejectedError(row.problem or QuarantineReason.NO_AUDIO, row.problem_message or "no audio bytes")
+    return decode_native(row.audio, LONGEST_SHOWN)
+
+
+def _objection(seconds: float, transkription: str, max_seconds: float) -> str:
+    if not transkription:
+        return f"{QuarantineReason.EMPTY_TRANSCRIPT}: the transcript is empty"
+    if seconds > max_seconds:
+        return f"{QuarantineReason.TOO_LONG}: {seconds:.1f} s, --max-duration is {max_seconds:g}"
+    return ""
+
+
+def _encoding(audio: bytes | None) -> str:
+    if not audio:
+        return "none"
+    try:
+        info = soundfile.info(io.BytesIO(audio))
+    except soundfile.SoundFileRuntimeError:
+        from preprocess.audio_av import demuxer_of  # noqa: PLC0415 - FFmpeg, for what libsndfile does not read
+
+        return {"mov": "M4A", "matroska": "WebM", "aac": "AAC"}.get(demuxer_of(audio) or "", "unknown")
+    channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
+    return f"{info.format} {info.subtype}, {info.samplerate / 1_000:g} kHz, {channels}"
+
+
+def _sampled_rows(source: Source, split: str) -> Iterator[SourceRow]:
+    for start, stop in _places(source.splits[split].blocks):
+        yield from islice(source.reader(split, start, stop).rows(), stop - start)
+
+
+def _places(blocks: Sequence[Block]) -> list[tuple[int, int]]:
+    """Rows (start, stop) at the heads of evenly spread blocks."""
+    edges = [0]
+    for block in blocks:
+        edges.append(edges[-1] + block.num_rows)
+    heads = list(pairwise(edges))
+    count = min(SAMPLED_PLACES, len(heads))
+    rows = SAMPLED_ROWS // max(1, count)
+    chosen = (heads[len(heads) * place // count] for place in range(count))
+    return [(start, min(stop, start + rows)) for start, stop in chosen]
+
+
+def _kind(source: Source) -> str:
+    if isinstance(source, SavedSource):
+        return "folder made by save_to_disk (Arrow)"
+    if isinstance(source, ClipSource):
+        return _COMMON_VOICE if is_common_voice(Path(source.uri)) else _AUDIO_FOLDER
+    local = isinstance(source, ParquetSource) and isinstance(source.files, LocalDisk)
+    return "Parquet files with the audio inside" + ("" if local else ", on the Hub")
+
+
+def _split_facts(source: Source, name: str) -> SplitFacts:
+    layout = source.splits[name]
+    files = layout.num_rows
+    if isinstance(source, ParquetSource):
+        files = len(source.footers[name])
+    elif isinstance(source, SavedSource):
+        files = len({path for path, _ in source.batches[name]})
+    return SplitFacts(name, layout.num_rows, files, layout.num_bytes)
+
+
+def _column_facts(schema: pa.Schema | None, columns: Columns, kind: str) -> list[ColumnFacts]:
+    roles = {columns.source: "source", columns.text: "transcript", columns.audio: "audio"}
+    if kind in _FILE_COLUMNS:
+        roles = {columns.source: "source", columns.text: "transcript", _FILE_COLUMNS[kind]: "audio's file"}
+    if kind == _COMMON_VOICE and schema is not None and columns.text not in schema.names:
+        roles["sentence"] = "transcript"
+    found = []
+    for field in schema or ():
+        role = roles.get(field.name, "")
+        if role == "audio" and not pa.types.is_struct(field.type):
+            role = "audio, but of the wrong type"
+        found.append(ColumnFacts(field.name, str(field.type), role))
+    return found
+
+
+def _options(columns: Columns) -> list[str]:
+    """The options that name *columns*, where they are not the defaults."""
+    usual = Columns()
+    options = []
+    for option, name, default in (
+        ("--audio-column", columns.audio, usual.audio),
+        ("--text-column", columns.text, usual.text),
+        ("--source-column", columns.source, usual.source),
+    ):
+        if name != default:
+            options += [option, name]
+    return options

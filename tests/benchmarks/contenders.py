@@ -1,0 +1,139 @@
+"""What the pipeline is measured against: `python contenders.py NAME CORPUS FOLDER PROCESSES` prints one JSON line.
+
+`datasets_map` is how people do it: every row decoded, padded to 30 s by `WhisperFeatureExtractor`, written to the cache
+of `datasets`. `bare_loop` is the least code that gives the same features: no container, no checks, no resume.
+`soundfile` and `decode` only decode, with soundfile alone and with our decoder: the limit for anything that reads audio.
+Seconds count from the first row to the last; starting Python and importing is not in them.
+"""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import soundfile
+
+NUM_MEL_BINS = 128
+PARITY_CLIPS = 12
+"""Clips whose features `datasets_map` leaves in `FOLDER/features.npy` for a comparison with ours."""
+
+
+def encoded_clips(files: list[Path]) -> Iterator[bytes]:
+    """Audio files in row order."""
+    for file in files:
+        for batch in pq.ParquetFile(file).iter_batches(64, columns=["audio.bytes"]):
+            for audio in batch.column("audio").field("bytes"):
+                yield audio.as_py()
+
+
+def soundfile_only(files: list[Path], _folder: Path) -> int:
+    """Decodes with soundfile."""
+    return sum(len(soundfile.read(io.BytesIO(clip), dtype="float32")[0]) > 0 for clip in encoded_clips(files))
+
+
+def decode_only(files: list[Path], _folder: Path) -> int:
+    """Decodes with our decoder, checks and limits included."""
+    from preprocess.audio import DecodeLimits, decode_native  # noqa: PLC0415 - the others do not need it
+
+    limits = DecodeLimits()
+    return sum(len(decode_native(clip, limits)[0]) > 0 for clip in encoded_clips(files))
+
+
+def bare_loop(files: list[Path], folder: Path) -> int:
+    """Decodes, resamples, computes log-mel and appends float16 to one file."""
+    import scipy.fft  # noqa: PLC0415 - the others do not need it
+    import soxr  # noqa: PLC0415 - as above
+
+    from preprocess.features import mel_filters  # noqa: PLC0415 - as above
+
+    filters = mel_filters(NUM_MEL_BINS).T.copy()
+    window = np.hanning(401)[:-1].astype(np.float32)
+    count = 0
+    with (folder / files[0].stem).open("wb") as out:
+        for clip in encoded_clips(files):
+            samples, sampling_rate = soundfile.read(io.BytesIO(clip), dtype="float32")
+            samples = soxr.resample(samples, sampling_rate, 16_000, quality="soxr_hq")
+            samples = np.pad(np.pad(samples, (0, 400)), (200, 0), mode="reflect")
+            frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160] * window
+            power = np.abs(scipy.fft.rfft(frames, axis=1)) ** 2
+            log_mel = np.log10(np.maximum(power @ filters, 1e-10))
+            log_mel = (np.maximum(log_mel, log_mel.max() - 8) + 4) / 4
+            out.write(log_mel.astype(np.float16).tobytes())
+            count += 1
+    return count
+
+
+LOOPS = {"soundfile": soundfile_only, "decode": decode_only, "bare_loop": bare_loop}
+
+
+def run_loop(name: str, files: list[Path], folder: Path, gate, results) -> None:
+    """One process's share of a loop; all begin together."""
+    list(encoded_clips(files[:1]))
+    gate.wait()
+    started = time.perf_counter()
+    rows = LOOPS[name](files, folder)
+    results.put((rows, started, time.perf_counter()))
+
+
+def run_loops(name: str, files: list[Path], folder: Path, processes: int) -> dict:
+    """The loop *name* over *files* in *processes* at once."""
+    context = get_context("spawn")
+    gate, results = context.Barrier(processes), context.Queue()
+    shares = [files[number::processes] for number in range(processes)]
+    workers = [context.Process(target=run_loop, args=(name, share, folder, gate, results)) for share in shares]
+    for worker in workers:
+        worker.start()
+    rows, starts, ends = zip(*(results.get(timeout=3_600) for _ in workers), strict=True)
+    for worker in workers:
+        worker.join()
+    return {"rows": sum(rows), "seconds": max(ends) - min(starts)}
+
+
+def datasets_map(files: list[Path], folder: Path, processes: int, tokenizer_file: Path) -> dict:
+    """`datasets.map` with `WhisperFeatureExtractor`, in *processes*, with its cache in *folder*."""
+    # Heavy imports that the others do not need.
+    from datasets import Audio, load_dataset  # noqa: PLC0415
+    from tokenizers import Tokenizer  # noqa: PLC0415
+    from transformers import WhisperFeatureExtractor  # noqa: PLC0415
+
+    cache = folder / "cache"
+    names = [str(file) for file in files]
+    data = load_dataset("parquet", data_files=names, split="train", cache_dir=str(cache))
+    data = data.cast_column("audio", Audio(decode=False))
+    extractor = WhisperFeatureExtractor(feature_size=NUM_MEL_BINS)
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+
+    def prepare(row: dict) -> dict:
+        samples, sampling_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
+        if sampling_rate != 16_000:
+            import librosa  # noqa: PLC0415 - only where a clip must be resampled
+
+            samples = librosa.resample(samples, orig_sr=sampling_rate, target_sr=16_000)
+        features = extractor(samples, sampling_rate=16_000).input_features[0]
+        return {"input_features": features, "labels": tokenizer.encode(row["transkription"]).ids}
+
+    started = time.perf_counter()
+    mapped = data.map(prepare, num_proc=processes, remove_columns=data.column_names)
+    seconds = time.perf_counter() - started
+    first = mapped.select(range(min(PARITY_CLIPS, len(mapped)))).with_format("numpy")
+    np.save(folder / "features.npy", np.stack(list(first["input_features"])))
+    return {"rows": len(mapped), "seconds": seconds}
+
+
+def main(name: str, corpus: Path, folder: Path, processes: int, tokenizer_file: Path) -> None:
+    """Prints rows and seconds of the contender *name*."""
+    files = sorted((corpus / "data").glob("train-*.parquet"))
+    if name == "datasets_map":
+        outcome = datasets_map(files, folder, processes, tokenizer_file)
+    else:
+        outcome = run_loops(name, files, folder, processes)
+    print(json.dumps(outcome), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))

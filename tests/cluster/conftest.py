@@ -1,0 +1,71 @@
+"""An undisturbed run with five actors, and what was seen of it while it worked."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.runs import Run, shared_memory
+from tests.support.stores import contents
+
+@dataclass
+class Straight:
+    """The run, its store's contents, and what was seen at its first committed shard."""
+
+    run: Run
+    options: list[str]
+    memory_before: set[str]
+    status: int = -1
+    expected: dict[str, str] = field(default_factory=dict)
+    actors: int = 0
+    listening: set[str] = field(default_factory=set)
+    auth_modes: set[str] = field(default_factory=set)
+    object_store_bytes: int = -1
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory, demo_corpus, demo_model):
+    options = ["--source", str(demo_corpus), "--model", str(demo_model)]
+    run = Run(tmp_path_factory.mktemp("straight") / "store", options)
+    seen = Straight(run, options, shared_memory())
+    assert run.until(run.committed), run.messages()
+    _look(seen)
+    seen.status = run.wait()
+    seen.expected = contents(run.store)
+    return seen
+
+
+@pytest.fixture
+def start(straight, tmp_path):
+    """Starts runs as the undisturbed one was, each on its own store unless told otherwise; ends what is left."""
+    runs = []
+
+    def start_run(*more, store=tmp_path / "store", prefix=(), **environment):
+        runs.append(Run(store, [*straight.options, *more], environment, prefix))
+        return runs[-1]
+
+    yield start_run
+    for run in runs:
+        run.end()
+
+
+def _look(seen):
+    processes = [psutil.Process(seen.run.process.pid), *seen.run.processes()]
+    connections = [found for process in processes for found in process.net_connections("inet")]
+    seen.listening = {found.laddr.ip for found in connections if found.status == psutil.CONN_LISTEN}
+    seen.actors = len(seen.run.actors())
+    own = [*seen.run.named("raylet"), *seen.run.named("gcs_server")]
+    seen.auth_modes = {process.environ().get("RAY_AUTH_MODE", "none") for process in own}
+    seen.object_store_bytes = _touched(seen.run.named("raylet")[0].pid, "plasma")
+
+
+def _touched(pid, name):
+    """Bytes of the mappings of files called *name* that process *pid* has ever used."""
+    total, counts = 0, False
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        if "-" in line.split()[0]:
+            counts = name in line
+        elif counts and line.startswith("Rss:"):
+            total += int(line.split()[1]) * 1024
+    return total
