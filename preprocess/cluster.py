@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from shared.layout import StoreLayout
 
 OBJECT_STORE_BYTES = 75 << 20
 """Ray's minimum; reports of a few hundred bytes are all that passes."""
+STOP_TICK_SECONDS = 0.25
 VITAL = {"raylet", "gcs_server"}
 """Ray's own processes without which no actor can be reached; Ray itself notices their end a minute late."""
 
@@ -201,8 +203,11 @@ class Cluster:
         """Asks every worker to give up its open unit, and waits up to *timeout_seconds* until all have."""
         for handle in self._actors.values():
             handle.stop.remote()
-        if self._pending:
-            ray.wait(list(self._pending), num_returns=len(self._pending), timeout=timeout_seconds)
+        end = monotonic() + timeout_seconds
+        waiting = list(self._pending)
+        # A signal to the whole process group ends Ray as well; then there is nobody to wait for.
+        while waiting and self._whole() and monotonic() < end:
+            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=STOP_TICK_SECONDS)
 
     def _forget(self, actor: int) -> None:
         handle = self._actors.pop(actor, None)

@@ -6,7 +6,7 @@ again and again until one row is left; when that row alone kills three actors to
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from preprocess.units import Unit
@@ -16,6 +16,7 @@ CRASHES_BEFORE_BISECTION = 3
 CRASHES_ALONE = 3
 FRUITLESS_BISECTIONS = 3
 DEATHS_AT_START = 5
+UNBOUNDED_BYTES = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,12 @@ class StartActor:
 
 @dataclass(frozen=True, slots=True)
 class RunUnit:
-    """Let *actor* make *unit*'s shard, quarantining *crashed_rows* unread."""
+    """Let *actor* make *unit*'s shard of at most *max_bytes*, quarantining *crashed_rows* unread."""
 
     actor: int
     unit: Unit
     crashed_rows: frozenset[int] = frozenset()
+    max_bytes: int = UNBOUNDED_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,16 @@ class Suspect:
 
 @dataclass(slots=True)
 class Scheduler:
-    """Hands out *units* to *num_actors* actors; see the module's docstring for what happens when one dies."""
+    """Hands out *units* to *num_actors* actors; see the module's docstring for what happens when one dies.
+
+    *admit* says how many bytes a unit may write, or None while it has to wait; at most *limit* actors are at work. Both
+    may change from call to call: `on_tick` looks again.
+    """
 
     units: Iterable[Unit]
     num_actors: int
+    admit: Callable[[Unit], int | None] = lambda _unit: UNBOUNDED_BYTES
+    limit: int | None = None
     restarts: int = 0
     _queue: deque[Unit] = field(default_factory=deque)
     _busy: dict[int, Work] = field(default_factory=dict)
@@ -116,6 +124,33 @@ class Scheduler:
             self._suspects.pop(_key(work.unit), None)
         return self._assign()
 
+    def on_gave_up(self, actor: int) -> list[Action]:
+        """*actor* gave its unit up and left nothing behind, for no fault of a row; the unit goes back to the queue."""
+        self._queue.appendleft(self._busy.pop(actor).unit)
+        self._idle.add(actor)
+        return self._assign()
+
+    def on_recycled(self, actor: int) -> list[Action]:
+        """*actor* was ended on purpose, whatever it was at; no row is blamed."""
+        self._idle.discard(actor)
+        work = self._busy.pop(actor, None)
+        if work is not None:
+            self._queue.appendleft(work.unit)
+        return [StartActor(actor), *self._assign()]
+
+    def on_tick(self) -> list[Action]:
+        """Time went by: what had to wait may be admitted now."""
+        return self._assign()
+
+    def work_of(self, actor: int) -> Work | None:
+        """What *actor* is at."""
+        return self._busy.get(actor)
+
+    @property
+    def waiting(self) -> tuple[Unit, ...]:
+        """Units that nobody works on, in order."""
+        return tuple(self._queue)
+
     def on_died(self, actor: int) -> list[Action]:
         """*actor* died, at work or while it started. Raises ClusterError when actors cannot even start."""
         self.restarts += 1
@@ -135,19 +170,32 @@ class Scheduler:
     def _assign(self) -> list[Action]:
         actions: list[Action] = []
         for actor in sorted(self._idle):
-            if not self._queue:
+            if self.limit is not None and len(self._busy) >= self.limit:
                 break
-            work = self._next_work(actor, self._queue.popleft())
+            work = self._admitted_work(actor)
+            if work is None:
+                break
             self._idle.discard(actor)
             self._busy[actor] = work
             actions.append(work)
         return actions
 
-    def _next_work(self, actor: int, unit: Unit) -> Work:
+    def _admitted_work(self, actor: int) -> Work | None:
+        """Work on the first unit of the queue that may start; it leaves the queue."""
+        for place, unit in enumerate(self._queue):
+            work = self._next_work(actor, unit)
+            if work is not None:
+                del self._queue[place]
+                return work
+        return None
+
+    def _next_work(self, actor: int, unit: Unit) -> Work | None:
         suspect = self._suspects.get(_key(unit), Suspect(unit))
         if suspect.bisecting:
+            # A probe writes nothing and so needs no admission.
             return ProbeRows(actor, unit, suspect.start, suspect.middle, suspect.crashed_rows)
-        return RunUnit(actor, unit, suspect.crashed_rows)
+        max_bytes = self.admit(unit)
+        return None if max_bytes is None else RunUnit(actor, unit, suspect.crashed_rows, max_bytes)
 
     def _killed_unit(self, work: RunUnit) -> None:
         suspect = self._suspects.get(_key(work.unit), Suspect(work.unit))

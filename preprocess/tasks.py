@@ -8,11 +8,13 @@ from preprocess.units import SplitPlan, Unit
 from preprocess.worker import UnitTask
 
 
-def make_task(job: PlannedJob, unit: Unit, crashed_rows: frozenset[int] = frozenset()) -> UnitTask:
-    """What a worker needs for *unit* (or a part of it)."""
+def make_task(
+    job: PlannedJob, unit: Unit, crashed_rows: frozenset[int] = frozenset(), max_bytes: int | None = None
+) -> UnitTask:
+    """What a worker needs for *unit* (or a part of it); it may write *max_bytes*."""
     plan = next(plan for plan in job.plans if plan.name == unit.split)
     reader = job.source.reader(plan.source_split, unit.start, unit.stop)
-    return UnitTask(unit, plan.record.num_units, plan.record.digest, reader, plan.selection, crashed_rows)
+    return UnitTask(unit, plan.record.num_units, plan.record.digest, reader, plan.selection, crashed_rows, max_bytes)
 
 
 def open_units(job: PlannedJob) -> list[Unit]:

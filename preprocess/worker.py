@@ -36,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class UnitTask:
-    """One unit's work: rows from *reader*, those of *selection*, without *crashed_rows*."""
+    """One unit's work: rows from *reader*, those of *selection*, without *crashed_rows*, in at most *max_bytes*."""
 
     unit: Unit
     num_units: int
@@ -44,6 +44,7 @@ class UnitTask:
     reader: RowReader
     selection: Selection = field(default_factory=Selection)
     crashed_rows: frozenset[int] = frozenset()
+    max_bytes: int | None = None
 
     @property
     def name(self) -> str:
@@ -94,8 +95,8 @@ class FeatureWorker:
     def process(self, task: UnitTask) -> UnitReport:
         """Makes and commits the shard of *task*; a shard that another writer committed meanwhile is reported instead.
 
-        Raises OSError when the disk refuses, SourceError when the source cannot be read, InterruptedRunError after
-        `stop`. In all cases the unit's partial files are gone.
+        Raises OSError when the disk refuses, ReservationOutgrownError when the shard would pass *max_bytes*, SourceError
+        when the source cannot be read, InterruptedRunError after `stop`. In all cases the unit's partial files are gone.
         """
         started = perf_counter()
         self._clock.seconds = {}
@@ -103,7 +104,7 @@ class FeatureWorker:
         final = self._layout.shard(unit.split, unit.number, task.num_units)
         self.progress = WorkerProgress(task.name, unit.num_rows)
         quarantined: list[QuarantinedRow] = []
-        with ShardWriter(self._partial(task.name), self._job.pipeline.spec) as writer:
+        with ShardWriter(self._partial(task.name), self._job.pipeline.spec, max_bytes=task.max_bytes) as writer:
             for row in self._feature_rows(task, quarantined):
                 with self._clock.stage("write"):
                     writer.append(row)

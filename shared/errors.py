@@ -69,6 +69,10 @@ class InterruptedRunError(SpeechPrepError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class ReservationOutgrownError(SpeechPrepError):
+    """A shard would have become larger than was reserved for it; its partial file is gone, nothing was exceeded."""
+
+
 class ClusterError(SpeechPrepError):
     """Ray, an actor or the machine under them failed; the same command goes on."""
 

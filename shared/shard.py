@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from shared.durable import DurableFile
-from shared.errors import StoreError
+from shared.errors import ReservationOutgrownError, StoreError
 from shared.schema import QUARANTINE_SCHEMA, FeatureSpec, shard_schema
 
 ROW_GROUP_BYTES = 8 << 20
@@ -60,14 +60,22 @@ class ShardWriter:
     """Writes feature rows to a sealed, checked Parquet file at *partial*; `publish` gives it its name.
 
     A context manager; leaving it early removes the partial file. Memory stays near two row groups. The same rows and
-    *metadata* give the same bytes. *metadata* is called when the shard is closed, so that it can carry final counts.
+    metadata give the same bytes. The file never grows past *max_bytes*.
     """
 
-    def __init__(self, partial: Path, spec: FeatureSpec, row_group_bytes: int = ROW_GROUP_BYTES) -> None:
+    def __init__(
+        self,
+        partial: Path,
+        spec: FeatureSpec,
+        row_group_bytes: int = ROW_GROUP_BYTES,
+        max_bytes: int | None = None,
+    ) -> None:
+        self._max_bytes = max_bytes
         self._spec = spec
         self._schema = shard_schema(spec)
         self._row_group_bytes = row_group_bytes
         self._pending = _PendingRows(self._schema)
+        self._groups = 0
         self.num_rows = 0
         self._durable = DurableFile(partial)
         self._parquet = _parquet_writer(self._durable.file, self._schema)
@@ -87,7 +95,10 @@ class ShardWriter:
             self._durable.__exit__(kind, error, trace)
 
     def append(self, row: FeatureRow) -> None:
-        """Adds *row*; writes a row group when enough is pending. Raises OSError when the disk refuses."""
+        """Adds *row*; writes a row group when enough is pending.
+
+        Raises OSError when the disk refuses, and ReservationOutgrownError before the file would pass *max_bytes*.
+        """
         self._pending.append(row)
         self.num_rows += 1
         if self._pending.payload_bytes >= self._row_group_bytes:
@@ -110,8 +121,23 @@ class ShardWriter:
 
     def _flush(self) -> None:
         if len(self._pending):
+            self._check_room()
             self._parquet.write_table(self._pending.table(), row_group_size=len(self._pending))
             self._pending.clear()
+
+
+    def _check_room(self) -> None:
+        """Raises ReservationOutgrownError when the pending rows, uncompressed, and a footer could pass the limit."""
+        needed = self._durable.file.tell() + self._pending.most_bytes + _footer_bytes(self._groups)
+        if self._max_bytes is not None and needed > self._max_bytes:
+            message = f"{self._durable.partial.name} needs {needed} bytes, {self._max_bytes} are reserved"
+            raise ReservationOutgrownError(message)
+        self._groups += 1
+
+
+def _footer_bytes(row_groups: int) -> int:
+    """More than a footer with so many row groups and one more ever takes."""
+    return 16_384 + 40_960 * (row_groups + 1)
 
 
 class _PendingRows:
@@ -123,6 +149,7 @@ class _PendingRows:
         self._schema = schema
         self._payloads = io.BytesIO()
         self._columns: dict[str, list[Any]] = {}
+        self._other_bytes = 0
         self.clear()
 
     def __len__(self) -> int:
@@ -133,8 +160,16 @@ class _PendingRows:
         """Bytes of all payloads."""
         return self._payloads.tell()
 
+    @property
+    def most_bytes(self) -> int:
+        """More than the rows will take in the file."""
+        return self.payload_bytes + self._other_bytes
+
     def append(self, row: FeatureRow) -> None:
         self._payloads.write(row.payload)
+        # UTF-8 has at most 4 bytes a character; 128 bytes are more than the numbers and length prefixes take.
+        characters = len(row.transkription) + len(row.source) + len(row.path)
+        self._other_bytes += 4 * (characters + len(row.labels)) + 128
         values = {"log_mel": self._payloads.tell(), "crc32": zlib.crc32(row.payload)}
         for name, column in self._columns.items():
             column.append(values[name] if name in values else getattr(row, name))
@@ -154,6 +189,7 @@ class _PendingRows:
     def clear(self) -> None:
         """Forgets the rows and keeps the buffer."""
         self._payloads.seek(0)
+        self._other_bytes = 0
         self._columns = {name: [] for name in self._schema.names}
 
 

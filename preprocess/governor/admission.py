@@ -1,7 +1,8 @@
 """What a unit may take on disk, and whether it may start. Pure but for what it remembers.
 
 A unit first reserves what its rows are expected to need, with room for chance. Its writer may not pass that: a unit
-that outgrows its reservation is given up before it writes more, and reserves twice as much the next time.
+that outgrows its reservation is given up before it writes more, and reserves twice as much the next time. When nothing
+else is open, so that waiting would give nothing back, a unit is content with what it is expected to need.
 """
 
 import math
@@ -41,36 +42,48 @@ class Admission:
     spec: FeatureSpec
     max_duration: float
     row_bytes: dict[str, float]
-    _too_little: dict[tuple[str, int], int] = field(default_factory=dict)
+    _too_little: dict[str, int] = field(default_factory=dict)
+    _open: set[str] = field(default_factory=set)
 
     def need_bytes(self, unit: Unit) -> int:
         """What *unit* reserves when it starts next."""
         worst = worst_case_bytes(unit, self.spec, self.max_duration)
         row_bytes = self.row_bytes.get(unit.split)
         need = worst if row_bytes is None else min(worst, likely_bytes(unit, row_bytes))
-        too_little = self._too_little.get(_key(unit), 0)
+        too_little = self._too_little.get(_name(unit), 0)
         # Twice what was too little; the worst case is passed only once it was too little itself (endless transcripts).
         return max(need, 2 * too_little if too_little >= worst else min(2 * too_little, worst))
 
     def admit(self, unit: Unit) -> int | None:
         """Bytes reserved for *unit*, which is also the most that it may write; None when it has to wait."""
-        need = self.need_bytes(unit)
-        return need if self.ledger.reserve(_name(unit), need) else None
+        need, left = self.need_bytes(unit), self.ledger.left_bytes
+        if not self._open and self._least_bytes(unit) <= left < need:
+            need = left
+        if not self.ledger.reserve(_name(unit), need):
+            return None
+        self._open.add(_name(unit))
+        return need
 
     def committed(self, unit: Unit, allocated_bytes: int) -> None:
         """*unit*'s shard stands and takes *allocated_bytes*."""
         self.ledger.settle(_name(unit), allocated_bytes)
-        self._too_little.pop(_key(unit), None)
+        self._open.discard(_name(unit))
+        self._too_little.pop(_name(unit), None)
 
-    def given_up(self, unit: Unit, *, outgrown: bool = False) -> None:
-        """*unit* left nothing behind; *outgrown* when it needed more than it had."""
-        if outgrown:
-            self._too_little[_key(unit)] = self.need_bytes(unit)
+    def given_up(self, unit: Unit, *, outgrown_bytes: int = 0) -> None:
+        """*unit* left nothing behind; *outgrown_bytes* is what it had reserved when that was too little."""
         self.ledger.release(_name(unit))
+        self._open.discard(_name(unit))
+        if outgrown_bytes:
+            self._too_little[_name(unit)] = outgrown_bytes
 
-
-def _key(unit: Unit) -> tuple[str, int]:
-    return unit.split, unit.number
+    def _least_bytes(self, unit: Unit) -> int:
+        """What *unit* is expected to need, more than what was too little; without a forecast the worst case."""
+        row_bytes = self.row_bytes.get(unit.split)
+        if row_bytes is None:
+            return self.need_bytes(unit)
+        expected = math.ceil(unit.num_rows * row_bytes) + FIXED_BYTES
+        return max(expected, self._too_little.get(_name(unit), 0) + 1)
 
 
 def _name(unit: Unit) -> str:

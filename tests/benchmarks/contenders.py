@@ -10,7 +10,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,9 +18,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
+SAMPLING_RATE = 16_000
 NUM_MEL_BINS = 128
 PARITY_CLIPS = 12
 """Clips whose features `datasets_map` leaves in `FOLDER/features.npy` for a comparison with ours."""
+
+ClipWork = Callable[[bytes], bytes]
+"""From an encoded clip to the bytes that are kept of it."""
 
 
 def encoded_clips(files: list[Path]) -> Iterator[bytes]:
@@ -31,21 +35,21 @@ def encoded_clips(files: list[Path]) -> Iterator[bytes]:
                 yield audio.as_py()
 
 
-def soundfile_only(files: list[Path], _folder: Path) -> int:
+def soundfile_only() -> ClipWork:
     """Decodes with soundfile."""
-    return sum(len(soundfile.read(io.BytesIO(clip), dtype="float32")[0]) > 0 for clip in encoded_clips(files))
+    return lambda clip: soundfile.read(io.BytesIO(clip), dtype="float32")[0][:0].tobytes()
 
 
-def decode_only(files: list[Path], _folder: Path) -> int:
+def decode_only() -> ClipWork:
     """Decodes with our decoder, checks and limits included."""
     from preprocess.audio import DecodeLimits, decode_native  # noqa: PLC0415 - the others do not need it
 
     limits = DecodeLimits()
-    return sum(len(decode_native(clip, limits)[0]) > 0 for clip in encoded_clips(files))
+    return lambda clip: decode_native(clip, limits)[0][:0].tobytes()
 
 
-def bare_loop(files: list[Path], folder: Path) -> int:
-    """Decodes, resamples, computes log-mel and appends float16 to one file."""
+def bare_loop() -> ClipWork:
+    """Decodes, resamples and computes log-mel in float16."""
     import scipy.fft  # noqa: PLC0415 - the others do not need it
     import soxr  # noqa: PLC0415 - as above
 
@@ -53,30 +57,33 @@ def bare_loop(files: list[Path], folder: Path) -> int:
 
     filters = mel_filters(NUM_MEL_BINS).T.copy()
     window = np.hanning(401)[:-1].astype(np.float32)
-    count = 0
-    with (folder / files[0].stem).open("wb") as out:
-        for clip in encoded_clips(files):
-            samples, sampling_rate = soundfile.read(io.BytesIO(clip), dtype="float32")
-            samples = soxr.resample(samples, sampling_rate, 16_000, quality="soxr_hq")
-            samples = np.pad(np.pad(samples, (0, 400)), (200, 0), mode="reflect")
-            frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160] * window
-            power = np.abs(scipy.fft.rfft(frames, axis=1)) ** 2
-            log_mel = np.log10(np.maximum(power @ filters, 1e-10))
-            log_mel = (np.maximum(log_mel, log_mel.max() - 8) + 4) / 4
-            out.write(log_mel.astype(np.float16).tobytes())
-            count += 1
-    return count
+
+    def work(clip: bytes) -> bytes:
+        samples, sampling_rate = soundfile.read(io.BytesIO(clip), dtype="float32")
+        if sampling_rate != SAMPLING_RATE:
+            samples = soxr.resample(samples, sampling_rate, SAMPLING_RATE, quality="soxr_hq")
+        samples = np.pad(np.pad(samples, (0, 400)), (200, 0), mode="reflect")
+        frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160] * window
+        power = np.abs(scipy.fft.rfft(frames, axis=1)) ** 2
+        log_mel = np.log10(np.maximum(power @ filters, 1e-10))
+        log_mel = (np.maximum(log_mel, log_mel.max() - 8) + 4) / 4
+        return log_mel.astype(np.float16).tobytes()
+
+    return work
 
 
-LOOPS = {"soundfile": soundfile_only, "decode": decode_only, "bare_loop": bare_loop}
+LOOPS: dict[str, Callable[[], ClipWork]] = {"soundfile": soundfile_only, "decode": decode_only, "bare_loop": bare_loop}
 
 
 def run_loop(name: str, files: list[Path], folder: Path, gate, results) -> None:
-    """One process's share of a loop; all begin together."""
-    list(encoded_clips(files[:1]))
+    """One process's share of a loop, its output in one file; all begin together."""
+    work = LOOPS[name]()
     gate.wait()
-    started = time.perf_counter()
-    rows = LOOPS[name](files, folder)
+    started, rows = time.perf_counter(), 0
+    with (folder / files[0].stem).open("wb") as out:
+        for clip in encoded_clips(files):
+            out.write(work(clip))
+            rows += 1
     results.put((rows, started, time.perf_counter()))
 
 
@@ -110,11 +117,11 @@ def datasets_map(files: list[Path], folder: Path, processes: int, tokenizer_file
 
     def prepare(row: dict) -> dict:
         samples, sampling_rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")
-        if sampling_rate != 16_000:
+        if sampling_rate != SAMPLING_RATE:
             import librosa  # noqa: PLC0415 - only where a clip must be resampled
 
-            samples = librosa.resample(samples, orig_sr=sampling_rate, target_sr=16_000)
-        features = extractor(samples, sampling_rate=16_000).input_features[0]
+            samples = librosa.resample(samples, orig_sr=sampling_rate, target_sr=SAMPLING_RATE)
+        features = extractor(samples, sampling_rate=SAMPLING_RATE).input_features[0]
         return {"input_features": features, "labels": tokenizer.encode(row["transkription"]).ids}
 
     started = time.perf_counter()

@@ -92,7 +92,7 @@ def trial(number: int, folder: Path, options: list[str], expected: dict[str, str
         wrong.append(f"it does not finish: {run.messages()[-2000:]}")
     wrong += [f"differs: {name}" for name in differences(store, expected)]
     wrong += [f"left behind: {name}" for name in left_behind(store)]
-    wrong += [f"left in /dev/shm: {name}" for name in shared_memory() - before if "mp-" not in name]
+    wrong += [f"left in /dev/shm: {name}" for name in shared_memory() - before if "plasma" in name]
     seconds = time.monotonic() - began
     print(f"{number:3d} {victim:10s} {when}; exits {statuses}, {seconds:.0f} s: {wrong or 'ok'}", flush=True)
     return wrong

@@ -9,6 +9,7 @@ import pytest
 from tests.support.runs import Run, shared_memory
 from tests.support.stores import contents
 
+
 @dataclass
 class Straight:
     """The run, its store's contents, and what was seen at its first committed shard."""

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from tests.support.stores import contents
 
-SITECUSTOMIZE = '''
+SITECUSTOMIZE = """
 import os, signal, sys
 
 if any("default_worker" in argument for argument in sys.orig_argv):
@@ -21,7 +21,7 @@ if any("default_worker" in argument for argument in sys.orig_argv):
         return ordinary(self, row)
 
     RowPipeline.__call__ = deadly
-'''
+"""
 
 
 def test_exactly_the_row_that_kills_its_actor_is_quarantined_as_crashed(start, straight, demo_corpus, tmp_path):

@@ -58,7 +58,7 @@ def test_a_terminals_signal_ends_the_run_within_ten_seconds_with_130_and_the_sam
     assert "Traceback" not in run.messages()
     assert left_behind(run.store) == []
     done = run.committed()
-    assert 0 < done
+    assert done > 0
     again = start(store=run.store)
     check(again, straight)
 

@@ -1,6 +1,7 @@
 """Every file that a run commits survives a power cut; and each way to get that wrong would be noticed here."""
 
 import pytest
+
 from tests.fault.commit_order import NAMING, problems
 
 
@@ -35,7 +36,9 @@ def test_quarantined_rows_are_durable_before_their_shard_is_named(calls):
     assert at(calls[quarantined:], "fsync", "/quarantine>") < at(calls[quarantined:], "link", "/data/train-00000")
 
 
-@pytest.mark.parametrize("file", ["/train-00000", "/quarantine-train-00000", "/index-train", "/COMPLETE", "/store.json"])
+@pytest.mark.parametrize(
+    "file", ["/train-00000", "/quarantine-train-00000", "/index-train", "/COMPLETE", "/store.json"]
+)
 def test_a_missing_fsync_of_a_file_would_be_noticed(calls, store, file):
     del calls[at(calls, "fsync", f".partial{file}")]
     assert len(problems(calls, store)) == 1

@@ -184,14 +184,16 @@ def test_a_swing_within_the_margin_never_lets_a_level_fall(resource, low, swing,
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
-@pytest.mark.parametrize("level", [Level.THROTTLE, Level.PAUSE])
+@pytest.mark.parametrize(("level", "widest"), [(1, 0.049), (2, 0.049), (3, 0.029), (4, 0.029)])
 @LONG
-@given(amplitude=st.floats(0.001, 0.049), period=st.floats(0.5, 600))
-def test_a_sawtooth_around_a_threshold_changes_the_level_at_most_twice_in_five_minutes(
-    resource, level, amplitude, period
+@given(amplitude=st.floats(0.02, 1), period=st.floats(0.5, 600))
+def test_a_sawtooth_around_one_threshold_changes_the_level_at_most_twice_in_five_minutes(
+    resource, level, widest, amplitude, period
 ):
+    """*widest* keeps it within the margin and off the threshold beside it."""
     ladder, seen = RESOURCES[resource]
-    tooth = sawtooth(ladder.entries[level] - amplitude, ladder.entries[level] + amplitude, period)
+    entry = ladder.entries[Level(level)]
+    tooth = sawtooth(entry - widest * amplitude, entry + widest * amplitude, period)
     assert changes(levels(lambda time: seen(tooth(time)), WINDOW)) <= 2
 
 
@@ -315,7 +317,7 @@ def under_pressure(psi: Callable[[float], float | None], seconds: float) -> list
 
 
 def test_ten_seconds_of_memory_pressure_are_a_pause_and_less_is_nothing():
-    assert under_pressure(lambda _: 25.0, 10)[-1] is Level.NORMAL
+    assert under_pressure(lambda _: 25.0, 9)[-1] is Level.NORMAL
     assert under_pressure(lambda _: 25.0, 11)[-1] is Level.PAUSE
     assert set(under_pressure(lambda time: 0.0 if time % 10 == 0 else 99.0, 60)) == {Level.NORMAL}
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class Run:
 
 def is_called(process: psutil.Process, name: str) -> bool:
     try:
-        return process.name() == name or process.cmdline()[:1] != [] and process.cmdline()[0].startswith(name)
+        return process.name() == name or (process.cmdline()[:1] != [] and process.cmdline()[0].startswith(name))
     except psutil.Error:
         return False
 
@@ -101,10 +102,8 @@ def started(process: psutil.Process) -> float:
 
 def kill(process: psutil.Process) -> None:
     """kill -9, where it still lives."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.kill()
-    except psutil.NoSuchProcess:
-        pass
 
 
 def shared_memory() -> set[str]:
