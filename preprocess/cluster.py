@@ -5,6 +5,7 @@ to spill. A cluster started here listens on loopback only, asks for a token, and
 `.partial/ray`, which is removed at the end. Call `environment.set_environment` before this module is imported.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -19,15 +20,18 @@ import ray
 import ray.exceptions
 
 from preprocess.environment import ACTOR_ENVIRONMENT
+from preprocess.governor.memory import give_memory_back
 from preprocess.processes import end_processes
 from preprocess.ray_folder import make_ray_folder, ray_folder, remove_link
 from preprocess.worker import FeatureWorker, Job, UnitReport, UnitTask, WorkerProgress
-from shared.errors import ClusterError, RayLostError, SpeechPrepError
+from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError
 from shared.layout import StoreLayout
 
 OBJECT_STORE_BYTES = 75 << 20
 """Ray's minimum; reports of a few hundred bytes are all that passes."""
 STOP_TICK_SECONDS = 0.25
+END_SECONDS = 5.0
+"""How long a killed actor may take to be gone."""
 VITAL = {"raylet", "gcs_server"}
 """Ray's own processes without which no actor can be reached; Ray itself notices their end a minute late."""
 
@@ -64,7 +68,15 @@ class ActorDied:
     reason: str
 
 
-Event = ActorReady | ActorDone | ActorDied
+@dataclass(frozen=True, slots=True)
+class ActorGaveUp:
+    """Actor *actor* gave its unit up and left nothing behind: the disk was full, or its reservation too small."""
+
+    actor: int
+    error: Exception
+
+
+Event = ActorReady | ActorDone | ActorDied | ActorGaveUp
 
 
 class _FeatureActor:
@@ -94,6 +106,11 @@ class _FeatureActor:
         return ActorProgress(self._worker.progress, psutil.Process().memory_full_info().uss, os.getpid())
 
     @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
+    def give_memory_back(self) -> None:
+        """Returns unused memory to the system."""
+        give_memory_back()
+
+    @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
     def stop(self) -> None:
         """Gives up the open unit at its next row."""
         self._worker.stop()
@@ -114,6 +131,7 @@ class Cluster:
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, tuple[int, bool]] = {}
         self._watching: dict[int, Any] = {}
+        self._pids: dict[int, int] = {}
         self._vital: list[psutil.Process] = []
 
     def __enter__(self) -> Self:
@@ -182,7 +200,10 @@ class Cluster:
             self._forget(actor)
             return ActorDied(actor, _first_line(error))
         except ray.exceptions.RayTaskError as error:
-            raise _cause(error) from error
+            cause = _cause(error)
+            if isinstance(cause, ReservationOutgrownError) or is_full_disk(cause):
+                return ActorGaveUp(actor, cause)
+            raise cause from error
         return ActorDone(actor, report) if finished else ActorReady(actor)
 
     def progress(self) -> Mapping[int, ActorProgress]:
@@ -194,10 +215,30 @@ class Cluster:
                 with suppress(ray.exceptions.RayError):
                     # An actor that died meanwhile says so in `wait`.
                     answers[actor] = ray.get(reference)
+                    self._pids[actor] = answers[actor].pid
         for actor, handle in self._actors.items():
             if actor not in self._watching:
                 self._watching[actor] = handle.progress.remote()
         return answers
+
+    def end_actor(self, actor: int) -> None:
+        """Ends *actor* at once, whatever it is at; no event follows."""
+        pid = self._pids.pop(actor, None)
+        self._forget(actor)
+        if pid is not None and self._address is None:
+            # `ray.kill` does not wait; the caller goes on to remove what the actor was writing.
+            with suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
+                psutil.Process(pid).wait(END_SECONDS)
+
+    @property
+    def actor_pids(self) -> frozenset[int]:
+        """Process ids of the actors here, as far as they told."""
+        return frozenset(self._pids.values()) if self._address is None else frozenset()
+
+    def give_memory_back(self) -> None:
+        """Asks every actor to return what it holds and does not use."""
+        for handle in self._actors.values():
+            handle.give_memory_back.remote()
 
     def stop(self, timeout_seconds: float) -> None:
         """Asks every worker to give up its open unit, and waits up to *timeout_seconds* until all have."""
@@ -212,6 +253,7 @@ class Cluster:
     def _forget(self, actor: int) -> None:
         handle = self._actors.pop(actor, None)
         self._watching.pop(actor, None)
+        self._pids.pop(actor, None)
         self._pending = {reference: number for reference, number in self._pending.items() if number[0] != actor}
         if handle is not None and self._whole():
             # Without its own processes Ray would try for a minute, and then end this one.
@@ -228,6 +270,11 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether *error* says that a disk or quota has no room left."""
+    return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def _first_line(error: Exception) -> str:

@@ -23,6 +23,11 @@ LOCAL_RAY = {
     # On Linux, too, this makes Ray take 127.0.0.1 for its own address and bind every port to it.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # Its logs lie in the budgeted area.
+    "RAY_ROTATION_MAX_BYTES": "1000000",
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+    # Our watchdog acts at 95 % of the limit; Ray's own monitor is the last resort.
+    "RAY_memory_usage_threshold": "0.98",
     # Nobody reads them, and Ray would wait for them to be told to a server that a signal has ended already.
     "RAY_task_events_report_interval_ms": "0",
 }

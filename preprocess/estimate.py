@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.effort import Effort
+from preprocess.governor.budgets import Budgets, make_budgets
 from preprocess.job import PlannedJob
 from preprocess.settings import SourceSettings
 from preprocess.units import SplitPlan
-from preprocess.usage import usable_cores
+from preprocess.usage import allocated_bytes, usable_cores
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
 
@@ -22,8 +23,10 @@ UNIT_EFFORT = Effort(cpu_seconds=0.02, wait_seconds=0.05)
 """One commit, but for its bytes: opening the source, closing and checking the file, four fsyncs."""
 DISK_BYTES_PER_SECOND = 500_000_000
 """How fast fsync is taken to put a shard on the disk, which cannot be measured without writing: a SATA SSD."""
-SCRATCH_BYTES = 64_000_000
-"""Ray's folder and logs, the index while it is written."""
+SCRATCH_BYTES = 32_000_000
+"""Ray's folder and logs."""
+INDEX_SHARE = 0.005
+"""The index, at most, as a share of the shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Estimate:
     """What a job comes to: bytes of its finished splits (± *error_bytes*), those not yet committed, scratch at most.
 
     *audio_seconds* and *seconds* (what is left to do) are None where a split was not sampled because the store knows it
-    already. *actors* is how many will have work.
+    already. *actors* is how many will have work, *largest_bytes* a mean shard of the split with the largest.
     """
 
     store_bytes: int
@@ -43,11 +46,13 @@ class Estimate:
     free_bytes: int
     actors: int
     cores: int
+    largest_bytes: int = 0
 
     @property
     def needed_bytes(self) -> int:
         """Room that must be free before the first byte is written."""
-        return self.missing_bytes + self.error_bytes + SCRATCH_BYTES if self.missing_bytes else 0
+        slack = self.error_bytes + self.largest_bytes + round(INDEX_SHARE * self.store_bytes) + SCRATCH_BYTES
+        return self.missing_bytes + slack if self.missing_bytes else 0
 
 
 def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
@@ -68,6 +73,7 @@ def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
         free_bytes=free_bytes(job.layout.root),
         actors=actors,
         cores=cores,
+        largest_bytes=round(largest),
     )
 
 
@@ -86,21 +92,51 @@ def run_seconds(effort: Effort, num_units: int, num_bytes: int, actors: int, cor
     return RAY_SECONDS + ACTOR_CPU_SECONDS * actors / busy + working + elapsed / num_units / 2
 
 
-def check_room(found: Estimate, root: Path) -> None:
-    """Raises ResourceLimitError, with the figures, when what is missing cannot fit on the store's mount."""
-    if found.needed_bytes > found.free_bytes:
-        short = found.needed_bytes - found.free_bytes
+def check_room(found: Estimate, budgets: Budgets, root: Path) -> None:
+    """Raises ResourceLimitError, with the figures, when what is missing fits neither the budget nor the mount."""
+    on_mount = max(0, found.free_bytes - budgets.reserve_bytes)
+    if found.needed_bytes > on_mount:
+        reserve = format_bytes(budgets.reserve_bytes)
+        short = format_bytes(found.needed_bytes - on_mount)
         raise ResourceLimitError(
-            f"{root}: {format_bytes(found.needed_bytes)} are needed and {format_bytes(found.free_bytes)} are free",
-            f"free {format_bytes(short)}, name a larger disk with --store, or halve it with --feature-dtype uint8",
+            f"{root}: {format_bytes(found.needed_bytes)} are needed, {format_bytes(found.free_bytes)} are free and "
+            f"{reserve} of them stay reserved",
+            f"free {short}, name a larger disk with --store, or halve it with --feature-dtype uint8; --force starts it",
         )
+    total = found.store_bytes + found.needed_bytes - found.missing_bytes
+    if found.missing_bytes and total > budgets.disk_bytes:
+        raise ResourceLimitError(
+            f"{root}: the store and its scratch will take {format_bytes(total)}, the disk budget is "
+            f"{format_bytes(budgets.disk_bytes)}",
+            f"give --disk-budget {total}, or halve it with --feature-dtype uint8; --force starts it all the same",
+        )
+
+
+def budgets_of(settings: SourceSettings, root: Path, ram_budget: int | None = None) -> Budgets:
+    """The budgets that *settings* and the machine give a run on the store at *root*, which need not exist yet."""
+    folder = _existing(root)
+    mount = shutil.disk_usage(folder)
+    used = allocated_bytes(root) if root.is_dir() else 0
+    return make_budgets(
+        settings.disk_budget,
+        settings.disk_reserve,
+        ram_budget,
+        used_bytes=used,
+        free_bytes=mount.free,
+        mount_bytes=mount.total,
+    )
 
 
 def free_bytes(folder: Path) -> int:
     """Bytes that may be written on the mount of *folder*, which need not exist yet."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    """The nearest folder upwards that exists."""
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
 
 
 def _units_left(job: PlannedJob, plan: SplitPlan) -> int:

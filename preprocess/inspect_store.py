@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from preprocess.sources.layout import ordered_splits
 from shared.errors import StoreError, UsageError
 from shared.index import read_complete, shard_counts
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name
@@ -102,7 +103,7 @@ def store_facts(root: Path, split: str | None, row_id: int | None) -> tuple[Stor
         features=record.features.as_dict(),
         tokenizer=record.tokenizer,
         language=record.language,
-        splits=[_split_facts(layout, name, planned) for name, planned in record.splits.items()],
+        splits=[_split_facts(layout, name, record.splits[name]) for name in ordered_splits(list(record.splits))],
         split=name,
         histogram=histogram(_durations(layout, name, record.splits[name])) if name else [],
         quarantine=_quarantine(layout, record),
@@ -133,7 +134,7 @@ def _chosen_split(record: StoreRecord, split: str | None, root: Path) -> str:
         raise UsageError(
             f"{root} has no split {split!r}", f"name one of them: {', '.join(record.splits) or 'none yet'}"
         )
-    return split or next(iter(record.splits), "")
+    return split or next(iter(ordered_splits(list(record.splits))), "")
 
 
 def _split_facts(layout: StoreLayout, name: str, planned: SplitRecord) -> StoreSplitFacts:

@@ -79,6 +79,7 @@ def plain_line(snapshot: Snapshot) -> str:
         f"disk {format_bytes(snapshot.disk_used_bytes)} of {format_bytes(snapshot.disk_forecast_bytes)}",
         f"RAM {format_bytes(snapshot.ram_used_bytes)} of {format_bytes(snapshot.ram_total_bytes)}",
         f"resumed {format_count(snapshot.rows_resumed)}" if snapshot.rows_resumed else "",
+        f"level {snapshot.level}" if snapshot.level != "normal" else "",
         f"quarantined {format_count(snapshot.rows_quarantined)}" if snapshot.rows_quarantined else "",
         f"actor restarts {restarts}" if restarts else "",
     ]

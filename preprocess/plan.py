@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 from rich.console import Console
 
-from preprocess.estimate import check_room, estimate
+from preprocess.estimate import budgets_of, check_room, estimate
 from preprocess.figures import PlanFigures, plan_figures
 from preprocess.job import plan_job, resample
 from preprocess.plan_screen import render_plan
@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
     else:
         console = Console(highlight=False)
         console.print(render_plan(figures, max(console.width, _SHORTEST_LINE)))
-    check_room(found, job.layout.root)
+    if not settings.force:
+        check_room(found, budgets_of(settings, job.layout.root), job.layout.root)
     return int(ExitCode.DONE)
 
 

@@ -58,3 +58,11 @@ def _belongs(process: psutil.Process, mark: str, folder: str) -> bool:
     except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
         # Another user's process, or one that just ended, is not ours to end.
         return False
+
+
+def is_running(pid: int) -> bool:
+    """Whether process *pid* lives on this machine; a zombie does not: it holds nothing any more."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

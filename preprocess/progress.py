@@ -34,7 +34,8 @@ class Snapshot:
 
     Rows and audio count the plan's whole work: *rows_resumed* of *rows_done* were committed by earlier runs. The
     figures of open units are included in *rows_done*. Disk figures are allocated bytes (`st_blocks`) of the store with
-    everything that this run owns; *disk_free_bytes* is `f_bavail` of its mount.
+    everything that this run owns; *disk_free_bytes* is `f_bavail` of its mount, *disk_budget_bytes* the run's limit.
+    *level* is the governor's: normal, throttle, pause, emergency or stop.
     """
 
     elapsed_seconds: float
@@ -51,6 +52,8 @@ class Snapshot:
     disk_used_bytes: int = 0
     disk_forecast_bytes: int = 0
     disk_free_bytes: int = 0
+    disk_budget_bytes: int = 0
     ram_used_bytes: int = 0
     ram_total_bytes: int = 0
+    level: str = "normal"
     actors: tuple[ActorView, ...] = field(default_factory=tuple)

@@ -11,29 +11,23 @@ from time import monotonic
 from rich.console import Console
 
 from preprocess.card import dataset_card
-from preprocess.environment import set_environment
-from preprocess.estimate import Estimate, check_room, estimate
+from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, split_summaries, store_bytes
 from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.live import View, make_view
 from preprocess.outcome import RunSummary
 from preprocess.preparation import clear_partial, locked, prepare_store
-from preprocess.processes import store_mark
-from preprocess.schedule import Scheduler
+from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.stopping import StopRequest
 from preprocess.summary import render_summary
 from preprocess.tally import Tally
 from preprocess.tasks import new_tally, open_units
 from preprocess.usage import usable_cores
-from preprocess.worker import Job
 from shared.cli import parse_settings, run_command
-from shared.errors import ExitCode, InterruptedRunError, RayLostError
+from shared.errors import ExitCode
 from shared.layout import read_record
 from shared.units import format_bytes, format_count
-
-CLUSTER_ATTEMPTS = 3
-"""How often Ray is started again in one run when its own processes die."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,51 +62,20 @@ def _run(job: PlannedJob, settings: RunSettings, view: View) -> RunSummary:
     with StopRequest() as stop, view:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
         if todo or not is_finished(job) or job.layout.partial.exists():
-            check_room(found, job.layout.root)
+            budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
+            if not settings.force:
+                check_room(found, budgets, job.layout.root)
             card = dataset_card(job.record)
             regained = prepare_store(job.layout, job.record, settings.model_dump_json(indent=2) + "\n", card)
             if regained:
                 view.event(f"removed {format_bytes(regained)} that an earlier run left unfinished")
             try:
-                _commit_units(job, settings, tally, view, stop)
+                Session(job, settings, budgets, tally, view, stop).commit_units()
                 finish(job)
             finally:
                 clear_partial(job.layout)
                 job.layout.partial.rmdir()
     return _summarise(job, tally, found, monotonic() - started)
-
-
-def _commit_units(job: PlannedJob, settings: RunSettings, tally: Tally, view: View, stop: StopRequest) -> None:
-    """Runs the cluster until nothing is open; starts Ray again when its own processes die."""
-    for attempt in range(1, CLUSTER_ATTEMPTS + 1):
-        if not open_units(job):
-            return
-        stop.check()
-        try:
-            _run_cluster(job, settings, tally, view, stop)
-        except RayLostError as error:
-            # A terminal's signal reaches Ray's own processes, too.
-            stop.check()
-            if attempt == CLUSTER_ATTEMPTS:
-                raise
-            view.event(f"{error.message}; starting Ray again")
-            clear_partial(job.layout)
-
-
-def _run_cluster(job: PlannedJob, settings: RunSettings, tally: Tally, view: View, stop: StopRequest) -> None:
-    mark = store_mark(job.layout.root, job.record.uuid)
-    set_environment(mark, local_ray=settings.ray_address is None)
-    from preprocess.cluster import Cluster  # noqa: PLC0415 - Ray costs a second that a finished store need not pay
-    from preprocess.runner import Runner  # noqa: PLC0415 - as above
-
-    work = Job(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
-    try:
-        with Cluster(work, mark, num_actors=settings.actors, address=settings.ray_address) as cluster:
-            stop.install()
-            Runner(job, cluster, Scheduler(open_units(job), settings.actors), tally, view, stop).run()
-    except SystemExit as error:
-        # Ray's handler of SIGTERM, in place of ours from its start to `install`, ends the process.
-        raise InterruptedRunError("stopped while Ray started", "the same command goes on") from error
 
 
 def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: float) -> RunSummary:

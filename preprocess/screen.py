@@ -112,14 +112,18 @@ def _rows_gauge(snapshot: Snapshot) -> _Gauge:
 def _disk_gauge(snapshot: Snapshot) -> _Gauge:
     used, forecast, free = snapshot.disk_used_bytes, snapshot.disk_forecast_bytes, snapshot.disk_free_bytes
     style = "red" if forecast - used > free else "yellow" if used > forecast else "blue"
-    words = f"{format_bytes(used)} of {format_bytes(forecast)} forecast, {format_bytes(free)} free"
+    budget_left = snapshot.disk_budget_bytes - used
+    room = f"{format_bytes(free)} free"
+    if snapshot.disk_budget_bytes > 0 and budget_left < free:
+        room = f"{format_bytes(max(0, budget_left))} of budget"
+    words = f"{format_bytes(used)} of {format_bytes(forecast)} forecast, {room}"
     return _Gauge("Disk", used, forecast, style, words)
 
 
 def _ram_gauge(snapshot: Snapshot) -> _Gauge:
     used, total = snapshot.ram_used_bytes, snapshot.ram_total_bytes
     style = "red" if used >= _RAM_EMERGENCY * total else "yellow" if used >= _RAM_THROTTLE * total else "blue"
-    return _Gauge("RAM", used, total, style, f"{format_bytes(used)} of {format_bytes(total)}")
+    return _Gauge("RAM", used, total, style, f"{format_bytes(used)} of {format_bytes(total)}, level {snapshot.level}")
 
 
 def _figures_per_line(width: int) -> int:

@@ -33,8 +33,15 @@ class SourceSettings(Folders):
     text_column: str = Field("transkription", description="column with the transcript")
     source_column: str = Field("source", description="column with the clip's origin")
     actors: int = Field(5, ge=1, le=256, description="preprocessing actors")
+    disk_budget: int | None = Field(
+        None, ge=0, description="bytes that the store and all scratch may take [all that is free above the reserve]"
+    )
+    disk_reserve: int | None = Field(
+        None, ge=0, description="bytes of the disk that stay free [10GB, at most 5 % of the disk]"
+    )
+    force: bool = Field(default=False, description="start even when the forecast does not fit; the budget still holds")
 
-    @field_validator("shard_size", mode="before")
+    @field_validator("shard_size", "disk_budget", "disk_reserve", mode="before")
     @classmethod
     def _parse_size(cls, value: Any) -> Any:
         return parse_bytes(value) if isinstance(value, str) else value
@@ -60,10 +67,25 @@ class RunSettings(SourceSettings):
     """Settings of `python -m preprocess.run`."""
 
     max_quarantine: str = Field("5%", description="rows that may be quarantined, as a number or a share like 5%")
+    ram_budget: int | None = Field(
+        None,
+        ge=1,
+        description="bytes of memory that all processes of the run may use [the cgroup's or machine's]",
+    )
+    stall_timeout: float = Field(
+        600.0,
+        gt=0,
+        description="seconds without progress for want of disk or memory before the run ends",
+    )
     ray_address: str | None = Field(None, description="join a running Ray cluster [start one here]")
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"
     )
+
+    @field_validator("ram_budget", mode="before")
+    @classmethod
+    def _parse_ram(cls, value: Any) -> Any:
+        return parse_bytes(value) if isinstance(value, str) else value
 
     @field_validator("max_quarantine")
     @classmethod

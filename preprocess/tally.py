@@ -28,6 +28,8 @@ class Tally:
     actor_seconds: float = 0.0
     peak_disk_bytes: int = 0
     peak_memory_bytes: dict[int, int] = field(default_factory=dict)
+    level: str = "normal"
+    disk_budget_bytes: int = 0
     _actors: dict[int, ActorView] = field(default_factory=dict)
     _since: dict[int, float] = field(default_factory=dict)
     _workers: dict[int, WorkerProgress] = field(default_factory=dict)
@@ -37,6 +39,11 @@ class Tally:
     def restarts(self) -> int:
         """Actors that were started again."""
         return sum(view.restarts for view in self._actors.values())
+
+    def largest_actor(self) -> int | None:
+        """The actor that holds most memory; None before any has told."""
+        known = [view for view in self._actors.values() if view.memory_bytes]
+        return max(known, key=lambda view: view.memory_bytes).number if known else None
 
     def commit(self, actor: int, report: UnitReport, now: float) -> None:
         """*actor* committed a unit at *now*."""
@@ -89,6 +96,8 @@ class Tally:
             eta_seconds=left / rows_rate if rows_rate > 0 else None,
             disk_used_bytes=usage.disk_used_bytes,
             disk_forecast_bytes=self.disk_forecast_bytes,
+            disk_budget_bytes=self.disk_budget_bytes,
+            level=self.level,
             disk_free_bytes=usage.disk_free_bytes,
             ram_used_bytes=usage.ram_used_bytes,
             ram_total_bytes=usage.ram_total_bytes,

@@ -93,10 +93,11 @@ class FeatureWorker:
         self._stopping = True
 
     def process(self, task: UnitTask) -> UnitReport:
-        """Makes and commits the shard of *task*; a shard that another writer committed meanwhile is reported instead.
+        """Makes and commits the shard of *task*; one that another writer committed meanwhile is reported instead.
 
-        Raises OSError when the disk refuses, ReservationOutgrownError when the shard would pass *max_bytes*, SourceError
-        when the source cannot be read, InterruptedRunError after `stop`. In all cases the unit's partial files are gone.
+        Raises OSError when the disk refuses, ReservationOutgrownError when the shard would pass *max_bytes*,
+        SourceError when the source cannot be read, InterruptedRunError after `stop`. In all cases the unit's partial
+        files are gone.
         """
         started = perf_counter()
         self._clock.seconds = {}

@@ -125,7 +125,6 @@ class ShardWriter:
             self._parquet.write_table(self._pending.table(), row_group_size=len(self._pending))
             self._pending.clear()
 
-
     def _check_room(self) -> None:
         """Raises ReservationOutgrownError when the pending rows, uncompressed, and a footer could pass the limit."""
         needed = self._durable.file.tell() + self._pending.most_bytes + _footer_bytes(self._groups)

@@ -54,6 +54,11 @@ class Admission:
         # Twice what was too little; the worst case is passed only once it was too little itself (endless transcripts).
         return max(need, 2 * too_little if too_little >= worst else min(2 * too_little, worst))
 
+    def expected_bytes(self, unit: Unit) -> int:
+        """What *unit* will take on average; its worst case where there is no forecast."""
+        row_bytes = self.row_bytes.get(unit.split)
+        return self.need_bytes(unit) if row_bytes is None else math.ceil(unit.num_rows * row_bytes)
+
     def admit(self, unit: Unit) -> int | None:
         """Bytes reserved for *unit*, which is also the most that it may write; None when it has to wait."""
         need, left = self.need_bytes(unit), self.ledger.left_bytes

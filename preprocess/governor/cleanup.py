@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-OWNED_NAME = re.compile(r".+\.parquet\.(?P<host>.+)-(?P<driver>[1-9][0-9]{0,9})-(?P<pid>[1-9][0-9]{0,9})")
+OWNED_NAME = re.compile(r".+?\.parquet\.(?P<host>.+)-(?P<driver>[1-9][0-9]{0,6})-(?P<pid>[1-9][0-9]{0,6})")
 """A partial file's name ends in the host, the run and the process that write it (`FeatureWorker`)."""
 
 

@@ -12,19 +12,21 @@ class Ledger:
     """Bytes of one mount: used by this store for good, free, reserved.
 
     *budget_bytes* bounds what the store and all scratch may ever have allocated; *reserve_bytes* of the mount stay free
-    whatever the budget says. *used_bytes* and *free_bytes* come from scans, at the start and again and again.
+    whatever the budget says; *standing_bytes* are set aside for scratch and are never handed out. *used_bytes* and
+    *free_bytes* come from scans, at the start and again and again.
     """
 
     budget_bytes: int
     reserve_bytes: int
+    standing_bytes: int = 0
     used_bytes: int = 0
     free_bytes: int = 0
     _reserved: dict[str, int] = field(default_factory=dict)
 
     @property
     def reserved_bytes(self) -> int:
-        """Bytes set aside and not settled."""
-        return sum(self._reserved.values())
+        """Bytes set aside and not settled, for scratch too."""
+        return self.standing_bytes + sum(self._reserved.values())
 
     @property
     def left_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 `datasets_map` is how people do it: every row decoded, padded to 30 s by `WhisperFeatureExtractor`, written to the cache
 of `datasets`. `bare_loop` is the least code that gives the same features: no container, no checks, no resume.
-`soundfile` and `decode` only decode, with soundfile alone and with our decoder: the limit for anything that reads audio.
+`soundfile` and `decode` only decode, with soundfile alone and with our decoder: the limit of anything that reads audio.
 Seconds count from the first row to the last; starting Python and importing is not in them.
 """
 

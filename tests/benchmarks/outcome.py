@@ -52,8 +52,10 @@ def of_pipeline(watched: Watched) -> Outcome:
     last = snapshots[-1]
     if last["rows_done"] != last["rows_total"] or last["rows_quarantined"]:
         raise RuntimeError(f"the pipeline made {last['rows_done']} of {last['rows_total']} rows")
-    # A run over between two looks has no rate of its own.
-    first = next((snapshot for snapshot in snapshots[:-1] if snapshot["rows_done"]), snapshots[0])
+    first = next(snapshot for snapshot in snapshots if snapshot["rows_done"])
+    if first["rows_done"] > last["rows_done"] / 2:
+        # A run that is over within a look or two has no rate between looks.
+        first = snapshots[0]
     done = last["rows_done"] - first["rows_done"]
     seconds = (last["elapsed_seconds"] - first["elapsed_seconds"]) * last["rows_done"] / max(1, done)
     memory = [[actor["memory_bytes"] for actor in snapshot["actors"]] for snapshot in snapshots]
@@ -76,7 +78,7 @@ def _memory(looks: list[list[int]]) -> tuple[float, float]:
 
 
 def parity(store: Path, features: Path) -> float:
-    """Largest difference between the store's first rows and *features* `[clips, bins, 3000]`, beyond what float16 costs.
+    """Largest difference of the store's first rows from *features* `[clips, bins, 3000]`, beyond what float16 costs.
 
     A float16 value may lie half its spacing from the float32 value that it stands for.
     """

@@ -2,10 +2,10 @@
 
 python tests/benchmarks/pipeline.py [--clips 1000] [--repeat 10] [--actors 2] [--rounds 3] [--json FILE] [--work DIR]
 
-Contenders take turns, round by round, and medians are reported: on a busy machine only the ratios travel. `datasets.map`
-works on the clips once; what is faster works on them *repeat* times, so that its rate is not that of a second. Every
-library is held to one thread a process, which favours `datasets.map`. With --json, FILE gets all figures and FILE.md
-the table.
+Contenders take turns, round by round, and medians are reported: on a busy machine only the ratios travel.
+`datasets.map` works on the clips once; what is faster works on them *repeat* times, so that its rate is not that of a
+second. Every library is held to one thread a process, which favours `datasets.map`. With --json, FILE gets all figures
+and FILE.md (in place of .json) the table.
 """
 
 import argparse

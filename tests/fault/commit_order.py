@@ -1,4 +1,4 @@
-"""What a power cut could lose, from the order of a run's system calls: written < fsync(file) < named < fsync(folder)."""
+"""What a power cut could take, by the order of a run's calls: written < fsync(file) < named < fsync(folder)."""
 
 from collections.abc import Sequence
 from pathlib import PurePath

@@ -21,7 +21,15 @@ STEPS = 5_000
 def make_units(sizes: Sequence[int]) -> list[Unit]:
     """Units of *sizes* rows, one after the other."""
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
-    return [Unit("train", number, start, start + size, size) for number, (start, size) in enumerate(zip(starts, sizes))]
+    return [
+        Unit("train", number, start, start + size, size)
+        for number, (start, size) in enumerate(zip(starts, sizes, strict=True))
+    ]
+
+
+def rows_of(work: RunUnit | ProbeRows) -> range:
+    """The source rows that *work* is about."""
+    return range(work.unit.start, work.unit.stop) if isinstance(work, RunUnit) else range(work.start, work.stop)
 
 
 class Actors:
@@ -52,8 +60,7 @@ class Actors:
     def work(self, actor: int) -> None:
         """*actor* does what it was given, and dies if a killer row is in it."""
         work = self.working.pop(actor)
-        rows = range(work.unit.start, work.unit.stop) if isinstance(work, RunUnit) else range(work.start, work.stop)
-        if self.killers.intersection(rows) - work.crashed_rows:
+        if self.killers.intersection(rows_of(work)) - work.crashed_rows:
             self.obey(self.scheduler.on_died(actor))
             return
         if isinstance(work, RunUnit):
@@ -157,35 +164,40 @@ def test_one_killer_among_64_rows_costs_three_deaths_and_three_more_and_a_halvin
     assert actors.scheduler.restarts <= 3 + 6 + 3
 
 
+def until_refused(actors, step):
+    """Repeats *step* on the one actor of *actors* until the scheduler gives up."""
+    for _ in range(STEPS):
+        step(actors)
+
+
 def test_actors_that_die_before_they_are_ready_end_the_run_with_a_reason():
     actors = Actors(make_units([4]), frozenset(), num_actors=1)
     with pytest.raises(ClusterError, match="before they had any work"):
-        for _ in range(STEPS):
-            actors.die(0)
+        until_refused(actors, lambda actors: actors.die(0))
 
 
 def test_a_unit_whose_actors_die_whatever_they_do_ends_the_run_with_a_reason():
+    def step(actors):
+        if actors.starting:
+            actors.ready(0)
+        else:
+            (actors.die if isinstance(actors.working[0], RunUnit) else actors.work)(0)
+
     actors = Actors(make_units([4]), frozenset(), num_actors=1)
     with pytest.raises(ClusterError, match="no single row does"):
-        for _ in range(STEPS):
-            if actors.starting:
-                actors.ready(0)
-            elif isinstance(actors.working[0], RunUnit):
-                actors.die(0)
-            else:
-                actors.work(0)
+        until_refused(actors, step)
 
 
 def test_a_row_that_kills_even_unread_ends_the_run_with_its_number():
+    def step(actors):
+        if actors.starting:
+            actors.ready(0)
+        else:
+            (actors.die if 2 in rows_of(actors.working[0]) else actors.work)(0)
+
     actors = Actors(make_units([4]), frozenset(), num_actors=1)
-    with pytest.raises(ClusterError, match="row 2 .* cannot even be read"):
-        for _ in range(STEPS):
-            if actors.starting:
-                actors.ready(0)
-                continue
-            work = actors.working[0]
-            rows = range(work.unit.start, work.unit.stop) if isinstance(work, RunUnit) else range(work.start, work.stop)
-            (actors.die if 2 in rows else actors.work)(0)
+    with pytest.raises(ClusterError, match=r"row 2 .* cannot even be read"):
+        until_refused(actors, step)
 
 
 def test_no_units_is_no_work():

@@ -83,7 +83,7 @@ def test_progress_of_another_unit_than_the_present_one_changes_no_count(late_ans
     story = Story()
     story.tell("work", 0)
     for _ in range(late_answers):
-        story.tell("observe", 0, rows, True)
+        story.tell("observe", 0, rows, late=True)
     assert story.snapshot().rows_done == 0
 
 
