@@ -57,7 +57,7 @@ def _clean(layout: StoreLayout, mark: str) -> list[Removal]:
     with locked(layout.root):
         ended = end_processes(mark, ray_folder(layout))
         if ended:
-            print(f"ended {ended} processes of dead runs")
+            print(f"ended {ended} process{'' if ended == 1 else 'es'} of dead runs")
         remove_link(mark)
         removals = remove_all_partials(layout.partial)
         # The folder itself goes as well, as at the end of a run; what another device holds in it keeps it.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.estimate import Estimate
+from preprocess.governor.budgets import Budgets
 from preprocess.job import PlannedJob
-from preprocess.settings import SourceSettings
 from preprocess.units import SplitPlan
 from shared.index import read_complete
 from shared.schema import FeatureSpec
@@ -39,10 +39,10 @@ class SplitFigures:
 
 @dataclass(frozen=True, slots=True)
 class PlanFigures:
-    """What a plan says. *seconds* is what is left to do with *actors* on *cores* of *machine_cores* cores.
+    """What a plan says. *seconds* is the time that is left with *actors* actors on *cores* cores.
 
-    *missing_bytes* are not committed yet, *scratch_bytes* is what stands open beside committed shards at most, and
-    *command* starts the run.
+    *missing_bytes* are not committed yet; *needed_bytes* is that with its margin, and *scratch_bytes* what stands open
+    beside committed shards at most. Of *free_bytes* on *mount*, *reserve_bytes* stay free. *command* starts the run.
     """
 
     source: str
@@ -56,16 +56,14 @@ class PlanFigures:
     needed_bytes: int
     scratch_bytes: int
     free_bytes: int
+    reserve_bytes: int
+    budget_bytes: int
+    fits: bool
     mount: str
     seconds: float | None
     actors: int
     cores: int
     command: Sequence[str]
-
-    @property
-    def fits(self) -> bool:
-        """Whether there is room for what is missing."""
-        return self.needed_bytes <= self.free_bytes
 
     @property
     def audio_seconds(self) -> float | None:
@@ -99,7 +97,9 @@ class PlanFigures:
         return self.store_bytes + sum(payloads) * other // own - sum(payloads)
 
 
-def plan_figures(job: PlannedJob, found: Estimate, settings: SourceSettings, command: Sequence[str]) -> PlanFigures:
+def plan_figures(
+    job: PlannedJob, found: Estimate, budgets: Budgets, command: Sequence[str], *, fits: bool
+) -> PlanFigures:
     """The figures of *job*; only the store's folder is looked at."""
     return PlanFigures(
         source=job.source.uri,
@@ -113,9 +113,12 @@ def plan_figures(job: PlannedJob, found: Estimate, settings: SourceSettings, com
         needed_bytes=found.needed_bytes,
         scratch_bytes=found.scratch_bytes,
         free_bytes=found.free_bytes,
+        reserve_bytes=budgets.reserve_bytes,
+        budget_bytes=budgets.disk_bytes,
+        fits=fits,
         mount=str(mount_of(job.layout.root)),
         seconds=found.seconds,
-        actors=found.actors or settings.actors,
+        actors=found.actors,
         cores=found.cores,
         command=command,
     )

@@ -4,18 +4,20 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 from rich.console import Console
 
-from preprocess.estimate import budgets_of, check_room, estimate
+from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.figures import PlanFigures, plan_figures
+from preprocess.governor.budgets import Budgets
 from preprocess.job import plan_job, resample
 from preprocess.plan_screen import render_plan
 from preprocess.settings import RunSettings
 from shared.cli import parse_settings, run_command
-from shared.errors import ExitCode
+from shared.errors import ExitCode, ResourceLimitError
 
 _SHORTEST_LINE = 80
 
@@ -32,21 +34,30 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(PlanSettings, argv, prog="python -m preprocess.plan", about=about)
     settings.prepare()
     job = resample(plan_job(settings), settings)
-    found = estimate(job, settings)
-    figures = plan_figures(job, found, settings, _run_command(argv))
+    found, budgets = estimate(job, settings), budgets_of(settings, job.layout.root, settings.ram_budget)
+    refusal = _refusal(found, budgets, job.layout.root)
+    figures = plan_figures(job, found, budgets, _run_command(argv), fits=refusal is None)
     if settings.json_ or settings.view == "json":
         print(json.dumps(plan_json(figures), ensure_ascii=False))
     else:
         console = Console(highlight=False)
         console.print(render_plan(figures, max(console.width, _SHORTEST_LINE)))
-    if not settings.force:
-        check_room(found, budgets_of(settings, job.layout.root), job.layout.root)
+    if refusal is not None and not settings.force:
+        raise refusal
     return int(ExitCode.DONE)
+
+
+def _refusal(found: Estimate, budgets: Budgets, root: Path) -> ResourceLimitError | None:
+    try:
+        check_room(found, budgets, root)
+    except ResourceLimitError as error:
+        return error
+    return None
 
 
 def plan_json(figures: PlanFigures) -> dict[str, Any]:
     """*figures* for JSON, with their derived values."""
-    derived = ("store_bytes_float16", "store_bytes_uint8", "needed_bytes", "fits", "sampled_rows", "audio_seconds")
+    derived = ("store_bytes_float16", "store_bytes_uint8", "sampled_rows", "audio_seconds")
     return asdict(figures) | {name: getattr(figures, name) for name in derived}
 
 

@@ -121,7 +121,8 @@ def _disk(figures: PlanFigures) -> Text:
     if not figures.needed_bytes:
         return Text(f"nothing more is needed, {free}")
     verdict, style = ("it fits", "green") if figures.fits else ("too little", "bold red")
-    return Text(f"{format_bytes(figures.needed_bytes)} needed with margin, {free}: {verdict}", style=style)
+    kept = f", of which {format_bytes(figures.reserve_bytes)} stay free" if figures.reserve_bytes else ""
+    return Text(f"{verdict}: {format_bytes(figures.needed_bytes)} needed with margin, {free}{kept}", style=style)
 
 
 def _resume(figures: PlanFigures) -> str:

@@ -84,6 +84,7 @@ class Runner:
     def _handle(self, event: Event) -> list[Action]:
         match event:
             case ActorReady(actor):
+                self._moved_at = self.now()
                 self.tally.set_state(actor, ActorState.IDLE, self.now())
                 return self.scheduler.on_ready(actor)
             case ActorDone(actor, report):
@@ -151,7 +152,7 @@ class Runner:
 
     def _is_held_up(self) -> bool:
         """Whether work waits for disk or memory, and for nothing else."""
-        return self._level >= Level.PAUSE or not any(map(self.scheduler.work_of, range(self.scheduler.num_actors)))
+        return self._level >= Level.PAUSE or self.scheduler.held_up
 
     def _relieve(self) -> None:
         self.cluster.give_memory_back()

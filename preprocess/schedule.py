@@ -104,6 +104,11 @@ class Scheduler:
         """True when every unit is committed."""
         return not self._queue and not self._busy
 
+    @property
+    def held_up(self) -> bool:
+        """True when actors are ready and units are left, but nothing was admitted."""
+        return bool(self._idle and self._queue and not self._busy)
+
     def start(self) -> list[Action]:
         """The first actions: as many actors as there is work for."""
         return [StartActor(actor) for actor in range(min(self.num_actors, len(self._queue)))]

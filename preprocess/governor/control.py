@@ -33,6 +33,7 @@ class Governor:
     now: Callable[[], float] = monotonic
     sensor: MemorySensor = field(default_factory=MemorySensor)
     watchdog: Watchdog = field(init=False)
+    used_bytes: int = 0
     missing_bytes: int = 0
 
     def __post_init__(self) -> None:
@@ -54,8 +55,11 @@ class Governor:
 
     def scanned(self, used_bytes: int, free_bytes: int, open_bytes: int, waiting: Sequence[Unit]) -> None:
         """Takes over what the run loop found on disk, and what still waits to be written."""
-        self.admission.ledger.scanned(used_bytes, free_bytes, open_bytes)
-        self.missing_bytes = sum(self.admission.expected_bytes(unit) for unit in waiting)
+        ledger = self.admission.ledger
+        ledger.scanned(used_bytes, free_bytes, open_bytes)
+        self.used_bytes = used_bytes
+        open_rest = max(0, ledger.reserved_bytes - open_bytes)
+        self.missing_bytes = open_rest + sum(self.admission.expected_bytes(unit) for unit in waiting)
 
     def admit(self, unit: Unit) -> int | None:
         """Bytes that *unit* may write, None while it has to wait."""
@@ -75,6 +79,8 @@ class Governor:
             parts.append("the watchdog does not answer")
         if verdict.memory is not None and verdict.state.memory.level >= Level.PAUSE:
             parts.append(_memory_words(verdict.memory))
+        if verdict.disk is not None and verdict.state.disk.level > Level.NORMAL:
+            parts.append(_disk_words(verdict.disk))
         need = min((self.admission.need_bytes(unit) for unit in waiting), default=0)
         ledger = self.admission.ledger
         if ledger.quota_left_bytes < need:
@@ -94,7 +100,7 @@ class Governor:
             return None
         ledger = self.admission.ledger
         return DiskReading(
-            used_bytes=ledger.used_bytes + ledger.reserved_bytes,
+            used_bytes=self.used_bytes,
             budget_bytes=ledger.budget_bytes,
             free_bytes=mount.free_bytes,
             reserve_bytes=ledger.reserve_bytes,
@@ -109,6 +115,14 @@ class Governor:
         found = [proportional_set_bytes(pid) for pid in self.processes()]
         own = MemoryReading(sum(size or 0 for size in found), self.budgets.ram_bytes, machine.psi_percent)
         return max(own, machine, key=lambda reading: reading.share)
+
+
+def _disk_words(reading: DiskReading) -> str:
+    used, budget = format_bytes(reading.used_bytes), format_bytes(reading.budget_bytes)
+    if reading.free_bytes < reading.reserve_bytes or not reading.inodes_free:
+        what = format_bytes(reading.free_bytes) if reading.inodes_free else "no inodes"
+        return f"the disk has {what} free, {format_bytes(reading.reserve_bytes)} are to stay free"
+    return f"the store takes {used} of its disk budget of {budget} and needs {format_bytes(reading.missing_bytes)} more"
 
 
 def _memory_words(reading: MemoryReading) -> str:

@@ -63,7 +63,7 @@ MEMORY = Ladder(
 
 @dataclass(frozen=True, slots=True)
 class DiskReading:
-    """One budgeted mount. *used_bytes* is allocated or reserved by this run, of *budget_bytes*.
+    """One budgeted mount. *used_bytes* is allocated by this store with its scratch, of *budget_bytes*.
 
     *missing_bytes* is what the job has still to write beyond that. *free_bytes* is `f_bavail`; below *reserve_bytes* it
     is an emergency whatever the budget says. *inodes_free* is False when the mount has next to none left.

@@ -6,8 +6,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.runs import Run, shared_memory
+from tests.support.runs import Run, kill, shared_memory
 from tests.support.stores import contents
+
+LONG = "ein-ziemlich-langer-name-fuer-einen-ordner"
+"""Three of them are longer than the path of a socket may be."""
 
 
 @dataclass
@@ -28,7 +31,9 @@ class Straight:
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory, demo_corpus, demo_model):
     options = ["--source", str(demo_corpus), "--model", str(demo_model)]
-    run = Run(tmp_path_factory.mktemp("straight") / "store", options)
+    folder = tmp_path_factory.mktemp("straight") / LONG / LONG / LONG
+    folder.mkdir(parents=True)
+    run = Run(folder / "store", options)
     seen = Straight(run, options, shared_memory())
     assert run.until(run.committed), run.messages()
     _look(seen)
@@ -49,6 +54,8 @@ def start(straight, tmp_path):
     yield start_run
     for run in runs:
         run.end()
+        for process in run.processes():
+            kill(process)
 
 
 def _look(seen):

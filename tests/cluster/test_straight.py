@@ -1,4 +1,4 @@
-"""One undisturbed run: what it makes, what it opens to the world, and what it leaves behind."""
+"""One undisturbed run, on a store with a very long path: what it makes, shows to the world, and leaves behind."""
 
 import subprocess
 import sys
