@@ -119,8 +119,11 @@ def take_sample(source: Source, split: str, settings: PipelineSettings, limit: i
                 sampled.append(_measure(row, made, reason, stretch))
     with EffortMeter() as writing:
         stored = encoded_bytes(features, settings.spec)
-    payload = sum(len(row.payload) for row in features)
-    index = sum(INDEX_ROW_BYTES + 2 * len(row.labels) for row in features)
+    # The first row's bytes are taken off with what a row group costs by itself: `SHARD_BYTES` counts that.
+    counted = features[1:] or features
+    stored -= encoded_bytes(features[:1], settings.spec) if len(features) > 1 else 0
+    payload = sum(len(row.payload) for row in counted)
+    index = sum(INDEX_ROW_BYTES + 2 * len(row.labels) for row in counted)
     effort = making.total * (1 / max(1, len(sampled))) + writing.total * (1 / max(1, len(features)))
     return Sample(tuple(sampled), effort, (stored + index) / payload if payload else 1.0)
 

@@ -136,6 +136,13 @@ def test_a_fall_takes_a_dwell_of_observed_calm_even_if_the_clock_jumps(history):
             assert number - since >= least
 
 
+@given(jumps=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=2))
+def test_a_clock_that_jumps_shortens_no_dwell(jumps):
+    tight, calm = Signals(disk_at(0.96), memory_at(0.92)), Signals(disk_at(0.1), memory_at(0.1))
+    last = states([(BEAT, tight), (BEAT, calm), *[(jump, calm) for jump in jumps]])[-1]
+    assert (last.disk.level, last.memory.level) == (Level.EMERGENCY, Level.EMERGENCY)
+
+
 @given(histories)
 def test_no_space_stops_at_once_whatever_else_is_read(history):
     for (_, seen), state in zip(history, states(history), strict=True):

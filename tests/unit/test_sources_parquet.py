@@ -58,12 +58,12 @@ def hub_layout(tmp_path_factory):
     return root
 
 
-def test_blocks_are_row_groups_with_the_audio_columns_compressed_bytes(hub_layout):
+def test_blocks_are_row_groups_with_the_audio_columns_bytes(hub_layout):
     layout = open_source(str(hub_layout), Columns()).splits["train"]
     assert [block.num_rows for block in layout.blocks] == [4, 4, 2, 3, 3, 1]
     group = pq.read_metadata(hub_layout / "data/train-00000-of-00002.parquet").row_group(0)
     chunks = [group.column(index) for index in range(group.num_columns)]
-    expected = sum(c.total_compressed_size for c in chunks if c.path_in_schema.startswith("audio."))
+    expected = sum(c.total_uncompressed_size for c in chunks if c.path_in_schema.startswith("audio."))
     assert layout.blocks[0].num_bytes == expected
 
 
