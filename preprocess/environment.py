@@ -10,9 +10,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 ACTOR_ENVIRONMENT = ONE_THREAD | {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
     # Setting the one fixes the other at 128 kB, and every larger array is then mapped, faulted in and unmapped anew.
-    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+    # A row group takes buffers of 16 MiB; 32 MiB is the most that glibc accepts.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
 }
 """Threads pinned, and memory that is freed given back to the system."""
 _TOKEN = secrets.token_hex(32)

@@ -130,11 +130,10 @@ def _widths() -> Iterator[float]:
 
 
 def _chosen_split(record: StoreRecord, split: str | None, root: Path) -> str:
-    if split is not None and split not in record.splits:
-        raise UsageError(
-            f"{root} has no split {split!r}", f"name one of them: {', '.join(record.splits) or 'none yet'}"
-        )
-    return split or next(iter(ordered_splits(list(record.splits))), "")
+    names = ordered_splits(list(record.splits))
+    if split is not None and split not in names:
+        raise UsageError(f"{root} has no split {split!r}", f"name one of them: {', '.join(names) or 'none yet'}")
+    return split or next(iter(names), "")
 
 
 def _split_facts(layout: StoreLayout, name: str, planned: SplitRecord) -> StoreSplitFacts:

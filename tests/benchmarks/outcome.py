@@ -13,7 +13,7 @@ from shared.store import open_split
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """*seconds* is the whole command, *steady_seconds* its work without starting and ending.
+    """*seconds* and *cpu_seconds* are the whole command's, *steady_seconds* its work without starting and ending.
 
     Disk is the peak, with the end beside it; memory is the unique set size of all processes at its peak. The actor
     figures are ours alone: memory of the largest actor at its peak above its start, and how much the actors grew
@@ -22,6 +22,7 @@ class Outcome:
 
     rows: float
     seconds: float
+    cpu_seconds: float
     steady_seconds: float
     peak_disk_bytes: float
     final_disk_bytes: float
@@ -64,7 +65,9 @@ def of_pipeline(watched: Watched) -> Outcome:
 
 def _outcome(watched: Watched, rows: int, seconds: float, over_idle: float = 0, growth: float = 0) -> Outcome:
     disk = watched.peak_disk_bytes, watched.final_disk_bytes
-    return Outcome(rows, watched.seconds, seconds, *disk, watched.peak_uss_bytes, over_idle, growth)
+    return Outcome(
+        rows, watched.seconds, watched.cpu_seconds, seconds, *disk, watched.peak_uss_bytes, over_idle, growth
+    )
 
 
 def _memory(looks: list[list[int]]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ NAMES = {
     "decode": "decoding alone (ours)",
     "soundfile": "decoding alone (soundfile)",
 }
-HEADINGS = ("", "samples/s", "with start", "x", "peak disk / sample", "peak memory")
+HEADINGS = ("", "samples/s", "with start", "x", "CPU ms / sample", "peak disk / sample", "peak memory")
 
 
 def checks(found: dict[str, Outcome], actors: int, error: float) -> dict[str, dict]:
@@ -74,6 +74,7 @@ def _row(name: str, outcome: Outcome, unit: float) -> tuple[str, ...]:
         f"{outcome.rate:,.0f}",
         f"{outcome.whole_rate:,.0f}",
         f"{outcome.rate / unit:.1f}",
+        f"{outcome.cpu_seconds / outcome.rows * 1e3:.2f}",
         disk,
         format_bytes(round(outcome.peak_uss_bytes)),
     )

@@ -18,10 +18,11 @@ _MEMORY_EVERY_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A command that ended well: its JSON *lines*, wall *seconds*, *peak_disk_bytes* and *peak_uss_bytes*."""
+    """A command that ended well: its JSON *lines*, wall *seconds*, *cpu_seconds* of all processes, peaks."""
 
     lines: list[dict]
     seconds: float
+    cpu_seconds: float
     peak_disk_bytes: int
     final_disk_bytes: int
     peak_uss_bytes: int
@@ -33,6 +34,7 @@ def watch(command: list[str], folder: Path) -> Watched:
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peaks = {"disk": 0, "memory": 0}
+    cpu_seconds: dict[int, float] = {}
     ended = Event()
 
     def look(name: str, every_seconds: float, measure) -> None:
@@ -41,7 +43,7 @@ def watch(command: list[str], folder: Path) -> Watched:
 
     threads = [
         Thread(target=look, args=("disk", _DISK_EVERY_SECONDS, lambda: allocated_bytes(folder))),
-        Thread(target=look, args=("memory", _MEMORY_EVERY_SECONDS, lambda: _tree_uss(process.pid))),
+        Thread(target=look, args=("memory", _MEMORY_EVERY_SECONDS, lambda: _look_at_tree(process.pid, cpu_seconds))),
     ]
     for thread in threads:
         thread.start()
@@ -54,15 +56,17 @@ def watch(command: list[str], folder: Path) -> Watched:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{errors[-3000:]}")
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     final = allocated_bytes(folder)
-    return Watched(lines, seconds, max(peaks["disk"], final), final, peaks["memory"])
+    return Watched(lines, seconds, sum(cpu_seconds.values()), max(peaks["disk"], final), final, peaks["memory"])
 
 
-def _tree_uss(pid: int) -> int:
-    """Unique set size of a process and all that it started, which leaves shared libraries out."""
+def _look_at_tree(pid: int, cpu_seconds: dict[int, float]) -> int:
+    """Unique set size of a process and all that it started, which leaves shared libraries out; notes CPU seconds."""
     total = 0
     with suppress(psutil.Error):
         root = psutil.Process(pid)
         for process in [root, *root.children(recursive=True)]:
             with suppress(psutil.Error):
+                times = process.cpu_times()
+                cpu_seconds[process.pid] = times.user + times.system
                 total += process.memory_full_info().uss
     return total

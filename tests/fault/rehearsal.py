@@ -19,12 +19,8 @@ import pyarrow as pa
 import preprocess.job
 import preprocess.preparation
 import preprocess.run
-from preprocess.job import PlannedJob
-from preprocess.live import View
 from preprocess.schedule import RunUnit, Scheduler, StartActor
-from preprocess.settings import RunSettings
-from preprocess.stopping import StopRequest
-from preprocess.tally import Tally
+from preprocess.session import Session
 from preprocess.tasks import make_task, open_units
 from preprocess.worker import FeatureWorker, Job
 from shared.cli import run_command
@@ -33,8 +29,9 @@ PR_SET_PTRACER = 0x59616D61
 ANY_PROCESS = ctypes.c_ulong(-1)
 
 
-def run_here(job: PlannedJob, _settings: RunSettings, tally: Tally, _view: View, _stop: StopRequest) -> None:
+def run_here(session: Session) -> None:
     """Stands in for the cluster: one worker, in this process, in the scheduler's order."""
+    job = session.job
     worker = FeatureWorker(Job(job.layout.root, job.pipeline, "rehearsal"))
     scheduler = Scheduler(open_units(job), num_actors=1)
     actions = scheduler.start()
@@ -43,7 +40,8 @@ def run_here(job: PlannedJob, _settings: RunSettings, tally: Tally, _view: View,
         if isinstance(action, StartActor):
             actions += scheduler.on_ready(action.actor)
         elif isinstance(action, RunUnit):
-            tally.commit(action.actor, worker.process(make_task(job, action.unit, action.crashed_rows)), 0.0)
+            report = worker.process(make_task(job, action.unit, action.crashed_rows))
+            session.tally.commit(action.actor, report, 0.0)
             actions += scheduler.on_done(action.actor)
 
 
@@ -86,7 +84,8 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    preprocess.run._run_cluster = run_here
+    assert callable(Session._run_cluster)
+    Session._run_cluster = run_here
     preprocess.job.MIN_UNITS = 2
     # There are none here, and a look at all processes makes more calls the more there are on the machine.
     preprocess.preparation.end_processes = lambda *_: 0

@@ -27,6 +27,8 @@ from preprocess.governor.policy import (
 BEAT = 1.0
 """Four times what the watchdog takes, so that hours of signals pass quickly."""
 WINDOW = 300.0
+UNTIMED = settings(deadline=None)
+"""The machine may be busy."""
 LONG = settings(max_examples=30, deadline=None)
 """Each example is five minutes or more."""
 MAX_FALLS = 16
@@ -105,6 +107,7 @@ def sawtooth(low: float, high: float, period: float) -> Callable[[float], float]
 # --- what holds after every reading, whatever came before ---
 
 
+@UNTIMED
 @given(histories)
 def test_a_level_is_never_lower_than_the_current_reading_enters(history):
     for (_, seen), state in zip(history, states(history), strict=True):
@@ -115,6 +118,7 @@ def test_a_level_is_never_lower_than_the_current_reading_enters(history):
         assert state.level == max(state.disk.level, state.memory.level)
 
 
+@UNTIMED
 @given(histories, steps)
 def test_a_failed_reading_never_loosens(history, elapsed):
     now = 1_000.0 + sum(step for step, _ in history) + elapsed
@@ -125,6 +129,7 @@ def test_a_failed_reading_never_loosens(history, elapsed):
     assert after.disk.calm_seconds is after.memory.calm_seconds is None
 
 
+@UNTIMED
 @given(histories)
 def test_a_fall_takes_a_dwell_of_observed_calm_even_if_the_clock_jumps(history):
     """No reading counts for more than 2 s, so a level lasts for at least three readings of disk, six of memory."""
@@ -136,6 +141,7 @@ def test_a_fall_takes_a_dwell_of_observed_calm_even_if_the_clock_jumps(history):
             assert number - since >= least
 
 
+@UNTIMED
 @given(jumps=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=2))
 def test_a_clock_that_jumps_shortens_no_dwell(jumps):
     tight, calm = Signals(disk_at(0.96), memory_at(0.92)), Signals(disk_at(0.1), memory_at(0.1))
@@ -143,12 +149,14 @@ def test_a_clock_that_jumps_shortens_no_dwell(jumps):
     assert (last.disk.level, last.memory.level) == (Level.EMERGENCY, Level.EMERGENCY)
 
 
+@UNTIMED
 @given(histories)
 def test_no_space_stops_at_once_whatever_else_is_read(history):
     for (_, seen), state in zip(history, states(history), strict=True):
         assert not seen.no_space or state.level is Level.STOP
 
 
+@UNTIMED
 @given(histories)
 def test_the_same_readings_give_the_same_levels(history):
     assert states(history) == states(history)
@@ -158,6 +166,7 @@ def test_the_same_readings_give_the_same_levels(history):
 
 
 @pytest.mark.parametrize("lost", [Signals(None, PLENTY), Signals(ROOM, None), Signals(None, None)])
+@UNTIMED
 @given(beat=st.floats(0.01, 20))
 def test_after_five_seconds_without_a_reading_no_new_work_starts(lost, beat):
     beats = math.ceil(BLIND_SECONDS / beat) + 1
@@ -284,6 +293,7 @@ def test_a_level_falls_to_the_highest_that_was_asked_for_throughout_the_calm():
 # --- disk ---
 
 
+@UNTIMED
 @given(used=st.integers(0, 1_000), missing=st.integers(0, 1_000), steps=st.lists(st.floats(0, 10), max_size=20))
 def test_a_job_that_still_fits_its_budget_is_not_slowed_by_the_share_of_disk_in_use(used, missing, steps):
     reading = DiskReading(used, 1_000, 10_000, 1_000, min(missing, 1_000 - used))
@@ -295,6 +305,7 @@ def test_a_job_that_does_not_fit_is_held_by_its_share(share, level):
     assert states([(0.0, Signals(disk_at(share), PLENTY))])[-1].level == level
 
 
+@UNTIMED
 @given(free=st.integers(0, 999), missing=st.integers(0, 10**6))
 def test_less_free_than_the_reserve_is_an_emergency_at_once_and_over_within_ten_seconds_of_space_coming_back(
     free, missing
@@ -305,6 +316,7 @@ def test_less_free_than_the_reserve_is_an_emergency_at_once_and_over_within_ten_
     assert found[-1] is Level.NORMAL
 
 
+@UNTIMED
 @given(missing=st.integers(0, 10**6))
 def test_space_that_is_enough_for_the_rest_of_the_job_is_enough_to_go_on(missing):
     short = DiskReading(0, 10**7, 999, 1_000, missing)
@@ -348,6 +360,7 @@ def test_pressure_below_its_threshold_holds_nobody_who_was_not_paused_by_it():
 # --- what a level means ---
 
 
+@UNTIMED
 @given(st.integers(1, 256))
 def test_fewer_actors_work_the_tighter_it_is_and_none_from_pause_on(num_actors):
     allowed = [actors_allowed(level, num_actors) for level in Level]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.governor.policy import MemoryReading
@@ -15,6 +15,8 @@ from preprocess.governor.sensors import KernelFile, MemorySensor, proportional_s
 MEMINFO = "MemTotal:       1000 kB\nMemFree:         100 kB\nMemAvailable:    600 kB\nHugePages_Total:       0\n"
 MACHINE = MemoryReading(400 * 1024, 1000 * 1024)
 PRESSURE = "some avg10=12.50 avg60=1.00 avg300=0.10 total=9\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=1\n"
+UNTIMED = settings(deadline=None)
+"""The machine may be busy."""
 NO_LIMIT_V1 = 9223372036854771712
 NAMES_V1 = ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
 NAMES_V2 = ("memory.current", "memory.max", "inactive_file")
@@ -188,6 +190,7 @@ def test_without_procfs_nothing_is_known(tmp_path):
     assert MemorySensor(tmp_path / "proc", tmp_path / "cgroup").read() is None
 
 
+@UNTIMED
 @given(content=st.binary(max_size=200))
 def test_whatever_a_kernel_file_holds_a_reading_raises_nothing(tmp_path_factory, content):
     machine = Machine(tmp_path_factory.mktemp("machine"), "0::/run\n")
