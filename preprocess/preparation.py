@@ -1,5 +1,6 @@
 """Take a store for one run: lock it, clear what dead runs left, write its record. And give it back."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -18,7 +19,8 @@ from shared.layout import StoreLayout, StoreRecord
 def locked(root: Path) -> Iterator[None]:
     """Holds the store at *root* (made if need be) for this process; the kernel lets go when the process ends.
 
-    Raises StoreBusyError when another run holds it, UsageError when the folder is something else or cannot be made.
+    Raises StoreBusyError when another run holds it, UsageError when the folder is something else or cannot be made,
+    OSError when the disk is full.
     """
     try:
         if not root.exists():
@@ -26,6 +28,8 @@ def locked(root: Path) -> Iterator[None]:
             fsync_directory(root.parent)
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
         raise UsageError(f"cannot use {root} as a store: {error.strerror}", "name another --store") from error
     try:
         try:

@@ -77,9 +77,8 @@ class Runner:
         self.view.update(self.tally.snapshot(self.now(), usage))
 
     def _scan(self, usage: Usage) -> None:
-        self.governor.scanned(
-            usage.disk_used_bytes, usage.disk_free_bytes, usage.disk_open_bytes, self.scheduler.waiting
-        )
+        unfinished = self.scheduler.unfinished
+        self.governor.scanned(usage.disk_used_bytes, usage.disk_free_bytes, usage.disk_open_bytes, unfinished)
 
     def _handle(self, event: Event) -> list[Action]:
         match event:

@@ -105,6 +105,11 @@ class Scheduler:
         return not self._queue and not self._busy
 
     @property
+    def unfinished(self) -> tuple[Unit, ...]:
+        """Units that are not committed, those at work first."""
+        return (*(work.unit for work in self._busy.values()), *self._queue)
+
+    @property
     def held_up(self) -> bool:
         """True when actors are ready and units are left, but nothing was admitted."""
         return bool(self._idle and self._queue and not self._busy)

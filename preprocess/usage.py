@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,45 +32,42 @@ def read_usage(store: Path) -> Usage:
     memory = psutil.virtual_memory()
     # Free first: what is written in between is then counted as used and not as free, an error towards too little.
     free = shutil.disk_usage(store).free
-    open_bytes = open_shard_bytes(store / ".partial")
-    return Usage(allocated_bytes(store), open_bytes, free, memory.total - memory.available, memory.total)
-
-
-def open_shard_bytes(partial: Path) -> int:
-    """Bytes allocated by files that a worker is writing; what vanishes meanwhile counts as gone."""
-    total = 0
-    try:
-        with os.scandir(partial) as entries:
-            for entry in entries:
-                if owner_of(entry.name) is not None:
-                    with suppress(FileNotFoundError):
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-    except FileNotFoundError:
-        return 0
-    return total
+    used, open_bytes = _walk(store, store / ".partial")
+    return Usage(used, open_bytes, free, memory.total - memory.available, memory.total)
 
 
 def allocated_bytes(folder: Path) -> int:
     """Bytes that *folder* takes on disk (`st_blocks`), each file once; what vanishes meanwhile counts as gone."""
+    return _walk(folder, None)[0]
+
+
+def _walk(folder: Path, partial: Path | None) -> tuple[int, int]:
+    """Allocated bytes of *folder*, and those of them by files in *partial* that a worker is writing.
+
+    One look at each file serves both sums: a shard that ends between two looks would be open without being used.
+    """
     seen: set[tuple[int, int]] = set()
-    total = 0
+    total = open_bytes = 0
     pending = [str(folder)]
     while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(entry.path)
-                    except FileNotFoundError:
-                        continue
-                    if (status.st_dev, status.st_ino) not in seen:
-                        seen.add((status.st_dev, status.st_ino))
-                        total += status.st_blocks * 512
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return total
+        current = pending.pop()
+        for name, path, status in _entries(current):
+            if stat.S_ISDIR(status.st_mode):
+                pending.append(path)
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                total += status.st_blocks * 512
+                if current == str(partial) and owner_of(name) is not None:
+                    open_bytes += status.st_blocks * 512
+    return total, open_bytes
+
+
+def _entries(folder: str) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Name, path and status, links not followed, of everything in *folder* that is still there."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                yield entry.name, entry.path, entry.stat(follow_symlinks=False)
 
 
 def usable_cores() -> int:

@@ -53,13 +53,11 @@ class Governor:
         """The verdict's level."""
         return self.watchdog.verdict.level
 
-    def scanned(self, used_bytes: int, free_bytes: int, open_bytes: int, waiting: Sequence[Unit]) -> None:
-        """Takes over what the run loop found on disk, and what still waits to be written."""
-        ledger = self.admission.ledger
-        ledger.scanned(used_bytes, free_bytes, open_bytes)
+    def scanned(self, used_bytes: int, free_bytes: int, open_bytes: int, unfinished: Sequence[Unit]) -> None:
+        """Takes over what the run loop found on disk, and the units that are not committed."""
+        self.admission.ledger.scanned(used_bytes, free_bytes, open_bytes)
         self.used_bytes = used_bytes
-        open_rest = max(0, ledger.reserved_bytes - open_bytes)
-        self.missing_bytes = open_rest + sum(self.admission.expected_bytes(unit) for unit in waiting)
+        self.missing_bytes = max(0, sum(map(self.admission.expected_bytes, unfinished)) - open_bytes)
 
     def admit(self, unit: Unit) -> int | None:
         """Bytes that *unit* may write, None while it has to wait."""

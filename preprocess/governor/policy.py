@@ -29,6 +29,8 @@ LEAVE_MARGIN = 0.10
 DAMPING_SECONDS = 300.0
 """A rise within this time of a fall doubles the dwells."""
 MAX_DWELL_SECONDS = 300.0
+FORECAST_TOLERANCE = 0.05
+"""How far the bytes still to be written may lie above the truth."""
 BLIND_SECONDS = 5.0
 """How long a resource may go unread before no new work is admitted."""
 MAX_STEP_SECONDS = 2.0
@@ -78,8 +80,11 @@ class DiskReading:
 
     @property
     def share(self) -> float:
-        """Share of the budget in use, 0 while all that is missing still fits: a job that fits is not slowed down."""
-        if self.used_bytes + self.missing_bytes <= self.budget_bytes:
+        """Share of the budget in use, 0 while all that is missing still fits: a job that fits is not slowed down.
+
+        A forecast that is off by a little must not stop a job that fits: reservations hold the budget in any case.
+        """
+        if self.used_bytes + self.missing_bytes * (1 - FORECAST_TOLERANCE) <= self.budget_bytes:
             return 0.0
         return self.used_bytes / self.budget_bytes if self.budget_bytes > 0 else 1.0
 

@@ -18,8 +18,11 @@ from pathlib import Path
 from statistics import median
 from time import process_time
 
-# Libraries read these when they are imported.
-os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+from preprocess.environment import ACTOR_ENVIRONMENT
+
+if not os.environ.items() >= ACTOR_ENVIRONMENT.items():
+    # One thread, and the allocator as in an actor: the C library reads these when a process starts.
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ACTOR_ENVIRONMENT)
 
 import asrfront
 import numpy as np

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 from watch import Watched
@@ -16,8 +15,8 @@ class Outcome:
     """*seconds* and *cpu_seconds* are the whole command's, *steady_seconds* its work without starting and ending.
 
     Disk is the peak, with the end beside it; memory is the unique set size of all processes at its peak. The actor
-    figures are ours alone: memory of the largest actor at its peak above its start, and how much the actors grew
-    between the second quarter of the run and the last.
+    figures are ours alone: memory of the largest actor at its peak above its start, and by how much the peak of the
+    last quarter of the run lies above that of the second; with every row group memory goes up and down by 60 MB.
     """
 
     rows: float
@@ -71,12 +70,12 @@ def _outcome(watched: Watched, rows: int, seconds: float, over_idle: float = 0, 
 
 
 def _memory(looks: list[list[int]]) -> tuple[float, float]:
-    """Peak over the first look, and growth from the second quarter to the last, of the actor where each is largest."""
+    """Peak over the first look, and the last quarter's over the second's, of the actor where each is largest."""
     over, growth = [0.0], [0.0]
     for series in zip(*(look for look in looks if look and all(look)), strict=False):
         quarter = max(1, len(series) // 4)
         over.append(max(series) - series[0])
-        growth.append(mean(series[-quarter:]) - mean(series[quarter : 2 * quarter] or series))
+        growth.append(max(series[-quarter:]) - max(series[quarter : 2 * quarter] or series))
     return max(over), max(growth)
 
 

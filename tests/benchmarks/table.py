@@ -15,7 +15,7 @@ NAMES = {
     "decode": "decoding alone (ours)",
     "soundfile": "decoding alone (soundfile)",
 }
-HEADINGS = ("", "samples/s", "with start", "x", "CPU ms / sample", "peak disk / sample", "peak memory")
+HEADINGS = ("", "samples/s", "with start", "x", "CPU ms / sample, with start", "peak disk / sample", "peak memory")
 
 
 def checks(found: dict[str, Outcome], actors: int, error: float) -> dict[str, dict]:
@@ -30,7 +30,7 @@ def checks(found: dict[str, Outcome], actors: int, error: float) -> dict[str, di
         "peak disk / store": (ours.peak_disk_bytes / ours.final_disk_bytes, 1.03),
         "scratch over 1.03 stores, MiB per actor": (scratch / actors / MIB, 256),
         "actor memory over idle, MB": (ours.actor_peak_over_idle_bytes / 1e6, 150),
-        "actor memory growth, MB": (ours.actor_growth_bytes / 1e6, 10),
+        "actor memory growth, MB": (ours.actor_growth_bytes / 1e6, 30),
     }
     return {
         name: {"measured": abs(value) if limit < 0 else value, "target": abs(limit), "ok": value <= limit}

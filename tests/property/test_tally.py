@@ -48,7 +48,7 @@ class Story:
             self.tally.set_state(actor, ActorState.RESTARTING, self.now)
 
     def snapshot(self):
-        return self.tally.snapshot(self.now, Usage(1000, 10, 10, 10))
+        return self.tally.snapshot(self.now, Usage(1000, 0, 10, 10, 10))
 
 
 @settings(deadline=None)
@@ -92,7 +92,7 @@ def test_peaks_are_the_largest_that_were_ever_seen():
     story.tell("work", 0)
     for rows in (2, 9, 4):
         story.tell("observe", 0, rows)
-    story.tally.snapshot(1.0, Usage(500, 10, 10, 10))
-    story.tally.snapshot(2.0, Usage(300, 10, 10, 10))
+    story.tally.snapshot(1.0, Usage(500, 0, 10, 10, 10))
+    story.tally.snapshot(2.0, Usage(300, 0, 10, 10, 10))
     assert story.tally.peak_memory_bytes == {0: 1009}
     assert story.tally.peak_disk_bytes == 500
