@@ -1,5 +1,7 @@
 """An undisturbed run with five actors, and what was seen of it while it worked."""
 
+import os
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,24 @@ class Straight:
     listening: set[str] = field(default_factory=set)
     auth_modes: set[str] = field(default_factory=set)
     object_store_bytes: int = -1
+
+
+class SmallDisk:
+    """A file system of its own at *folder*, in a mount namespace: *enter* runs a command there, *seen* looks in."""
+
+    def __init__(self, folder, holder):
+        self.folder = folder
+        self.seen = Path(f"/proc/{holder.pid}/root{folder}")
+        self.enter = ["nsenter", f"--target={holder.pid}", "--user", "--preserve-credentials", "--mount"]
+
+    def fill(self, leave_bytes):
+        """Takes all room but *leave_bytes*."""
+        free = os.statvfs(self.seen).f_bavail * os.statvfs(self.seen).f_bsize
+        with (self.seen / "somebody-elses").open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, free - leave_bytes))
+
+    def free(self):
+        (self.seen / "somebody-elses").unlink()
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +76,16 @@ def start(straight, tmp_path):
         run.end()
         for process in run.processes():
             kill(process)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    mount = 'mount -t tmpfs -o size=100m none "$0" && echo mounted && exec sleep 600'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "mounted\n"
+        yield SmallDisk(tmp_path, holder)
+        holder.kill()
 
 
 def _look(seen):

@@ -1,12 +1,8 @@
 """Exit codes that a person's script relies on."""
 
-import os
 import shutil
-import subprocess
-from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
 from tests.support.stores import differences
 
@@ -32,34 +28,6 @@ def test_more_quarantined_rows_than_allowed_is_4_and_the_store_is_complete(start
     assert differences(run.store, straight.expected) == []
 
 
-class SmallDisk:
-    """A file system of its own at *folder*, in a mount namespace: *enter* runs a command there, *seen* looks in."""
-
-    def __init__(self, folder, holder):
-        self.folder = folder
-        self.seen = Path(f"/proc/{holder.pid}/root{folder}")
-        self.enter = ["nsenter", f"--target={holder.pid}", "--user", "--preserve-credentials", "--mount"]
-
-    def fill(self, leave_bytes):
-        """Takes all room but *leave_bytes*."""
-        free = os.statvfs(self.seen).f_bavail * os.statvfs(self.seen).f_bsize
-        with (self.seen / "somebody-elses").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, free - leave_bytes))
-
-    def free(self):
-        (self.seen / "somebody-elses").unlink()
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    mount = 'mount -t tmpfs -o size=100m none "$0" && echo mounted && exec sleep 600'
-    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout.readline() == "mounted\n"
-        yield SmallDisk(tmp_path, holder)
-        holder.kill()
-
-
 def test_a_job_that_cannot_fit_is_3_and_nothing_is_written(start, small_disk):
     small_disk.fill(leave_bytes=10 << 20)
     run = start(prefix=small_disk.enter)
@@ -72,7 +40,8 @@ def test_a_disk_that_fills_up_during_the_run_is_3_and_the_same_command_goes_on_o
     start, straight, small_disk
 ):
     store = small_disk.seen / "store"
-    run = start(prefix=small_disk.enter)
+    # Where no write meets the full disk, the run waits for room and then ends.
+    run = start("--stall-timeout", "5", prefix=small_disk.enter)
     assert run.until(lambda: list(store.glob("data/*")))
     small_disk.fill(leave_bytes=0)
     assert run.wait() == 3
