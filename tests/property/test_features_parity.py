@@ -1,9 +1,7 @@
 """Rows rebuilt to Whisper's window are what `WhisperFeatureExtractor` computes, at every length and for any signal."""
 
-import ctypes
 import functools
 
-import espeakng_loader
 import numpy as np
 import pytest
 import soxr
@@ -11,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
+from preprocess.demo.speech import SPEECH_SAMPLING_RATE, synthesise
 from preprocess.features import LogMel, floor_of, mel_filters, quantise
 from shared.rows import rebuild
 from shared.schema import FeatureSpec, num_frames_of
@@ -34,19 +33,9 @@ def log_mel_of(num_mel_bins):
 @functools.cache
 def german_speech():
     """espeak-ng's German voice, looped to 32 s."""
-    lib, chunks = ctypes.CDLL(espeakng_loader.get_library_path()), []
-
-    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-    def keep(wave, num_samples, _events):
-        chunks.append(np.ctypeslib.as_array(wave, (num_samples,)).copy() if num_samples > 0 else np.empty(0, np.int16))
-        return 0
-
-    rate = lib.espeak_Initialize(2, 0, str(espeakng_loader.get_data_path()).encode(), 0)
-    lib.espeak_SetSynthCallback(keep)
-    lib.espeak_SetVoiceByName(b"de")
-    text = "Guten Morgen, der Zug nach Köln fährt um zwölf Uhr dreißig von Gleis sieben ab.".encode() + b"\0"
-    lib.espeak_Synth(text, ctypes.c_size_t(len(text)), 0, 0, 0, 1, None, None)
-    samples = soxr.resample(np.concatenate(chunks).astype(np.float32) / 32_768, rate, 16_000)
+    text = "Guten Morgen, der Zug nach Köln fährt um zwölf Uhr dreißig von Gleis sieben ab."
+    spoken = synthesise(text, voice="de", rate=175, pitch=50)
+    samples = soxr.resample(spoken.astype(np.float32) / 32_768, SPEECH_SAMPLING_RATE, 16_000)
     return np.resize(samples, 32 * 16_000)
 
 

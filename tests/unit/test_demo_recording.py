@@ -1,5 +1,6 @@
 """The demo's recordings: every encoding holds the sound that went in, and the bytes never change."""
 
+import hashlib
 import io
 from dataclasses import replace
 
@@ -37,7 +38,8 @@ def test_every_encoding_gives_back_the_sound_at_every_rate(encoding, num_channel
 @pytest.mark.parametrize("number", range(len(ORIGINS)))
 def test_the_same_plan_gives_the_same_bytes(number):
     plan = replace(plan_split("train", 6, 1)[number], num_channels=2)
-    assert record(plan) == record(plan)
+    first, second = (hashlib.sha256(record(plan)).hexdigest() for _ in range(2))
+    assert first == second
 
 
 def test_the_shortest_clip_lasts_a_second():
