@@ -28,8 +28,9 @@ def synthesise(text: str, *, voice: str, rate: int, pitch: int) -> NDArray[np.in
     """*text* spoken by espeak's *voice* at *rate* words a minute and *pitch* 0-99: int16 mono at 22,050 Hz.
 
     The same arguments give the same samples, whatever was said before. Not for use by two threads at once: the C
-    library's state is the process's, and stays when something else in the process holds the library loaded. Raises `SpeechPrepError` where the voice is unknown or espeak fails;
-    a `+variant` that it does not know is no error to espeak and gives the plain voice.
+    library's state is the process's, and it lasts where something else in the process holds the library loaded. Raises
+    `SpeechPrepError` where the voice is unknown or espeak fails; a `+variant` that it does not know is no error to
+    espeak and gives the plain voice.
     """
     chunks: list[NDArray[np.int16]] = []
 
