@@ -165,6 +165,7 @@ class _PendingRows:
         return self.payload_bytes + self._other_bytes
 
     def append(self, row: FeatureRow) -> None:
+        """Adds *row*; its payload is copied, so the caller may use its buffer again."""
         self._payloads.write(row.payload)
         # UTF-8 has at most 4 bytes a character; 128 bytes are more than the numbers and length prefixes take.
         characters = len(row.transkription) + len(row.source) + len(row.path)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from preprocess.clean import CleanSettings
 from preprocess.demo.model import build_model
+from preprocess.settings import RunSettings
 from tests.support.hub import serve
 
 ROOT = Path(__file__).parents[2]
@@ -95,8 +97,7 @@ def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(t
 
 
 def test_options_in_the_readme_exist():
-    from preprocess.settings import RunSettings  # noqa: PLC0415 - only this test needs it
-
-    known = {f"--{name.replace('_', '-')}" for name in RunSettings.model_fields}
+    fields = {**RunSettings.model_fields, **CleanSettings.model_fields}
+    known = {f"--{name.replace('_', '-')}" for name in fields}
     named = set(re.findall(r"`(--[a-z-]+)", README))
     assert named - {"--help"} <= known
