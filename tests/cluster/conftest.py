@@ -56,7 +56,8 @@ def straight(tmp_path_factory, demo_corpus, demo_model):
     run = Run(folder / "store", options)
     seen = Straight(run, options, shared_memory())
     assert run.until(run.committed), run.messages()
-    _look(seen)
+    with run.held():
+        _look(seen)
     seen.status = run.wait()
     seen.expected = contents(run.store)
     return seen

@@ -55,7 +55,8 @@ def test_work_waits_while_somebody_else_holds_the_disk_and_goes_on_when_it_is_gi
     store = small_disk.seen / "store"
     run = start("--disk-reserve", "20MB", prefix=small_disk.enter)
     assert run.until(lambda: list(store.glob("data/*"))), run.messages()
-    small_disk.fill(leave_bytes=15 << 20)
+    with run.held():
+        small_disk.fill(leave_bytes=15 << 20)
     assert run.until(lambda: "level emergency" in run.stdout.read_text()), run.messages()
     small_disk.free()
     assert run.wait() == 0, run.messages()

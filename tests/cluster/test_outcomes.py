@@ -43,7 +43,8 @@ def test_a_disk_that_fills_up_during_the_run_is_3_and_the_same_command_goes_on_o
     # Where no write meets the full disk, the run waits for room and then ends.
     run = start("--stall-timeout", "5", prefix=small_disk.enter)
     assert run.until(lambda: list(store.glob("data/*")))
-    small_disk.fill(leave_bytes=0)
+    with run.held():
+        small_disk.fill(leave_bytes=0)
     assert run.wait() == 3
     assert "Traceback" not in run.messages()
     assert not list(store.glob(".partial/*"))

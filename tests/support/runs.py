@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,15 @@ class Run:
     def signal_group(self, number: signal.Signals) -> None:
         """Sends a signal as a terminal does: to the run's whole process group."""
         os.killpg(self.process.pid, number)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Stops the run's own process meanwhile, so that it hands out no further work; actors end what they are at."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
 
     def end(self) -> None:
         """Kills the run itself if it still goes on; what it started it leaves as it is."""
