@@ -51,6 +51,7 @@ class _Context:
 
     @property
     def features(self) -> FeatureSettings:
+        """What decides the bytes of a row, as the plan's digest takes it in."""
         tokenizer = tokenizer_fingerprint(self.pipeline.tokenizer_json)
         pipeline, settings = self.pipeline, self.settings
         return FeatureSettings(

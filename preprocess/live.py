@@ -150,6 +150,7 @@ class _LineView:
             self._show(self._held_back)
 
     def update(self, snapshot: Snapshot) -> None:
+        """Writes a line when one is due; the latest snapshot is kept for the end."""
         self._held_back = snapshot
         if snapshot.elapsed_seconds >= self._due_seconds:
             self._show(snapshot)

@@ -183,6 +183,7 @@ class _RangeFile:
         return bool(self._file.closed)
 
     def read(self, num_bytes: int = -1) -> bytes:
+        """Bytes from the position on; a network that stays away is a `SpeechPrepError` that names the file."""
         with _network_errors(self._path):
             content: bytes = self._file.read(num_bytes)
         return content
