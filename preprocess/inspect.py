@@ -23,7 +23,7 @@ from preprocess.picture import save_log_mel_png
 from preprocess.sources.base import Columns, Source
 from preprocess.sources.layout import split_named
 from preprocess.summary import next_lines
-from shared.cli import parse_settings, run_command
+from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
 from shared.settings import Folders
@@ -79,7 +79,7 @@ def _inspect_store(root: Path, settings: InspectSettings) -> int:
     drawn = _draw(picture, settings.png)
     _show(asdict(facts), render_store(facts), drawn, settings)
     if not settings.json_:
-        _say(["python", "-m", "preprocess.verify", "--store", str(root)])
+        _say([python_command(), "-m", "preprocess.verify", "--store", str(root)])
     return int(ExitCode.DONE)
 
 
@@ -100,7 +100,7 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     drawn = _draw(picture, settings.png)
     _show(asdict(facts), render_source(facts), drawn, settings)
     if opened.source is not None and not settings.json_:
-        _say(["python", "-m", "preprocess.plan", "--source", uri, *facts.options])
+        _say([python_command(), "-m", "preprocess.plan", "--source", uri, *facts.options])
     return int(ExitCode.USAGE if facts.problems else ExitCode.DONE)
 
 

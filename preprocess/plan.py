@@ -16,7 +16,7 @@ from preprocess.governor.budgets import Budgets
 from preprocess.job import plan_job, resample
 from preprocess.plan_screen import render_plan
 from preprocess.settings import RunSettings
-from shared.cli import parse_settings, run_command
+from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, ResourceLimitError
 
 _SHORTEST_LINE = 80
@@ -63,7 +63,7 @@ def plan_json(figures: PlanFigures) -> dict[str, Any]:
 
 def _run_command(argv: Sequence[str]) -> list[str]:
     """The command that does what was planned, with the options that were given for the plan."""
-    return ["python", "-m", "preprocess.run", *(word for word in argv if word not in {"--json", "--no-json"})]
+    return [python_command(), "-m", "preprocess.run", *(word for word in argv if word not in {"--json", "--no-json"})]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,8 @@
 """`python -m preprocess.run`: source rows to a finished store. Start it again at any time and it goes on."""
 
-import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from time import monotonic
 
 from rich.console import Console
@@ -24,7 +21,7 @@ from preprocess.summary import render_summary
 from preprocess.tally import Tally
 from preprocess.tasks import new_tally, open_units
 from preprocess.usage import usable_cores
-from shared.cli import parse_settings, run_command
+from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode
 from shared.layout import read_record
 from shared.units import format_bytes, format_count
@@ -99,13 +96,6 @@ def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: 
         forecast_seconds=found.seconds if ran else None,
         next_command=[python_command(), "-m", "preprocess.verify", "--store", str(job.layout.root)],
     )
-
-
-def python_command() -> str:
-    """How the user calls this Python: by name inside an activated environment, by its path from here outside."""
-    if shutil.which("python") == sys.executable:
-        return "python"
-    return os.path.relpath(sys.executable) if Path.cwd() in Path(sys.executable).parents else sys.executable
 
 
 def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> int:

@@ -6,6 +6,7 @@ The parser is made from a settings class, so that an option, its help and its de
 import argparse
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,6 +97,13 @@ def _parser(settings_class: type[LayeredSettings], prog: str, about: str, positi
         if name not in own:
             _add_option(general, name, field)
     return parser
+
+
+def python_command() -> str:
+    """How the user calls this Python: by name inside an activated environment, by its path from here outside."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    return os.path.relpath(sys.executable) if Path.cwd() in Path(sys.executable).parents else sys.executable
 
 
 def _add_option(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> None:

@@ -23,7 +23,8 @@ from shared.units import format_bytes
 class Governor:
     """Keeps a run under *budgets*. A context manager: the watchdog beats inside.
 
-    *root* is the store's folder; *processes* lists the process ids of the whole run, for a memory budget of its own.
+    *root* is the store's folder; *processes* lists the process ids of the whole run, this one first: they count
+    against a memory budget.
     """
 
     root: Path
@@ -110,7 +111,12 @@ class Governor:
         machine = self.sensor.read()
         if machine is None or self.budgets.ram_bytes is None:
             return machine
-        found = [proportional_set_bytes(pid) for pid in self.processes()]
+        own_pid, *others = self.processes()
+        driver = proportional_set_bytes(own_pid)
+        if driver is None:
+            # This process lives, so it is the reading that failed; another's may have ended meanwhile.
+            return None
+        found = [driver, *map(proportional_set_bytes, others)]
         own = MemoryReading(sum(size or 0 for size in found), self.budgets.ram_bytes, machine.psi_percent)
         return max(own, machine, key=lambda reading: reading.share)
 

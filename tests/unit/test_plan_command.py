@@ -16,8 +16,7 @@ from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.tasks import make_task, open_units
 from preprocess.worker import FeatureWorker, Job
-from shared.cli import run_command
-from shared.errors import ExitCode
+from shared.cli import python_command, run_command
 from tests.support.samples import wav, write_source
 
 
@@ -143,7 +142,7 @@ def test_a_plan_shows_everything_on_one_screen(options, capsys):
 
 def test_the_command_to_start_is_the_run_that_was_planned(planned, options):
     command = planned(*options, "--actors", "3")["command"]
-    assert command == ["python", "-m", "preprocess.run", *options, "--actors", "3"]
+    assert command == [python_command(), "-m", "preprocess.run", *options, "--actors", "3"]
 
 
 def test_a_plan_for_a_store_that_was_begun_tells_what_is_left(planned, options, capsys):
