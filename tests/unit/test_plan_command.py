@@ -17,6 +17,7 @@ from preprocess.settings import RunSettings
 from preprocess.tasks import make_task, open_units
 from preprocess.worker import FeatureWorker, Job
 from shared.cli import python_command, run_command
+from shared.errors import ExitCode
 from tests.support.samples import wav, write_source
 
 
