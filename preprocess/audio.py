@@ -40,6 +40,8 @@ _ESTIMATED = frozenset({"MP3", "OGG"})
 # Containers whose frames may go on after the count in the header, with the demuxer that reads on.
 _DEMUXERS = {"MP3": "mp3", "OGG": "ogg", "FLAC": "flac", "WAV": "wav", "WAVEX": "wav"}
 _PCM = frozenset({"WAV", "WAVEX"})
+# libsndfile prints to stdout, amid the lines of `--view json`, what it dislikes about a MIDI sample dump.
+_SAMPLE_DUMP = b"\xf0\x7e"
 
 NativeClip = tuple[NDArray[np.float32], int]
 """Mono samples and their sampling rate in Hz."""
@@ -86,8 +88,21 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile ships no 
         return False
 
 
+class _Encoded(io.BytesIO):
+    """A file in memory. A seek to nowhere leaves the position as it is, like one in a file on disk."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (OverflowError, ValueError):
+            # libsndfile goes where the header says. What a callback raises would be printed, never seen by us.
+            return self.tell()
+
+
 def _decode_any(encoded: bytes, limits: DecodeLimits) -> NativeClip:
-    buffer = io.BytesIO(encoded)
+    if encoded.startswith(_SAMPLE_DUMP):
+        raise RowRejectedError(QuarantineReason.UNDECODABLE, "a MIDI sample dump; such are not read")
+    buffer = _Encoded(encoded)
     try:
         stream = _Stream(buffer)
     except soundfile.SoundFileRuntimeError as error:

@@ -5,6 +5,7 @@ to spill. A cluster started here listens on loopback only, asks for a token, and
 `.partial/ray`, which is removed at the end. Call `environment.set_environment` before this module is imported.
 """
 
+import atexit
 import errno
 import os
 import shutil
@@ -38,10 +39,11 @@ VITAL = {"raylet", "gcs_server"}
 
 @dataclass(frozen=True, slots=True)
 class ActorProgress:
-    """A worker's progress with its process: *memory_bytes* is its unique set size."""
+    """A worker's progress with its process: *memory_bytes* is its unique set size, *cpu_seconds* what it has used."""
 
     worker: WorkerProgress
     memory_bytes: int
+    cpu_seconds: float
     pid: int
 
 
@@ -103,7 +105,10 @@ class _FeatureActor:
     @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
     def progress(self) -> ActorProgress:
         """What the worker is at."""
-        return ActorProgress(self._worker.progress, psutil.Process().memory_full_info().uss, os.getpid())
+        process = psutil.Process()
+        spent = process.cpu_times()
+        memory_bytes = process.memory_full_info().uss
+        return ActorProgress(self._worker.progress, memory_bytes, spent.user + spent.system, os.getpid())
 
     @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
     def give_memory_back(self) -> None:
@@ -147,7 +152,10 @@ class Cluster:
     ) -> None:
         for actor in list(self._actors):
             self._forget(actor)
-        ray.shutdown()
+        # On a disk that died Ray's own end fails; at exit it would try again, and leave a folder of its own in /tmp.
+        atexit.unregister(ray.shutdown)
+        with suppress(OSError):
+            ray.shutdown()
         if self._address is None:
             end_processes(self._mark, ray_folder(self._layout))
             remove_link(self._mark)

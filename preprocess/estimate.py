@@ -6,10 +6,11 @@ from pathlib import Path
 
 from preprocess.effort import Effort
 from preprocess.governor.budgets import Budgets, make_budgets
+from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob
 from preprocess.settings import SourceSettings
 from preprocess.units import SplitPlan
-from preprocess.usage import allocated_bytes, usable_cores
+from preprocess.usage import allocated_bytes
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
 
@@ -58,9 +59,11 @@ class Estimate:
 def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
     """The estimate for what *job* has still to do on this machine."""
     left = {plan.name: _units_left(job, plan) for plan in job.plans}
+    cores = usable_cores()
+    wanted = max(1, cores - 1) if settings.actors == "auto" else settings.actors
     forecasts = [forecast for forecast in job.forecasts.values() if forecast is not None]
     missing = max(0, job.forecast_bytes - _committed_bytes(job)) if any(left.values()) else 0
-    actors, cores = min(settings.actors, sum(left.values())), usable_cores()
+    actors = min(wanted, sum(left.values()))
     effort = _effort_left(job, left)
     largest = max((plan.record.forecast_bytes / max(1, len(plan.units)) for plan in job.plans), default=0)
     return Estimate(

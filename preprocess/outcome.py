@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-STAGES = ("read", "decode", "resample", "log_mel", "tokenise", "write", "commit")
+RESERVE = "reserve"
+"""Waiting for room on the disk or in memory."""
+STAGES = (RESERVE, "read", "decode", "resample", "log_mel", "tokenise", "write", "commit")
 """The stages of one row, in order; a summary shows them in this order and others after them."""
 WAITING = "waiting"
 """The share of actor time that no stage accounts for."""
 _ADVICE = {
+    RESERVE: "disk or memory was short; more room (--disk-budget, --ram-budget, other programs) would help",
     "read": "a faster or nearer source would help, more actors would not",
     "write": "a faster disk under the store would help, more actors would not",
     "commit": "a disk that syncs faster, or larger shards, would help",
@@ -38,7 +41,10 @@ class RunSummary:
     *splits*, *num_shards* and *store_bytes* count the whole store, *run_rows* and *run_audio_seconds* what this run
     added to it; rates are of this run alone. *actor_seconds* is the time that the actors were alive, summed;
     *stage_seconds* says what they did with it. *peak_disk_bytes* is store and scratch together, *actor_peak_ram_bytes*
-    one figure per actor. *forecast_store_bytes* and *forecast_seconds* are what the plan promised for the store and
+    one figure per actor. *peak_ram_bytes* is the most in use of *ram_limit_bytes*, which is the run's own budget, its
+    cgroup's limit or the machine's memory, whichever was nearest; 0 where there were no actors. *level_seconds* says
+    how long the governor was at each level, *removed_bytes* what it removed of dead processes. *forecast_store_bytes*
+    and *forecast_seconds* are what the plan promised for the store and
     for this run, None without a forecast. *next_command* is an argument list, not yet quoted.
     """
 
@@ -56,6 +62,10 @@ class RunSummary:
     actor_seconds: float
     num_cores: int
     actor_restarts: int = 0
+    disk_budget_bytes: int = 0
+    ram_limit_bytes: int = 0
+    level_seconds: Mapping[str, float] = field(default_factory=dict)
+    removed_bytes: int = 0
     forecast_store_bytes: int | None = None
     forecast_seconds: float | None = None
     next_command: Sequence[str] = ()

@@ -3,15 +3,15 @@
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from preprocess.processes import end_processes, store_mark
+from preprocess.governor.cleanup import Removal, remove_all_partials, remove_dead_partials
+from preprocess.processes import end_processes, is_running, store_mark
 from preprocess.ray_folder import ray_folder, remove_link
 from shared.durable import fsync_directory, json_bytes, write_durably
-from shared.errors import StoreBusyError, UsageError
+from shared.errors import StoreBusyError, StoreError, UsageError
 from shared.layout import StoreLayout, StoreRecord
 
 
@@ -54,8 +54,13 @@ def _holder(inode: int) -> str:
     return f" (process {holders[0]})" if holders else ""
 
 
-def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, card: str) -> int:
-    """Makes folders and records, and removes what dead runs left; returns the bytes so regained.
+def clear_dead(root: Path) -> list[Removal]:
+    """Removes partial files of the store at *root* whose writer is provably dead; needs no lock and no plan."""
+    return remove_dead_partials(StoreLayout(root).partial, os.uname().nodename, is_running)
+
+
+def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, card: str) -> list[Removal]:
+    """Makes folders and records, and removes what dead runs left; returns what that was.
 
     The caller holds the store's lock, so whatever is unfinished belongs to nobody. Raises UsageError for a folder that
     holds other things.
@@ -64,7 +69,7 @@ def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, 
     mark = store_mark(layout.root, record.uuid)
     end_processes(mark, ray_folder(layout))
     remove_link(mark)
-    regained = clear_partial(layout)
+    removals = clear_partial(layout)
     layout.partial.mkdir(exist_ok=True)
     # First of all: with its record a folder is a store, whatever kills this run next.
     write_durably(layout.record, json_bytes(record.as_dict()), layout.partial / "store.json")
@@ -75,22 +80,16 @@ def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, 
     for folder in (layout.data, layout.quarantine):
         # A run may have died between a shard's name and the name's durability.
         fsync_directory(folder)
-    return regained
+    return removals
 
 
-def clear_partial(layout: StoreLayout) -> int:
-    """Removes everything unfinished; returns its apparent bytes. Follows no link."""
-    regained = 0
-    if not layout.partial.is_dir() or layout.partial.is_symlink():
-        return 0
-    for path in layout.partial.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            regained += sum(entry.lstat().st_size for entry in path.rglob("*"))
-            shutil.rmtree(path)
-        else:
-            regained += path.lstat().st_size
-            path.unlink()
-    return regained
+def clear_partial(layout: StoreLayout) -> list[Removal]:
+    """Removes everything unfinished. Follows no link. Raises StoreError for what could not be removed."""
+    removals = remove_all_partials(layout.partial)
+    for removal in removals:
+        if removal.error:
+            raise StoreError(removal.in_words, "remove it by hand, then repeat the command")
+    return removals
 
 
 def _check_is_store(layout: StoreLayout) -> None:

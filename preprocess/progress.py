@@ -35,7 +35,8 @@ class Snapshot:
     Rows and audio count the plan's whole work: *rows_resumed* of *rows_done* were committed by earlier runs. The
     figures of open units are included in *rows_done*. Disk figures are allocated bytes (`st_blocks`) of the store with
     everything that this run owns; *disk_free_bytes* is `f_bavail` of its mount, *disk_budget_bytes* the run's limit.
-    *level* is the governor's: normal, throttle, pause, emergency or stop.
+    *level* is the governor's: normal, throttle, pause, emergency or stop, the tighter of *disk_level* and *ram_level*.
+    Memory is that of the limit which is nearest: the run's own budget, its cgroup's or the machine's.
     """
 
     elapsed_seconds: float
@@ -56,4 +57,6 @@ class Snapshot:
     ram_used_bytes: int = 0
     ram_total_bytes: int = 0
     level: str = "normal"
+    disk_level: str = "normal"
+    ram_level: str = "normal"
     actors: tuple[ActorView, ...] = field(default_factory=tuple)

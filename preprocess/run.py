@@ -10,21 +10,22 @@ from rich.console import Console
 from preprocess.card import dataset_card
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, split_summaries, store_bytes
+from preprocess.governor.cleanup import Removal
+from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.live import View, make_view
 from preprocess.outcome import RunSummary
-from preprocess.preparation import clear_partial, locked, prepare_store
+from preprocess.preparation import clear_dead, clear_partial, locked, prepare_store
 from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.stopping import StopRequest
 from preprocess.summary import render_summary
 from preprocess.tally import Tally
 from preprocess.tasks import new_tally, open_units
-from preprocess.usage import usable_cores
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode
 from shared.layout import read_record
-from shared.units import format_bytes, format_count
+from shared.units import format_count
 
 
 def main(argv: Sequence[str]) -> int:
@@ -36,12 +37,14 @@ def main(argv: Sequence[str]) -> int:
     settings.prepare()
     stream = sys.stdout
     view = make_view(settings.view, title=_title(settings), stream=stream, is_terminal=stream.isatty())
+    # A plan can take its time, a full disk cannot wait.
+    removals = clear_dead(store_path(settings))
     job = plan_job(settings)
     with locked(job.layout.root):
         if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
             # Another run made the store between our look and our lock.
             job = plan_job(settings)
-        summary = _run(job, settings, view)
+        summary = _run(job, settings, view, removals)
     if settings.view != "json":
         Console(file=stream, highlight=False).print(render_summary(summary))
     return _verdict(job, settings, summary)
@@ -51,7 +54,7 @@ def _title(settings: RunSettings) -> str:
     return f"{settings.source or 'demo corpus'} -> {store_path(settings)}"
 
 
-def _run(job: PlannedJob, settings: RunSettings, view: View) -> RunSummary:
+def _run(job: PlannedJob, settings: RunSettings, view: View, removals: list[Removal]) -> RunSummary:
     started = monotonic()
     todo = open_units(job)
     tally = new_tally(job, todo, started)
@@ -63,9 +66,10 @@ def _run(job: PlannedJob, settings: RunSettings, view: View) -> RunSummary:
             if not settings.force:
                 check_room(found, budgets, job.layout.root)
             card = dataset_card(job.record)
-            regained = prepare_store(job.layout, job.record, settings.model_dump_json(indent=2) + "\n", card)
-            if regained:
-                view.event(f"removed {format_bytes(regained)} that an earlier run left unfinished")
+            removals += prepare_store(job.layout, job.record, settings.model_dump_json(indent=2) + "\n", card)
+            tally.governed.count(removals)
+            for removal in removals:
+                view.event(removal.in_words)
             try:
                 Session(job, settings, budgets, tally, view, stop).commit_units()
                 finish(job)
@@ -77,6 +81,7 @@ def _run(job: PlannedJob, settings: RunSettings, view: View) -> RunSummary:
 
 def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: float) -> RunSummary:
     ran = bool(tally.units)
+    tightest = tally.governed.tightest
     return RunSummary(
         store=str(job.layout.root),
         splits=split_summaries(job),
@@ -86,12 +91,18 @@ def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: 
         run_audio_seconds=tally.audio_seconds,
         elapsed_seconds=elapsed_seconds,
         peak_disk_bytes=tally.peak_disk_bytes,
-        peak_ram_bytes=sum(tally.peak_memory_bytes.values()),
+        peak_ram_bytes=tightest.used_bytes if tightest else 0,
         actor_peak_ram_bytes=list(tally.peak_memory_bytes.values()),
         stage_seconds=tally.stage_seconds,
         actor_seconds=tally.actor_seconds,
         num_cores=usable_cores(),
         actor_restarts=tally.restarts,
+        disk_budget_bytes=tally.disk_budget_bytes,
+        ram_limit_bytes=tightest.limit_bytes if tightest else 0,
+        level_seconds={
+            level.name.lower(): tally.governed.level_seconds[level] for level in sorted(tally.governed.level_seconds)
+        },
+        removed_bytes=sum(tally.governed.removed_bytes.values()),
         forecast_store_bytes=job.forecast_bytes if ran else None,
         forecast_seconds=found.seconds if ran else None,
         next_command=[python_command(), "-m", "preprocess.verify", "--store", str(job.layout.root)],

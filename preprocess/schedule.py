@@ -1,20 +1,16 @@
-"""Who does what next: units to actors, restarts, and the hunt for a row that kills its actor. Pure.
+"""Who does what next: units to actors, starts and ends of actors, and the hunt for a row that kills its actor. Pure.
 
-Events go in, actions come out; nothing here knows Ray, time or disk. A unit that kills its actor three times is halved
-again and again until one row is left; when that row alone kills three actors too, it is marked and quarantined as
-`crashed`. A unit whose death cannot be repeated goes back to the queue: actors also die of what no row has done.
+Events go in, actions come out; nothing here knows Ray, time or disk. `suspects` says what a death tells of a unit.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from preprocess.suspects import Suspect
 from preprocess.units import Unit
 from shared.errors import ClusterError
 
-CRASHES_BEFORE_BISECTION = 3
-CRASHES_ALONE = 3
-FRUITLESS_BISECTIONS = 3
 DEATHS_AT_START = 5
 UNBOUNDED_BYTES = 1 << 62
 
@@ -22,6 +18,13 @@ UNBOUNDED_BYTES = 1 << 62
 @dataclass(frozen=True, slots=True)
 class StartActor:
     """Start actor *actor*, or a new one in its place."""
+
+    actor: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndActor:
+    """End actor *actor*, which has nothing to do."""
 
     actor: int
 
@@ -48,38 +51,12 @@ class ProbeRows:
 
 
 Work = RunUnit | ProbeRows
-Action = StartActor | Work
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """What is known of a unit that killed actors; rows *start* to *stop* hold a killer, if there is one.
-
-    *alone* counts the actors that the one row left has killed by itself.
-    """
-
-    unit: Unit
-    crashes: int = 0
-    crashed_rows: frozenset[int] = frozenset()
-    start: int = 0
-    stop: int = 0
-    alone: int = 0
-    fruitless: int = 0
-
-    @property
-    def middle(self) -> int:
-        """End of the first half; the whole range when only one row is left."""
-        return self.stop if self.stop - self.start == 1 else (self.start + self.stop) // 2
-
-    @property
-    def bisecting(self) -> bool:
-        """True while the killer is being hunted."""
-        return self.stop > self.start
+Action = StartActor | EndActor | Work
 
 
 @dataclass(slots=True)
 class Scheduler:
-    """Hands out *units* to *num_actors* actors; see the module's docstring for what happens when one dies.
+    """Hands out *units* to *num_actors* actors; `resize` changes their number.
 
     *admit* says how many bytes a unit may write, or None while it has to wait; at most *limit* actors are at work. Both
     may change from call to call: `on_tick` looks again.
@@ -91,8 +68,9 @@ class Scheduler:
     limit: int | None = None
     restarts: int = 0
     _queue: deque[Unit] = field(default_factory=deque)
-    _busy: dict[int, Work] = field(default_factory=dict)
+    _alive: set[int] = field(default_factory=set)
     _idle: set[int] = field(default_factory=set)
+    _busy: dict[int, Work] = field(default_factory=dict)
     _suspects: dict[tuple[str, int], Suspect] = field(default_factory=dict)
     _deaths_at_start: int = 0
 
@@ -110,13 +88,32 @@ class Scheduler:
         return (*(work.unit for work in self._busy.values()), *self._queue)
 
     @property
+    def waiting(self) -> tuple[Unit, ...]:
+        """Units that nobody works on, in order."""
+        return tuple(self._queue)
+
+    @property
+    def num_busy(self) -> int:
+        """Actors at work."""
+        return len(self._busy)
+
+    @property
     def held_up(self) -> bool:
         """True when actors are ready and units are left, but nothing was admitted."""
         return bool(self._idle and self._queue and not self._busy)
 
+    def work_of(self, actor: int) -> Work | None:
+        """What *actor* is at."""
+        return self._busy.get(actor)
+
     def start(self) -> list[Action]:
         """The first actions: as many actors as there is work for."""
-        return [StartActor(actor) for actor in range(min(self.num_actors, len(self._queue)))]
+        return self._grow()
+
+    def resize(self, num_actors: int) -> list[Action]:
+        """*num_actors* are wanted from now on: more are started, too many end as soon as they are idle."""
+        self.num_actors = num_actors
+        return [*self._grow(), *self._assign()]
 
     def on_ready(self, actor: int) -> list[Action]:
         """*actor* has started and waits for work."""
@@ -124,14 +121,19 @@ class Scheduler:
         self._idle.add(actor)
         return self._assign()
 
-    def on_done(self, actor: int) -> list[Action]:
-        """*actor* finished what it was given: a committed unit, or a probe that it survived."""
+    def on_done(self, actor: int, *, recycle: bool = False) -> list[Action]:
+        """*actor* finished what it was given: a committed unit, or a probe that it survived.
+
+        With *recycle* a new one takes its place where there is more to do.
+        """
         work = self._busy.pop(actor)
-        self._idle.add(actor)
         if isinstance(work, ProbeRows):
-            self._survived(work)
+            self._put_back(self._suspects[_key(work.unit)].survived(work.stop))
         else:
             self._suspects.pop(_key(work.unit), None)
+        if recycle and self._queue:
+            return [StartActor(actor), *self._assign()]
+        self._idle.add(actor)
         return self._assign()
 
     def on_gave_up(self, actor: int) -> list[Action]:
@@ -146,20 +148,11 @@ class Scheduler:
         work = self._busy.pop(actor, None)
         if work is not None:
             self._queue.appendleft(work.unit)
-        return [StartActor(actor), *self._assign()]
+        return [*self._replace(actor), *self._assign()]
 
     def on_tick(self) -> list[Action]:
         """Time went by: what had to wait may be admitted now."""
         return self._assign()
-
-    def work_of(self, actor: int) -> Work | None:
-        """What *actor* is at."""
-        return self._busy.get(actor)
-
-    @property
-    def waiting(self) -> tuple[Unit, ...]:
-        """Units that nobody works on, in order."""
-        return tuple(self._queue)
 
     def on_died(self, actor: int) -> list[Action]:
         """*actor* died, at work or while it started. Raises ClusterError when actors cannot even start."""
@@ -171,14 +164,32 @@ class Scheduler:
             if self._deaths_at_start >= DEATHS_AT_START:
                 message = f"actors died {self._deaths_at_start} times in a row before they had any work"
                 raise ClusterError(message, "look at the memory left on the machine and at Ray's log folder")
-        elif isinstance(work, ProbeRows):
-            self._killed_probe(work)
         else:
-            self._killed_unit(work)
-        return [StartActor(actor), *self._assign()] if self._queue or self._busy else []
+            known = self._suspect(work.unit)
+            self._put_back(known.killed() if isinstance(work, RunUnit) else known.killed_by(work.start, work.stop))
+        return [*self._replace(actor), *self._assign()] if self._queue or self._busy else []
+
+    def _grow(self) -> list[Action]:
+        """Starts what is missing of the actors wanted, as far as there is work for them."""
+        missing = min(self.num_actors, len(self._queue) + len(self._busy)) - len(self._alive)
+        free = (actor for actor in range(self.num_actors) if actor not in self._alive)
+        started = [StartActor(actor) for actor, _ in zip(free, range(missing), strict=False)]
+        self._alive.update(action.actor for action in started)
+        return [*started]
+
+    def _replace(self, actor: int) -> list[Action]:
+        """A new actor for *actor*, which is gone, unless there were too many."""
+        if len(self._alive) > self.num_actors:
+            self._alive.discard(actor)
+            return []
+        return [StartActor(actor)]
 
     def _assign(self) -> list[Action]:
         actions: list[Action] = []
+        for actor in sorted(self._idle, reverse=True)[: max(0, len(self._alive) - self.num_actors)]:
+            self._idle.discard(actor)
+            self._alive.discard(actor)
+            actions.append(EndActor(actor))
         for actor in sorted(self._idle):
             if self.limit is not None and len(self._busy) >= self.limit:
                 break
@@ -200,51 +211,19 @@ class Scheduler:
         return None
 
     def _next_work(self, actor: int, unit: Unit) -> Work | None:
-        suspect = self._suspects.get(_key(unit), Suspect(unit))
+        suspect = self._suspect(unit)
         if suspect.bisecting:
             # A probe writes nothing and so needs no admission.
             return ProbeRows(actor, unit, suspect.start, suspect.middle, suspect.crashed_rows)
         max_bytes = self.admit(unit)
         return None if max_bytes is None else RunUnit(actor, unit, suspect.crashed_rows, max_bytes)
 
-    def _killed_unit(self, work: RunUnit) -> None:
-        suspect = self._suspects.get(_key(work.unit), Suspect(work.unit))
-        suspect = replace(suspect, crashes=suspect.crashes + 1)
-        if suspect.crashes >= CRASHES_BEFORE_BISECTION:
-            suspect = replace(suspect, start=work.unit.start, stop=work.unit.stop)
-        self._put_back(suspect)
-
-    def _killed_probe(self, work: ProbeRows) -> None:
-        suspect = replace(self._suspects[_key(work.unit)], start=work.start, stop=work.stop)
-        if work.stop - work.start == 1:
-            suspect = replace(suspect, alone=suspect.alone + 1)
-        self._put_back(_convicted(suspect) if suspect.alone >= CRASHES_ALONE else suspect)
-
-    def _survived(self, work: ProbeRows) -> None:
-        suspect = self._suspects[_key(work.unit)]
-        if work.stop < suspect.stop:
-            self._put_back(replace(suspect, start=work.stop))
-            return
-        if suspect.fruitless + 1 >= FRUITLESS_BISECTIONS:
-            raise ClusterError(
-                f"shard {work.unit.number} of {work.unit.split!r} keeps killing its actor, but no single row does",
-                "give the actors more memory (fewer --actors, smaller --shard-size) and run the same command again",
-            )
-        self._put_back(Suspect(suspect.unit, crashed_rows=suspect.crashed_rows, fruitless=suspect.fruitless + 1))
+    def _suspect(self, unit: Unit) -> Suspect:
+        return self._suspects.get(_key(unit), Suspect(unit))
 
     def _put_back(self, suspect: Suspect) -> None:
         self._suspects[_key(suspect.unit)] = suspect
         self._queue.appendleft(suspect.unit)
-
-
-def _convicted(suspect: Suspect) -> Suspect:
-    """*suspect* with its one row marked. Raises ClusterError when it was marked before."""
-    if suspect.start in suspect.crashed_rows:
-        message = f"row {suspect.start} of shard {suspect.unit.number} of {suspect.unit.split!r} cannot even be read"
-        raise ClusterError(f"{message}: reading it kills the process", "repair or remove it in the source")
-    crashed = suspect.crashed_rows | {suspect.start}
-    # The next death of this unit is another row's doing and is hunted at once.
-    return Suspect(suspect.unit, CRASHES_BEFORE_BISECTION - 1, crashed, fruitless=suspect.fruitless)
 
 
 def _key(unit: Unit) -> tuple[str, int]:

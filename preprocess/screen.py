@@ -18,8 +18,8 @@ _WIDE, _MEDIUM = 100, 72
 """Columns from which everything fits, and from which everything but a unit's row counts does."""
 _LINES_BESIDE_ACTORS = 16
 """Everything but the actors at full width, with the line that counts hidden actors and the cursor's own."""
-_RAM_THROTTLE, _RAM_EMERGENCY = 0.7, 0.9
-"""Fractions from which the governor acts (DESIGN.md section 6)."""
+_CALM = "normal"
+_LEVEL_STYLES = {_CALM: "blue", "throttle": "yellow", "pause": "yellow", "emergency": "red", "stop": "red"}
 _STATE_STYLES = {
     ActorState.STARTING: "cyan",
     ActorState.WORKING: "green",
@@ -117,13 +117,15 @@ def _disk_gauge(snapshot: Snapshot) -> _Gauge:
     if snapshot.disk_budget_bytes > 0 and budget_left < free:
         room = f"{format_bytes(max(0, budget_left))} of budget"
     words = f"{format_bytes(used)} of {format_bytes(forecast)} forecast, {room}"
+    if snapshot.disk_level != _CALM:
+        style, words = _LEVEL_STYLES[snapshot.disk_level], f"{words}, {snapshot.disk_level}"
     return _Gauge("Disk", used, forecast, style, words)
 
 
 def _ram_gauge(snapshot: Snapshot) -> _Gauge:
     used, total = snapshot.ram_used_bytes, snapshot.ram_total_bytes
-    style = "red" if used >= _RAM_EMERGENCY * total else "yellow" if used >= _RAM_THROTTLE * total else "blue"
-    return _Gauge("RAM", used, total, style, f"{format_bytes(used)} of {format_bytes(total)}, level {snapshot.level}")
+    words = f"{format_bytes(used)} of {format_bytes(total)}, level {snapshot.ram_level}"
+    return _Gauge("RAM", used, total, _LEVEL_STYLES[snapshot.ram_level], words)
 
 
 def _figures_per_line(width: int) -> int:

@@ -4,12 +4,15 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocess.crew import make_crew
 from preprocess.environment import set_environment
 from preprocess.estimate import INDEX_SHARE
 from preprocess.governor.admission import Admission
 from preprocess.governor.budgets import Budgets
 from preprocess.governor.control import Governor
 from preprocess.governor.ledger import Ledger
+from preprocess.governor.recycling import Recycling
+from preprocess.governor.sensors import MemorySensor
 from preprocess.job import PlannedJob
 from preprocess.live import View
 from preprocess.preparation import clear_partial
@@ -19,7 +22,7 @@ from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
 from preprocess.stopping import StopRequest
 from preprocess.tally import Tally
-from preprocess.tasks import open_units
+from preprocess.tasks import held_bytes, open_units
 from preprocess.worker import Job
 from shared.errors import InterruptedRunError, RayLostError
 
@@ -65,19 +68,23 @@ class Session:
         mark = store_mark(job.layout.root, job.record.uuid)
         set_environment(mark, local_ray=settings.ray_address is None)
         from preprocess.cluster import Cluster  # noqa: PLC0415 - Ray costs a second that a finished store need not pay
+        from preprocess.measures import Measures  # noqa: PLC0415 - as above
         from preprocess.runner import Runner  # noqa: PLC0415 - as above
 
         work = Job(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
         ballast = lay_ballast(job.layout.partial)
+        tally, view = self.tally, self.view
+        recycling = Recycling(settings.recycle_units, settings.recycle_growth)
+        crew, first, most = make_crew(settings.actors, recycling, tally, MemorySensor().read())
         try:
             with (
-                Cluster(work, mark, num_actors=settings.actors, address=settings.ray_address) as cluster,
+                Cluster(work, mark, num_actors=most, address=settings.ray_address) as cluster,
                 self._governor(mark) as governor,
             ):
                 self.stop.install()
-                scheduler = Scheduler(open_units(job), settings.actors, admit=governor.admit)
-                stall = settings.stall_timeout
-                Runner(job, cluster, scheduler, governor, self.tally, self.view, self.stop, stall).run()
+                scheduler = Scheduler(open_units(job), first, admit=governor.admit)
+                measures = Measures(job.layout, cluster, scheduler, governor, tally, view, settings.stall_timeout)
+                Runner(job, cluster, scheduler, governor, measures, crew, tally, view, self.stop).run()
         except SystemExit as error:
             # Ray's handler of SIGTERM, in place of ours from its start to `install`, ends the process.
             raise InterruptedRunError("stopped while Ray started", "the same command goes on") from error
@@ -94,7 +101,7 @@ class Session:
         def processes() -> list[int]:
             return [os.getpid(), *(process.pid for process in belonging(mark, ray_folder(job.layout)))]
 
-        return Governor(job.layout.root, self.budgets, admission, processes)
+        return Governor(job.layout.root, self.budgets, admission, processes, held_bytes(job))
 
 
 def lay_ballast(partial: Path) -> Path:

@@ -9,6 +9,8 @@ from shared.schema import FeatureDtype
 from shared.settings import Folders
 from shared.units import parse_bytes
 
+MAX_ACTORS = 256
+
 
 class SourceSettings(Folders):
     """Where rows come from and how they become features; `run` and `plan` share it."""
@@ -32,7 +34,9 @@ class SourceSettings(Folders):
     audio_column: str = Field("audio", description="column with the encoded audio")
     text_column: str = Field("transkription", description="column with the transcript")
     source_column: str = Field("source", description="column with the clip's origin")
-    actors: int = Field(5, ge=1, le=256, description="preprocessing actors")
+    actors: int | Literal["auto"] = Field(
+        5, description="preprocessing actors; auto: as many as cores, memory and measured benefit ask for"
+    )
     disk_budget: int | None = Field(
         None, ge=0, description="bytes that the store and all scratch may take [all that is free above the reserve]"
     )
@@ -45,6 +49,19 @@ class SourceSettings(Folders):
     @classmethod
     def _parse_size(cls, value: Any) -> Any:
         return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_validator("actors", mode="before")
+    @classmethod
+    def _parse_actors(cls, value: Any) -> Any:
+        if value == "auto":
+            return value
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            number = 0
+        if not 1 <= number <= MAX_ACTORS:
+            raise ValueError(f"neither a number from 1 to {MAX_ACTORS} nor auto")
+        return number
 
     @field_validator("split", mode="before")
     @classmethod
@@ -77,12 +94,18 @@ class RunSettings(SourceSettings):
         gt=0,
         description="seconds without progress for want of disk or memory before the run ends",
     )
+    recycle_units: int = Field(100, ge=0, description="shards after which an actor starts anew; 0: never")
+    recycle_growth: int = Field(
+        512_000_000,
+        ge=0,
+        description="bytes by which an actor grows before it starts anew; 0: never [512MB]",
+    )
     ray_address: str | None = Field(None, description="join a running Ray cluster [start one here]")
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"
     )
 
-    @field_validator("ram_budget", mode="before")
+    @field_validator("ram_budget", "recycle_growth", mode="before")
     @classmethod
     def _parse_ram(cls, value: Any) -> Any:
         return parse_bytes(value) if isinstance(value, str) else value

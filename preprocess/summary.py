@@ -13,7 +13,7 @@ from rich.text import Text
 
 from preprocess.outcome import WAITING, RunSummary, SplitSummary, limiting_stage, percent_error, stage_shares
 from preprocess.screen import one_line
-from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
+from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
 __all__ = ["RunSummary", "SplitSummary", "limiting_stage", "next_lines", "render_summary"]
 
@@ -96,10 +96,10 @@ def _facts(summary: RunSummary) -> Table:
         ("", f"{format_bytes(round(summary.bytes_per_audio_hour))} per hour of audio"),
         ("time", f"{format_seconds(summary.elapsed_seconds)}, {format_count(summary.run_rows)} rows"),
         ("speed", _speed(summary)),
-        ("", f"{format_rate(summary.audio_seconds_per_second)} x real time (RTF {summary.real_time_factor:.2g})"),
-        ("peak disk", f"{format_bytes(summary.peak_disk_bytes)}, store and scratch"),
-        ("peak RAM", _ram(summary)),
-        ("restarts", format_count(summary.actor_restarts)),
+        ("peak disk", _most(summary.peak_disk_bytes, summary.disk_budget_bytes, "allowed")),
+        ("peak RAM", _most(summary.peak_ram_bytes, summary.ram_limit_bytes, "in use")),
+        ("actors", _actors(summary)),
+        ("governor", _governor(summary)),
         *_forecast(summary),
     ):
         table.add_row(name, value)
@@ -107,15 +107,32 @@ def _facts(summary: RunSummary) -> Table:
 
 
 def _speed(summary: RunSummary) -> str:
-    audio = format_audio_rate(summary.audio_seconds_per_second)
-    return f"{format_rate(summary.samples_per_second)} samples/s, {audio} of audio"
+    times = format_rate(summary.audio_seconds_per_second)
+    return f"{format_rate(summary.samples_per_second)} samples/s, {times} x real time"
 
 
-def _ram(summary: RunSummary) -> str:
-    whole = format_bytes(summary.peak_ram_bytes)
-    if not summary.actor_peak_ram_bytes:
-        return whole
-    return f"{whole}, largest actor {format_bytes(max(summary.actor_peak_ram_bytes))}"
+def _most(peak_bytes: int, limit_bytes: int, verb: str) -> str:
+    of = f" of {format_bytes(limit_bytes)} {verb}" if limit_bytes else ""
+    return f"{format_bytes(peak_bytes)}{of}"
+
+
+def _actors(summary: RunSummary) -> str:
+    sizes = summary.actor_peak_ram_bytes
+    words = f"{format_count(len(sizes))}"
+    if sizes:
+        words += f", the largest {format_bytes(max(sizes))}"
+    if summary.actor_restarts:
+        words += f", {format_count(summary.actor_restarts)} restart{'s' if summary.actor_restarts > 1 else ''}"
+    return words
+
+
+def _governor(summary: RunSummary) -> str:
+    """How long each level but the first lasted, the tightest first, and what was removed."""
+    tight = [(level, seconds) for level, seconds in summary.level_seconds.items() if level != "normal"]
+    words = [f"{level} {format_seconds(seconds)}" for level, seconds in reversed(tight)]
+    if summary.removed_bytes:
+        words.append(f"{format_bytes(summary.removed_bytes)} removed")
+    return ", ".join(words) or "normal throughout"
 
 
 def _forecast(summary: RunSummary) -> list[tuple[str, str]]:

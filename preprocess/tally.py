@@ -1,8 +1,10 @@
 """What a run has done so far, kept up from events and turned into snapshots. Pure but for what it remembers."""
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field, replace
 
+from preprocess.governed import Governed
+from preprocess.outcome import RESERVE
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.usage import Usage
 from preprocess.worker import UnitReport, WorkerProgress
@@ -24,15 +26,17 @@ class Tally:
     units: int = 0
     audio_seconds: float = 0.0
     quarantined: Counter[str] = field(default_factory=Counter)
-    stage_seconds: Counter[str] = field(default_factory=Counter)
+    stage_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     actor_seconds: float = 0.0
     peak_disk_bytes: int = 0
     peak_memory_bytes: dict[int, int] = field(default_factory=dict)
-    level: str = "normal"
+    governed: Governed = field(default_factory=Governed)
     disk_budget_bytes: int = 0
+    cpu_seconds: float = 0.0
     _actors: dict[int, ActorView] = field(default_factory=dict)
     _since: dict[int, float] = field(default_factory=dict)
     _workers: dict[int, WorkerProgress] = field(default_factory=dict)
+    _cpu: dict[int, float] = field(default_factory=dict)
     _history: deque[tuple[float, int, float]] = field(default_factory=deque)
 
     @property
@@ -45,29 +49,59 @@ class Tally:
         known = [view for view in self._actors.values() if view.memory_bytes]
         return max(known, key=lambda view: view.memory_bytes).number if known else None
 
+    def memory_of(self, actor: int) -> int:
+        """What *actor* held when it told last."""
+        return self._actors[actor].memory_bytes
+
+    @property
+    def audio_seconds_so_far(self) -> float:
+        """Audio of this run, that of open units included."""
+        return self.audio_seconds + sum(worker.audio_seconds for worker in self._workers.values())
+
+    @property
+    def shards_in_words(self) -> str:
+        """How far it is."""
+        return f"{self.units_resumed + self.units} of {self.units_total} shards are committed"
+
     def commit(self, actor: int, report: UnitReport, now: float) -> None:
         """*actor* committed a unit at *now*."""
         self.rows += report.unit.num_rows
         self.units += 1
         self.audio_seconds += report.audio_seconds
         self.quarantined.update(report.quarantined)
-        self.stage_seconds.update(report.stage_seconds)
+        for stage, seconds in report.stage_seconds.items():
+            self.stage_seconds[stage] += seconds
         self.actor_seconds += report.seconds
         self.set_state(actor, ActorState.IDLE, now)
 
     def set_state(self, actor: int, state: ActorState, now: float, unit: str = "", unit_rows: int = 0) -> None:
-        """*actor* is in *state* from *now* on; counts a restart when it is RESTARTING."""
-        self._since[actor] = now
+        """*actor* is in *state* from *now* on; counts a restart when it is RESTARTING.
+
+        An actor gets work as soon as it is idle, unless that has to wait for room: then the time is `RESERVE`'s.
+        """
         known = self._actors.get(actor, ActorView(actor, state))
+        if known.state is ActorState.IDLE and state is ActorState.WORKING:
+            self.stage_seconds[RESERVE] += now - self._since[actor]
+            self.actor_seconds += now - self._since[actor]
+        self._since[actor] = now
         restarts = known.restarts + (state is ActorState.RESTARTING)
         self._workers.pop(actor, None)
         self._actors[actor] = replace(known, state=state, unit=unit, rows=0, unit_rows=unit_rows, restarts=restarts)
 
-    def observe(self, actor: int, worker: WorkerProgress, memory_bytes: int) -> None:
+    def ended(self, actor: int) -> None:
+        """*actor* is no more, and no other takes its place."""
+        for known in (self._actors, self._workers, self._cpu, self._since):
+            known.pop(actor, None)
+
+    def observe(self, actor: int, worker: WorkerProgress, memory_bytes: int, cpu_seconds: float = 0.0) -> None:
         """*actor* told what it is at; an answer about another unit than its present one came late and is dropped."""
         known = self._actors.get(actor)
         if known is None:
             return
+        # Less than before is another process.
+        before = self._cpu.get(actor, 0.0)
+        self.cpu_seconds += cpu_seconds - before if cpu_seconds >= before else cpu_seconds
+        self._cpu[actor] = cpu_seconds
         self.peak_memory_bytes[actor] = max(memory_bytes, self.peak_memory_bytes.get(actor, 0))
         self._actors[actor] = replace(known, memory_bytes=memory_bytes)
         if known.unit and worker.unit == known.unit:
@@ -78,8 +112,9 @@ class Tally:
         """The run at *now*, with rates over the last minute."""
         self.peak_disk_bytes = max(self.peak_disk_bytes, usage.disk_used_bytes)
         working = self._workers.values()
+        state, memory = self.governed.verdict.state, self.governed.memory
         rows = self.rows + sum(worker.rows for worker in working)
-        audio = self.audio_seconds + sum(worker.audio_seconds for worker in working)
+        audio = self.audio_seconds_so_far
         rows_rate, audio_rate = self._rates(now, rows, audio)
         left = self.rows_total - self.rows_resumed - rows
         return Snapshot(
@@ -97,10 +132,12 @@ class Tally:
             disk_used_bytes=usage.disk_used_bytes,
             disk_forecast_bytes=self.disk_forecast_bytes,
             disk_budget_bytes=self.disk_budget_bytes,
-            level=self.level,
+            level=self.governed.level.name.lower(),
+            disk_level=state.disk.level.name.lower(),
+            ram_level=state.memory.level.name.lower(),
             disk_free_bytes=usage.disk_free_bytes,
-            ram_used_bytes=usage.ram_used_bytes,
-            ram_total_bytes=usage.ram_total_bytes,
+            ram_used_bytes=memory.used_bytes if memory else usage.ram_used_bytes,
+            ram_total_bytes=memory.limit_bytes if memory else usage.ram_total_bytes,
             actors=tuple(self._with_rate(view, now) for _, view in sorted(self._actors.items())),
         )
 

@@ -68,8 +68,3 @@ def _entries(folder: str) -> Iterator[tuple[str, str, os.stat_result]]:
         for entry in entries:
             with suppress(FileNotFoundError):
                 yield entry.name, entry.path, entry.stat(follow_symlinks=False)
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0))

@@ -4,17 +4,17 @@ Order of a commit: quarantined rows, then the shard. The shard's name is the onl
 """
 
 import os
-import resource
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
+import psutil
 import pyarrow.parquet as pq
 
 from preprocess.pipeline import PipelineSettings, RowPipeline
-from preprocess.sources.base import RowReader, SourceRow
+from preprocess.sources.base import BATCH_BYTES, RowReader, SourceRow
 from preprocess.stages import StageClock
 from preprocess.units import Selection, Unit
 from shared.durable import fsync_directory
@@ -36,7 +36,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class UnitTask:
-    """One unit's work: rows from *reader*, those of *selection*, without *crashed_rows*, in at most *max_bytes*."""
+    """One unit's work: rows from *reader*, those of *selection*, without *crashed_rows*, in at most *max_bytes*.
+
+    *batch_bytes* is how much audio is read at once; it does not show in the shard.
+    """
 
     unit: Unit
     num_units: int
@@ -45,6 +48,7 @@ class UnitTask:
     selection: Selection = field(default_factory=Selection)
     crashed_rows: frozenset[int] = frozenset()
     max_bytes: int | None = None
+    batch_bytes: int = BATCH_BYTES
 
     @property
     def name(self) -> str:
@@ -54,7 +58,10 @@ class UnitTask:
 
 @dataclass(frozen=True, slots=True)
 class UnitReport:
-    """What one finished unit came to; small, since it travels through Ray. *quarantined* counts by reason."""
+    """What one finished unit came to; small, since it travels through Ray. *quarantined* counts by reason.
+
+    *memory_bytes* is the worker's unique set size at its end.
+    """
 
     unit: Unit
     rows: int
@@ -63,7 +70,7 @@ class UnitReport:
     num_bytes: int
     stage_seconds: Mapping[str, float]
     seconds: float
-    peak_memory_bytes: int
+    memory_bytes: int
 
 
 @dataclass(slots=True)
@@ -146,7 +153,7 @@ class FeatureWorker:
 
     def _selected_rows(self, task: UnitTask) -> Iterator[SourceRow]:
         selected = task.selection.mask(task.unit.start, task.unit.stop)
-        rows = task.reader.rows()
+        rows = task.reader.rows(task.batch_bytes)
         while True:
             with self._clock.stage("read"):
                 row = next(rows, None)
@@ -181,7 +188,7 @@ class FeatureWorker:
             num_bytes=final.stat().st_size,
             stage_seconds=dict(self._clock.seconds),
             seconds=seconds,
-            peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            memory_bytes=psutil.Process().memory_full_info().uss,
         )
 
 

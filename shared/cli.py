@@ -135,7 +135,7 @@ def _metavar(name: str, kind: Any) -> str:
 
 
 def _is_size(name: str) -> bool:
-    return name.endswith(("size", "budget", "reserve"))
+    return name.endswith(("size", "budget", "reserve", "growth"))
 
 
 def _help(name: str, field: FieldInfo, kind: Any) -> str:

@@ -4,9 +4,11 @@ Order of a commit: write aside, flush, fsync, close, link to the final name, rem
 """
 
 import errno
+import io
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +28,7 @@ class DurableFile:
     def __init__(self, partial: Path) -> None:
         self.partial = partial
         self._fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self.file = os.fdopen(self._fd, "wb", buffering=1 << 20)
+        self.file = io.BufferedWriter(_NamedFile(self._fd, partial), buffer_size=1 << 20)
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +47,8 @@ class DurableFile:
     def seal(self) -> None:
         """Flushes to the device and closes: the bytes now survive a power cut, the name does not yet."""
         self.file.flush()
-        os.fsync(self._fd)
+        with _naming(self.partial):
+            os.fsync(self._fd)
         self.file.close()
 
     def publish(self, final: Path, *, replace: bool = False) -> bool:
@@ -61,6 +64,30 @@ class DurableFile:
         # Also for the loser: whoever sees the name as committed must know that it is durable.
         fsync_directory(final.parent)
         return won
+
+
+class _NamedFile(io.FileIO):
+    """A file to write whose errors say which one it is."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        super().__init__(fd, "wb")
+        self._path = path
+
+    def write(self, data: Any) -> int:
+        """As `FileIO.write`."""
+        with _naming(self._path):
+            return super().write(data)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Puts *path* into an error that names no file: to the kernel a descriptor has no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _link_new(partial: Path, final: Path) -> bool:
@@ -83,7 +110,8 @@ def fsync_directory(directory: Path) -> None:
     """Makes the names in *directory* survive a power cut."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with _naming(directory):
+            os.fsync(fd)
     finally:
         os.close(fd)
 

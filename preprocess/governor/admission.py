@@ -6,6 +6,7 @@ else is open, so that waiting would give nothing back, a unit is content with wh
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from preprocess.governor.ledger import Ledger
@@ -43,7 +44,12 @@ class Admission:
     max_duration: float
     row_bytes: dict[str, float]
     _too_little: dict[str, int] = field(default_factory=dict)
-    _open: set[str] = field(default_factory=set)
+    _open: dict[str, Unit] = field(default_factory=dict)
+
+    @property
+    def open_units(self) -> Collection[Unit]:
+        """Units that were admitted and are neither committed nor given up."""
+        return self._open.values()
 
     def need_bytes(self, unit: Unit) -> int:
         """What *unit* reserves when it starts next."""
@@ -66,19 +72,19 @@ class Admission:
             need = left
         if not self.ledger.reserve(_name(unit), need):
             return None
-        self._open.add(_name(unit))
+        self._open[_name(unit)] = unit
         return need
 
     def committed(self, unit: Unit, allocated_bytes: int) -> None:
         """*unit*'s shard stands and takes *allocated_bytes*."""
         self.ledger.settle(_name(unit), allocated_bytes)
-        self._open.discard(_name(unit))
+        self._open.pop(_name(unit), None)
         self._too_little.pop(_name(unit), None)
 
     def given_up(self, unit: Unit, *, outgrown_bytes: int = 0) -> None:
         """*unit* left nothing behind; *outgrown_bytes* is what it had reserved when that was too little."""
         self.ledger.release(_name(unit))
-        self._open.discard(_name(unit))
+        self._open.pop(_name(unit), None)
         if outgrown_bytes:
             self._too_little[_name(unit)] = outgrown_bytes
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.units import format_bytes
+
 OWNED_NAME = re.compile(r".+?\.parquet\.(?P<host>.+)-(?P<driver>[1-9][0-9]{0,6})-(?P<pid>[1-9][0-9]{0,6})")
 """A partial file's name ends in the host, the run and the process that write it (`FeatureWorker`)."""
 
@@ -31,6 +33,13 @@ class Removal:
     num_bytes: int
     kind: str
     error: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """One line for a log."""
+        if self.error:
+            return f"could not remove {self.kind} {self.path.name}: {self.error}"
+        return f"removed {self.kind} {self.path.name} that a dead process left: {format_bytes(self.num_bytes)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 The run loop scans and admits; the watchdog's thread only reads and decides. Neither waits for the other.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -12,11 +13,16 @@ from typing import Self
 
 from preprocess.governor.admission import Admission
 from preprocess.governor.budgets import Budgets
+from preprocess.governor.headroom import fits_memory
 from preprocess.governor.policy import DiskReading, Level, MemoryReading, actors_allowed
-from preprocess.governor.sensors import MemorySensor, proportional_set_bytes, read_mount
+from preprocess.governor.process_memory import ProcessMemory
+from preprocess.governor.sensors import MemorySensor, read_mount
 from preprocess.governor.watchdog import Watchdog
 from preprocess.units import Unit
 from shared.units import format_bytes
+
+FOLLOW_SECONDS = 1.0
+"""How often new processes of the run are looked for."""
 
 
 @dataclass(slots=True)
@@ -24,23 +30,27 @@ class Governor:
     """Keeps a run under *budgets*. A context manager: the watchdog beats inside.
 
     *root* is the store's folder; *processes* lists the process ids of the whole run, this one first: they count
-    against a memory budget.
+    against a memory budget. *held_bytes* says how much memory a unit's source takes to be read, where that is much.
     """
 
     root: Path
     budgets: Budgets
     admission: Admission
     processes: Callable[[], Sequence[int]]
+    held_bytes: Mapping[Unit, int] = field(default_factory=dict)
     now: Callable[[], float] = monotonic
     sensor: MemorySensor = field(default_factory=MemorySensor)
     watchdog: Watchdog = field(init=False)
     used_bytes: int = 0
     missing_bytes: int = 0
+    process_memory: ProcessMemory = field(default_factory=ProcessMemory)
+    _followed_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.watchdog = Watchdog(self._read_disk, self._read_memory, now=self.now)
 
     def __enter__(self) -> Self:
+        self._follow_processes()
         self.watchdog.__enter__()
         return self
 
@@ -48,23 +58,41 @@ class Governor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.watchdog.__exit__(kind, error, trace)
+        self.process_memory.close()
 
     @property
     def level(self) -> Level:
         """The verdict's level."""
         return self.watchdog.verdict.level
 
+    @property
+    def memory_level(self) -> Level:
+        """That of memory alone."""
+        return self.watchdog.verdict.state.memory.level
+
     def scanned(self, used_bytes: int, free_bytes: int, open_bytes: int, unfinished: Sequence[Unit]) -> None:
         """Takes over what the run loop found on disk, and the units that are not committed."""
         self.admission.ledger.scanned(used_bytes, free_bytes, open_bytes)
         self.used_bytes = used_bytes
         self.missing_bytes = max(0, sum(map(self.admission.expected_bytes, unfinished)) - open_bytes)
+        if self.now() - self._followed_at >= FOLLOW_SECONDS:
+            self._follow_processes()
 
     def admit(self, unit: Unit) -> int | None:
         """Bytes that *unit* may write, None while it has to wait."""
         if self.level >= Level.PAUSE or not self.watchdog.is_beating():
             return None
-        return self.admission.admit(unit)
+        return self.admission.admit(unit) if self._fits_memory(unit) else None
+
+    def _follow_processes(self) -> None:
+        """Against a memory budget of this run every process of it counts; they come and go."""
+        if self.budgets.ram_bytes is not None:
+            self._followed_at = self.now()
+            self.process_memory.follow(self.processes())
+
+    def _fits_memory(self, unit: Unit) -> bool:
+        needs = [self.held_bytes.get(other, 0) for other in self.admission.open_units]
+        return fits_memory(self.held_bytes.get(unit, 0), needs, self.watchdog.verdict.memory)
 
     def actors_allowed(self, num_actors: int) -> int:
         """Actors that may be at work now."""
@@ -111,13 +139,10 @@ class Governor:
         machine = self.sensor.read()
         if machine is None or self.budgets.ram_bytes is None:
             return machine
-        own_pid, *others = self.processes()
-        driver = proportional_set_bytes(own_pid)
-        if driver is None:
-            # This process lives, so it is the reading that failed; another's may have ended meanwhile.
+        used = self.process_memory.read()
+        if used is None:
             return None
-        found = [driver, *map(proportional_set_bytes, others)]
-        own = MemoryReading(sum(size or 0 for size in found), self.budgets.ram_bytes, machine.psi_percent)
+        own = MemoryReading(used, self.budgets.ram_bytes, machine.psi_percent)
         return max(own, machine, key=lambda reading: reading.share)
 
 

@@ -20,6 +20,11 @@ LEAST_INODES = 1_000
 """Free inodes under which a mount counts as full, or a hundredth of all where that is less."""
 _FILE_BYTES = 65_536
 _NO_DESCRIPTOR = -1
+_VERSIONS = (
+    ("memory.current", "memory.max", "inactive_file"),
+    ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file"),
+)
+"""Usage, limit and the name of the inactive file cache, in cgroup version 2 and 1."""
 _NO_PRESSURE = {errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
 """What the pressure file answers where the kernel was told not to measure, or not to tell."""
 
@@ -62,6 +67,11 @@ class KernelFile:
     def read(self) -> str:
         """Its text at this moment; raises OSError."""
         return os.pread(self.descriptor, _FILE_BYTES, 0).decode()
+
+    def close(self) -> None:
+        """Ends it; it must not be read afterwards."""
+        if self.descriptor != _NO_DESCRIPTOR:
+            os.close(self.descriptor)
 
 
 _UNREADABLE = KernelFile(_NO_DESCRIPTOR)
@@ -137,43 +147,39 @@ def _some_avg10(pressure: str) -> float:
     return percent
 
 
-def _find_groups(proc: Path, cgroup: Path) -> list[_Group] | None:
-    """Our cgroup and every one above it, of whichever hierarchies control memory; None when they cannot be told."""
+def group_folders(proc: Path, cgroup: Path, controller: str) -> Iterator[Path]:
+    """The folders of our cgroup and every one above it, of whichever hierarchies have *controller*.
+
+    Raises OSError, ValueError or TypeError when they cannot be told; a kernel without cgroups has none.
+    """
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
-        return [group for line in lines for group in _groups_of(*line.split(":", 2), cgroup=cgroup)]
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    except (OSError, ValueError, TypeError):
-        return None
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            yield from _chain(cgroup, path)
+        elif controller in controllers.split(","):
+            yield from _chain(cgroup / controller, path)
 
 
-def _groups_of(_hierarchy: str, controllers: str, path: str, *, cgroup: Path) -> Iterator[_Group]:
-    if controllers == "":
-        yield from _chain(cgroup, path, ("memory.current", "memory.max", "inactive_file"))
-    elif "memory" in controllers.split(","):
-        names = ("memory.usage_in_bytes", "memory.limit_in_bytes", "total_inactive_file")
-        yield from _chain(cgroup / "memory", path, names)
-
-
-def _chain(root: Path, path: str, names: tuple[str, str, str]) -> Iterator[_Group]:
+def _chain(root: Path, path: str) -> Iterator[Path]:
     folder = root / path.lstrip("/")
     # In a container the path may be the host's; what is mounted at the root is then ours already.
     folder = folder if folder.is_dir() else root
-    for group in (folder, *folder.parents):
-        if not group.is_relative_to(root):
-            return
-        usage, limit, statistics = (KernelFile.open(group / name) for name in (*names[:2], "memory.stat"))
-        if limit:
-            yield _Group(usage or _UNREADABLE, limit, statistics or _UNREADABLE, names[2])
+    yield from (group for group in (folder, *folder.parents) if group.is_relative_to(root))
 
 
-def proportional_set_bytes(pid: int, proc: Path = Path("/proc")) -> int | None:
-    """PSS of a process: its own pages and its part of those that it shares; None when it is gone."""
+def _find_groups(proc: Path, cgroup: Path) -> list[_Group] | None:
+    """Our cgroup and every one above it that states a memory limit; None when they cannot be told."""
     try:
-        for line in (proc / str(pid) / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
+        found = [_open_group(folder, names) for folder in group_folders(proc, cgroup, "memory") for names in _VERSIONS]
+    except (OSError, ValueError, TypeError):
         return None
-    return None
+    return [group for group in found if group is not None]
+
+
+def _open_group(folder: Path, names: tuple[str, str, str]) -> _Group | None:
+    usage, limit, statistics = (KernelFile.open(folder / name) for name in (*names[:2], "memory.stat"))
+    return _Group(usage or _UNREADABLE, limit, statistics or _UNREADABLE, names[2]) if limit else None

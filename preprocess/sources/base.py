@@ -7,6 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+BATCH_BYTES = 8 * 1024**2
+"""Audio bytes that one batch of rows aims at."""
+SMALL_BATCH_BYTES = BATCH_BYTES // 8
+"""The same while memory is short."""
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -36,10 +41,14 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows that are cheapest to read together (a row group, a record batch); *num_bytes* is their encoded audio."""
+    """Rows that are cheapest to read together (a row group, a record batch); *num_bytes* is their encoded audio.
+
+    *held_bytes* is the most that a reader may have to hold of it at once, beyond a batch of rows.
+    """
 
     num_rows: int
     num_bytes: int
+    held_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +73,8 @@ class SplitLayout:
 class RowReader(Protocol):
     """Yields a contiguous range of one split's rows, in order. Picklable; opens nothing before `rows` is called."""
 
-    def rows(self) -> Iterator[SourceRow]:
-        """The rows; memory stays bounded by a small batch whatever the range."""
+    def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:
+        """The rows; memory stays bounded by a batch of *batch_bytes* and what their blocks' `held_bytes` say."""
         ...
 
 

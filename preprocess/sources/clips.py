@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import Block, SourceRow, SplitLayout
+from preprocess.sources.base import BATCH_BYTES, Block, SourceRow, SplitLayout
 from preprocess.sources.confine import mean_size, read_inside, sizes_inside, spread
 from preprocess.sources.layout import split_named
 from shared.errors import RowRejectedError, SourceError
@@ -32,7 +32,7 @@ class ClipReader:
     table: bytes
     first_row_id: int
 
-    def rows(self) -> Iterator[SourceRow]:
+    def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:  # noqa: ARG002 - a clip is a batch here
         """The rows in order; each file is read when its row is reached, and one that cannot be is a row's problem.
 
         Raises:

@@ -4,7 +4,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -120,8 +120,7 @@ def _read_footer(filesystem: pafs.FileSystem, buffer_bytes: int, columns: Column
             raise SourceError(f"{file.name} holds no rows", "download the file again, or leave it out")
         check_embedded_columns(parquet.schema_arrow, columns, file.name)
         blocks = tuple(
-            Block(group.num_rows, chunk_bytes(group, columns.audio, compressed=False))
-            for group in map(metadata.row_group, range(metadata.num_row_groups))
+            _block(group, columns.audio) for group in map(metadata.row_group, range(metadata.num_row_groups))
         )
     if file.identity:
         return _Footer(file, blocks, (file.name, file.identity))
@@ -163,4 +162,10 @@ def _may_lack_bytes(group: pq.RowGroupMetaData, audio: str) -> bool:
 
 
 def _with_clips(block: Block, clip_bytes: int) -> Block:
-    return Block(block.num_rows, block.num_bytes + block.num_rows * clip_bytes)
+    return replace(block, num_bytes=block.num_bytes + block.num_rows * clip_bytes)
+
+
+def _block(group: pq.RowGroupMetaData, audio: str) -> Block:
+    """A row group; the footer does not say how long its pages are, and one may be all of it, packed and unpacked."""
+    unpacked = chunk_bytes(group, audio, compressed=False)
+    return Block(group.num_rows, unpacked, unpacked + chunk_bytes(group, audio, compressed=True))

@@ -16,13 +16,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from preprocess.sources.base import Columns, SourceRow
+from preprocess.sources.base import BATCH_BYTES, Columns, SourceRow
 from preprocess.sources.columns import text_columns
 from preprocess.sources.embedded import RowMaker, audio_leaves
 from shared.errors import SourceError
 
-BATCH_BYTES = 8 * 1024**2
-"""Audio bytes that one batch of rows aims at."""
 MAX_BATCH_ROWS = 1024
 
 
@@ -70,7 +68,7 @@ class ParquetReader:
     slices: tuple[RowGroupSlice, ...]
     first_row_id: int
 
-    def rows(self) -> Iterator[SourceRow]:
+    def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:
         """The rows in order.
 
         Raises:
@@ -82,7 +80,7 @@ class ParquetReader:
             pieces = list(group)
             with open_parquet_file(filesystem, path, pieces[0].name, self.files.buffer_bytes) as file:
                 for piece in pieces:
-                    for batch in _batches(file, piece, self.maker.columns):
+                    for batch in _batches(file, piece, self.maker.columns, batch_bytes):
                         yield from self.maker.rows(batch, row_id)
                         row_id += batch.num_rows
         # Large pages go back to the system by themselves (`environment.py`); this is for the rest. After every batch it
@@ -115,9 +113,9 @@ def leaf_names(schema: pa.Schema, columns: Columns) -> list[str]:
     return [f"{columns.audio}.{leaf}" for leaf in leaves] + text_columns(schema.names, columns)
 
 
-def batch_rows(num_rows: int, audio_bytes: int) -> int:
-    """Rows in a batch of about `BATCH_BYTES`, from a row group's rows and uncompressed audio bytes; at least 1."""
-    return max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * num_rows // max(1, audio_bytes)))
+def batch_rows(num_rows: int, audio_bytes: int, batch_bytes: int = BATCH_BYTES) -> int:
+    """Rows in a batch of about *batch_bytes*, from a row group's rows and uncompressed audio bytes; at least 1."""
+    return max(1, min(MAX_BATCH_ROWS, batch_bytes * num_rows // max(1, audio_bytes)))
 
 
 def chunk_bytes(group: pq.RowGroupMetaData, prefix: str, *, compressed: bool) -> int:
@@ -127,9 +125,11 @@ def chunk_bytes(group: pq.RowGroupMetaData, prefix: str, *, compressed: bool) ->
     return sum(c.total_compressed_size if compressed else c.total_uncompressed_size for c in wanted)
 
 
-def _batches(file: pq.ParquetFile, piece: RowGroupSlice, columns: Columns) -> Iterator[pa.RecordBatch]:
+def _batches(
+    file: pq.ParquetFile, piece: RowGroupSlice, columns: Columns, batch_bytes: int
+) -> Iterator[pa.RecordBatch]:
     group = file.metadata.row_group(piece.row_group)
-    size = batch_rows(group.num_rows, chunk_bytes(group, columns.audio, compressed=False))
+    size = batch_rows(group.num_rows, chunk_bytes(group, columns.audio, compressed=False), batch_bytes)
     first = 0
     try:
         batches = file.iter_batches(size, [piece.row_group], leaf_names(file.schema_arrow, columns), use_threads=False)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import Block, Columns, SourceRow, SplitLayout
+from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceRow, SplitLayout
 from preprocess.sources.columns import check_embedded_columns
 from preprocess.sources.embedded import RowMaker, audio_arrays, external_clip_bytes
 from preprocess.sources.layout import pieces, split_named
@@ -43,7 +43,7 @@ class SavedReader:
     slices: tuple[BatchSlice, ...]
     first_row_id: int
 
-    def rows(self) -> Iterator[SourceRow]:
+    def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:  # noqa: ARG002 - batches are mapped, not read
         """The rows in order.
 
         Raises:

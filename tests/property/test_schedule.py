@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from preprocess.schedule import Action, ProbeRows, RunUnit, Scheduler, StartActor
+from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor
 from preprocess.units import Unit
 from shared.errors import ClusterError
 
@@ -39,6 +39,7 @@ class Actors:
         self.units, self.killers, self.num_actors = units, killers, num_actors
         self.scheduler = Scheduler(units, num_actors)
         self.starting: set[int] = set()
+        self.idle: set[int] = set()
         self.working: dict[int, RunUnit | ProbeRows] = {}
         self.committed: dict[Unit, frozenset[int]] = {}
         self.obey(self.scheduler.start())
@@ -48,17 +49,23 @@ class Actors:
             if isinstance(action, StartActor):
                 assert action.actor not in self.working
                 self.starting.add(action.actor)
+                self.idle.discard(action.actor)
+            elif isinstance(action, EndActor):
+                assert action.actor in self.idle, "only an idle actor is ended"
+                self.idle.discard(action.actor)
             else:
                 assert action.actor not in self.working, "an actor has one thing to do"
                 assert action.actor not in self.starting, "an actor works once it is ready"
+                self.idle.discard(action.actor)
                 self.working[action.actor] = action
 
     def ready(self, actor: int) -> None:
         self.starting.discard(actor)
+        self.idle.add(actor)
         self.obey(self.scheduler.on_ready(actor))
 
-    def work(self, actor: int) -> None:
-        """*actor* does what it was given, and dies if a killer row is in it."""
+    def work(self, actor: int, *, recycle: bool = False) -> None:
+        """*actor* does what it was given, and dies if a killer row is in it; with *recycle* a new one follows it."""
         work = self.working.pop(actor)
         if self.killers.intersection(rows_of(work)) - work.crashed_rows:
             self.obey(self.scheduler.on_died(actor))
@@ -66,12 +73,25 @@ class Actors:
         if isinstance(work, RunUnit):
             assert work.unit not in self.committed, "a unit is committed once"
             self.committed[work.unit] = work.crashed_rows
-        self.obey(self.scheduler.on_done(actor))
+        self.idle.add(actor)
+        self.obey(self.scheduler.on_done(actor, recycle=recycle))
 
     def die(self, actor: int) -> None:
+        self.leave(actor)
+        self.obey(self.scheduler.on_died(actor))
+
+    def recycle(self, actor: int) -> None:
+        self.leave(actor)
+        self.obey(self.scheduler.on_recycled(actor))
+
+    def leave(self, actor: int) -> None:
         self.working.pop(actor, None)
         self.starting.discard(actor)
-        self.obey(self.scheduler.on_died(actor))
+        self.idle.discard(actor)
+
+    def resize(self, num_actors: int) -> None:
+        self.num_actors = num_actors
+        self.obey(self.scheduler.resize(num_actors))
 
     def finish(self) -> None:
         """Everyone goes on until nothing is left to do."""
@@ -111,9 +131,18 @@ class Life(RuleBasedStateMachine):
         self.actors.ready(data.draw(st.sampled_from(sorted(self.actors.starting))))
 
     @precondition(lambda self: self.actors.working)
+    @rule(data=st.data(), recycle=st.booleans())
+    def an_actor_does_its_work(self, data, recycle):
+        self.actors.work(data.draw(st.sampled_from(sorted(self.actors.working))), recycle=recycle)
+
+    @precondition(lambda self: self.actors.working)
     @rule(data=st.data())
-    def an_actor_does_its_work(self, data):
-        self.actors.work(data.draw(st.sampled_from(sorted(self.actors.working))))
+    def an_actor_is_ended_for_want_of_memory(self, data):
+        self.actors.recycle(data.draw(st.sampled_from(sorted(self.actors.working))))
+
+    @rule(num_actors=st.integers(1, 6))
+    def another_number_of_actors_is_wanted(self, num_actors):
+        self.actors.resize(num_actors)
 
     @precondition(lambda self: self.spurious_left and self.actors.working)
     @rule(data=st.data())
@@ -136,7 +165,12 @@ class Life(RuleBasedStateMachine):
         waiting = len(self.actors.units) - len(self.actors.committed) - len(self.actors.working)
         if waiting:
             busy = len(self.actors.working) + len(self.actors.starting)
-            assert busy >= min(self.actors.num_actors, len(self.actors.units))
+            assert busy >= min(self.actors.num_actors, waiting + len(self.actors.working))
+
+    @invariant()
+    def no_more_actors_are_idle_than_are_wanted(self):
+        everyone = self.actors.working.keys() | self.actors.starting | self.actors.idle
+        assert len(everyone) <= max(self.actors.num_actors, len(everyone) - len(self.actors.idle))
 
     def teardown(self):
         if hasattr(self, "actors"):

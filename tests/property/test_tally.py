@@ -96,3 +96,19 @@ def test_peaks_are_the_largest_that_were_ever_seen():
     story.tally.snapshot(2.0, Usage(300, 0, 10, 10, 10))
     assert story.tally.peak_memory_bytes == {0: 1009}
     assert story.tally.peak_disk_bytes == 500
+
+
+def test_an_actor_that_waits_for_room_between_two_units_is_charged_to_the_reservation():
+    tally = Story().tally
+    tally.set_state(0, ActorState.IDLE, 0.0)
+    tally.set_state(0, ActorState.WORKING, 7.0, "unit 0", ROWS)
+    tally.set_state(0, ActorState.IDLE, 9.0)
+    assert tally.stage_seconds == {"reserve": 7.0}
+
+
+def test_cpu_seconds_add_up_over_an_actors_processes():
+    tally = Story().tally
+    tally.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
+    for seconds in (5.0, 8.0, 2.0, 3.0):
+        tally.observe(0, WorkerProgress("unit 0", ROWS, 0, 0.0, 0), 1, seconds)
+    assert tally.cpu_seconds == 11.0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.governor.policy import MemoryReading
-from preprocess.governor.sensors import KernelFile, MemorySensor, proportional_set_bytes, read_mount
+from preprocess.governor.sensors import KernelFile, MemorySensor, read_mount
 
 MEMINFO = "MemTotal:       1000 kB\nMemFree:         100 kB\nMemAvailable:    600 kB\nHugePages_Total:       0\n"
 MACHINE = MemoryReading(400 * 1024, 1000 * 1024)
@@ -222,18 +222,6 @@ def test_this_machine_has_a_plausible_working_set():
     assert 0 < reading.limit_bytes <= psutil.virtual_memory().total
     assert 0 < reading.used_bytes < reading.limit_bytes
     assert reading.psi_percent is None or 0 <= reading.psi_percent <= 100
-
-
-def test_the_proportional_set_of_this_process_is_no_more_than_what_is_resident():
-    assert 0 < proportional_set_bytes(os.getpid()) <= psutil.Process().memory_info().rss * 1.1
-
-
-@pytest.mark.parametrize("text", [None, "", "Rss: 5 kB\n", "Pss:\n", "Pss: x kB\n"])
-def test_the_proportional_set_of_a_process_that_cannot_be_read_is_unknown(tmp_path, text):
-    if text is not None:
-        (tmp_path / "7").mkdir()
-        (tmp_path / "7" / "smaps_rollup").write_text(text)
-    assert proportional_set_bytes(7, tmp_path) is None
 
 
 # --- mounts ---

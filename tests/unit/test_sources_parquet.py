@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.sources.base import Columns, SourceRow
+from preprocess.sources.base import BATCH_BYTES, Columns, SourceRow
 from preprocess.sources.local_files import LocalFiles
 from preprocess.sources.open import open_source
 from preprocess.sources.parquet import open_local_parquet
-from preprocess.sources.parquet_reader import BATCH_BYTES, MAX_BATCH_ROWS, batch_rows
+from preprocess.sources.parquet_reader import MAX_BATCH_ROWS, batch_rows
 from shared.errors import SourceError, SpeechPrepError
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -1,12 +1,10 @@
 """Disk and memory, as the system counts them."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
-from preprocess.usage import allocated_bytes, read_usage, usable_cores
+from preprocess.usage import allocated_bytes, read_usage
 
 
 def test_a_folder_takes_what_its_files_have_allocated(tmp_path):
@@ -49,17 +47,3 @@ def test_usage_is_of_the_stores_own_mount(tmp_path):
     assert usage.disk_used_bytes == allocated_bytes(tmp_path)
     assert usage.disk_free_bytes > 0
     assert 0 < usage.ram_used_bytes < usage.ram_total_bytes
-
-
-ONE_CORE = """
-import os
-from preprocess.usage import usable_cores
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-print(usable_cores())
-"""
-
-
-def test_only_cores_that_we_may_use_are_counted():
-    done = subprocess.run([sys.executable, "-c", ONE_CORE], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
-    assert usable_cores() >= 1

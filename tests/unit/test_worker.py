@@ -94,8 +94,8 @@ class Interposed:
     count: int
     action: object
 
-    def rows(self):
-        for number, row in enumerate(self.reader.rows()):
+    def rows(self, batch_bytes):
+        for number, row in enumerate(self.reader.rows(batch_bytes)):
             if number == self.count:
                 self.action()
             yield row

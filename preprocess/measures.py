@@ -1,0 +1,117 @@
+"""What a run does at each of the governor's levels: fewer actors, memory given back, cleanup, a new actor, the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+
+from preprocess.cluster import Cluster
+from preprocess.governor.control import Governor
+from preprocess.governor.memory import give_memory_back
+from preprocess.governor.policy import Level
+from preprocess.live import View
+from preprocess.preparation import clear_dead
+from preprocess.progress import ActorState
+from preprocess.schedule import Action, RunUnit, Scheduler
+from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
+from preprocess.tally import Tally
+from shared.errors import ResourceLimitError
+from shared.layout import StoreLayout
+from shared.units import format_bytes, format_seconds
+
+RELIEF_SECONDS = 30.0
+"""The shortest time between two measures against an emergency."""
+STOP_SECONDS = 5.0
+"""Time that open units get to end by themselves."""
+
+
+@dataclass(slots=True)
+class Measures:
+    """Enacts the levels of *governor* on *cluster* and *scheduler*. *stall_seconds* without progress end the run."""
+
+    layout: StoreLayout
+    cluster: Cluster
+    scheduler: Scheduler
+    governor: Governor
+    tally: Tally
+    view: View
+    stall_seconds: float
+    now: Callable[[], float] = monotonic
+    _moved_at: float = field(default=0.0)
+    _relieved_at: float = field(default=float("-inf"))
+
+    def __post_init__(self) -> None:
+        self._moved_at = self.now()
+
+    def moved(self) -> None:
+        """There was progress."""
+        self._moved_at = self.now()
+
+    @property
+    def batch_bytes(self) -> int:
+        """How much audio a reader may take at once."""
+        return BATCH_BYTES if self.governor.memory_level is Level.NORMAL else SMALL_BATCH_BYTES
+
+    def take(self) -> list[Action]:
+        """What the present level asks for. Raises ResourceLimitError when it asks for the end."""
+        before = self.tally.governed.level
+        self.tally.governed.see(self.governor.watchdog.verdict, self.now())
+        level = self.tally.governed.level
+        if level != before:
+            self.view.event(f"level {level.name.lower()}: {self._shortage() or 'calm'}")
+            if level > before and level >= Level.PAUSE:
+                self._relieve()
+        self.scheduler.limit = self.governor.actors_allowed(self.scheduler.num_actors)
+        if level is Level.STOP:
+            self.end_for_want(self._shortage())
+        if self.now() - self._moved_at >= self.stall_seconds and (level >= Level.PAUSE or self.scheduler.held_up):
+            self.end_for_want(self._shortage())
+        if level is Level.EMERGENCY and self.now() - self._relieved_at >= RELIEF_SECONDS:
+            self._relieved_at = self.now()
+            self.clean()
+            self._relieve()
+            return self._recycle_largest()
+        return []
+
+    def lost(self, actor: int) -> None:
+        """*actor* is gone: its reservation and its partial files go, too."""
+        work = self.scheduler.work_of(actor)
+        if isinstance(work, RunUnit):
+            self.governor.admission.given_up(work.unit)
+        self.clean()
+        self.tally.set_state(actor, ActorState.RESTARTING, self.now())
+
+    def clean(self) -> None:
+        """Removes partial files whose owner is provably dead."""
+        removals = clear_dead(self.layout.root)
+        self.tally.governed.count(removals)
+        for removal in removals:
+            self.view.event(removal.in_words)
+
+    def end_for_want(self, reason: str) -> None:
+        """Ends the run for want of disk or memory: open shards are given up, committed ones stay."""
+        self.view.event(f"stopping for want of room: {reason}")
+        self.cluster.stop(STOP_SECONDS)
+        waited = format_seconds(self.now() - self._moved_at)
+        raise ResourceLimitError(
+            f"{reason or 'no work could be admitted'} (no progress for {waited}); {self.tally.shards_in_words}",
+            "make room, or raise --disk-budget or --ram-budget; then the same command goes on",
+        )
+
+    def _shortage(self) -> str:
+        return self.governor.shortage(self.scheduler.waiting)
+
+    def _relieve(self) -> None:
+        self.cluster.give_memory_back()
+        give_memory_back()
+
+    def _recycle_largest(self) -> list[Action]:
+        """Against want of memory: the actor that holds most starts anew; its unit goes back to the queue."""
+        actor = self.tally.largest_actor()
+        if self.governor.memory_level < Level.EMERGENCY or actor is None:
+            return []
+        size = format_bytes(self.tally.memory_of(actor))
+        self.view.event(f"memory is short: actor {actor}, the largest with {size}, is started again")
+        self.tally.governed.recycled += 1
+        self.cluster.end_actor(actor)
+        self.lost(actor)
+        return self.scheduler.on_recycled(actor)
