@@ -1,13 +1,14 @@
 # make demo    a store from the built-in German speech corpus, from nothing
 # make test    lint, types, import rules and the whole test suite, from nothing
-# make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs
+# make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs;
+#              make hostile: ten thousand damaged audio files
 # make bench   benchmarks against peers, in one run
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
 
-.PHONY: demo test lint faults kills bench clean
+.PHONY: demo test lint faults hostile kills bench clean
 
 demo: .venv/preprocess.installed
 	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store
@@ -23,6 +24,9 @@ lint: .venv/test.installed
 
 faults: .venv/test.installed
 	$(BIN)/python -m pytest tests/fault -m campaign
+
+hostile: .venv/test.installed
+	$(BIN)/python tests/fault/hostile_campaign.py
 
 kills: .venv/test.installed
 	$(BIN)/python tests/cluster/campaign.py

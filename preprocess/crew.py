@@ -7,33 +7,50 @@ from typing import Literal
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.recycling import Recycling
-from preprocess.governor.tuning import ACTOR_BYTES, MEMORY_SHARE, Load, Room, Tuning, first_tuning, most_actors, tune
+from preprocess.governor.tuning import (
+    ACTOR_BYTES,
+    MEMORY_SHARE,
+    Load,
+    Room,
+    Tuning,
+    first_tuning,
+    fitting_actors,
+    most_actors,
+    tune,
+)
 from preprocess.tally import Tally
 
 
 @dataclass(slots=True)
 class Crew:
-    """*tuning* is None where the number of actors was given."""
+    """*actors* is the number that was asked for, *tuning* what takes its place where it was `auto`."""
 
     recycling: Recycling
     tally: Tally
+    actors: int
     tuning: Tuning | None = None
     cores: int = field(default_factory=usable_cores)
 
-    def wanted(self, num_busy: int, memory: MemoryReading | None, level: Level) -> int | None:
-        """How many actors there should be with *num_busy* at work and memory at *level*; None for no change.
+    def wanted(self, now_wanted: int, num_busy: int, memory: MemoryReading | None, level: Level) -> int:
+        """How many actors there should be where *now_wanted* are, with *num_busy* at work and memory at *level*.
 
-        Without a *memory* reading nothing changes.
+        Without a *memory* reading nothing changes. A number that was asked for is reached one by one as far as memory
+        has room for the next; the governor's levels, not this, hold back actors that are there.
         """
-        if self.tuning is None or memory is None:
-            return None
-        before = self.tuning.wanted
+        if memory is None or (self.tuning is None and now_wanted >= self.actors):
+            return now_wanted
+        room = room_in(memory, self.cores)
+        if self.tuning is None:
+            # One that has just been started does not hold yet what it will.
+            ready = level is Level.NORMAL and num_busy >= now_wanted
+            return now_wanted + (ready and self._actor_bytes() <= room.left_bytes)
         audio_seconds = self.tally.audio_seconds_so_far
         load = Load(monotonic(), audio_seconds, self.tally.cpu_seconds, num_busy, self._actor_bytes())
-        self.tuning = tune(self.tuning, load, room_in(memory, self.cores), level)
-        return self.tuning.wanted if self.tuning.wanted != before else None
+        self.tuning = tune(self.tuning, load, room, level)
+        return self.tuning.wanted
 
     def _actor_bytes(self) -> int:
+        """What one more actor may come to hold: as much as the largest, and a good deal for one that has told none."""
         return max(self.tally.peak_memory_bytes.values(), default=ACTOR_BYTES)
 
 
@@ -42,13 +59,19 @@ def room_in(memory: MemoryReading, cores: int) -> Room:
     return Room(cores, max(0, int(memory.limit_bytes * MEMORY_SHARE) - memory.used_bytes))
 
 
+def most_wanted(actors: int | Literal["auto"]) -> int:
+    """The most actors that there will ever be."""
+    return most_actors(usable_cores()) if actors == "auto" else actors
+
+
 def make_crew(
     actors: int | Literal["auto"], recycling: Recycling, tally: Tally, memory: MemoryReading | None
-) -> tuple[Crew, int, int]:
-    """A crew of *actors* (`auto`: as many as prove useful), how many to begin with, and the most there will ever be."""
-    crew = Crew(recycling, tally)
-    if actors != "auto":
-        return crew, actors, actors
+) -> tuple[Crew, int]:
+    """A crew of *actors* (`auto`: as many as prove useful), and how many to begin with as far as memory has room."""
+    cores = usable_cores()
     # Memory that cannot be read is none: one actor, until it can.
-    crew.tuning = first_tuning(room_in(memory or MemoryReading(0, 0), crew.cores))
-    return crew, crew.tuning.wanted, most_actors(crew.cores)
+    room = room_in(memory or MemoryReading(0, 0), cores)
+    if actors != "auto":
+        return Crew(recycling, tally, actors, cores=cores), min(actors, fitting_actors(room))
+    tuning = first_tuning(room)
+    return Crew(recycling, tally, most_actors(cores), tuning, cores), tuning.wanted

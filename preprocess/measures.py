@@ -10,6 +10,7 @@ from preprocess.governor.memory import give_memory_back
 from preprocess.governor.policy import Level
 from preprocess.live import View
 from preprocess.preparation import clear_dead
+from preprocess.processes import largest_in_words
 from preprocess.progress import ActorState
 from preprocess.schedule import Action, RunUnit, Scheduler
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
@@ -89,6 +90,8 @@ class Measures:
 
     def end_for_want(self, reason: str) -> None:
         """Ends the run for want of disk or memory: open shards are given up, committed ones stay."""
+        if self.governor.memory_level >= Level.PAUSE:
+            reason = f"{reason} ({largest_in_words()})"
         self.view.event(f"stopping for want of room: {reason}")
         self.cluster.stop(STOP_SECONDS)
         waited = format_seconds(self.now() - self._moved_at)

@@ -7,9 +7,12 @@ lock may call `end_processes`.
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from shared.units import format_bytes
 
 MARK = "SPEECH_PREP_STORE"
 """Environment variable whose value is the store's mark; every process of a run inherits it."""
@@ -58,6 +61,17 @@ def _belongs(process: psutil.Process, mark: str, folder: str) -> bool:
     except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
         # Another user's process, or one that just ended, is not ours to end.
         return False
+
+
+def largest_in_words(count: int = 3) -> str:
+    """The processes of this machine that hold most memory of their own, for a person who has to free some."""
+    sizes = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            memory = process.memory_info()
+            sizes.append((memory.rss - memory.shared, process.pid, process.name()))
+    largest = sorted(sizes, reverse=True)[:count]
+    return ", ".join(f"{name} (process {pid}) holds {format_bytes(size)}" for size, pid, name in largest)
 
 
 def is_running(pid: int) -> bool:

@@ -71,12 +71,12 @@ class Runner:
         self.governor.scanned(usage.disk_used_bytes, usage.disk_free_bytes, usage.disk_open_bytes, unfinished)
 
     def _resize(self) -> list[Action]:
-        verdict = self.governor.watchdog.verdict
-        wanted = self.crew.wanted(self.scheduler.num_busy, verdict.memory, self.governor.memory_level)
-        if wanted is None:
+        scheduler, memory = self.scheduler, self.governor.watchdog.verdict.memory
+        wanted = self.crew.wanted(scheduler.num_actors, scheduler.num_busy, memory, self.governor.memory_level)
+        if wanted == scheduler.num_actors:
             return []
-        self.view.event(f"{wanted} actors from now on, {self.scheduler.num_actors} before")
-        return self.scheduler.resize(wanted)
+        self.view.event(f"{wanted} actors from now on, {scheduler.num_actors} before")
+        return scheduler.resize(wanted)
 
     def _handle(self, event: Event) -> list[Action]:
         match event:

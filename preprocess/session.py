@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.crew import make_crew
+from preprocess.crew import make_crew, most_wanted
 from preprocess.environment import set_environment
 from preprocess.estimate import INDEX_SHARE
 from preprocess.governor.admission import Admission
@@ -12,7 +12,6 @@ from preprocess.governor.budgets import Budgets
 from preprocess.governor.control import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
-from preprocess.governor.sensors import MemorySensor
 from preprocess.job import PlannedJob
 from preprocess.live import View
 from preprocess.preparation import clear_partial
@@ -75,13 +74,13 @@ class Session:
         ballast = lay_ballast(job.layout.partial)
         tally, view = self.tally, self.view
         recycling = Recycling(settings.recycle_units, settings.recycle_growth)
-        crew, first, most = make_crew(settings.actors, recycling, tally, MemorySensor().read())
         try:
             with (
-                Cluster(work, mark, num_actors=most, address=settings.ray_address) as cluster,
+                Cluster(work, mark, num_actors=most_wanted(settings.actors), address=settings.ray_address) as cluster,
                 self._governor(mark) as governor,
             ):
                 self.stop.install()
+                crew, first = make_crew(settings.actors, recycling, tally, governor.watchdog.verdict.memory)
                 scheduler = Scheduler(open_units(job), first, admit=governor.admit)
                 measures = Measures(job.layout, cluster, scheduler, governor, tally, view, settings.stall_timeout)
                 Runner(job, cluster, scheduler, governor, measures, crew, tally, view, self.stop).run()

@@ -104,7 +104,7 @@ class Governor:
         parts = []
         if not self.watchdog.is_beating():
             parts.append("the watchdog does not answer")
-        if verdict.memory is not None and verdict.state.memory.level >= Level.PAUSE:
+        if verdict.memory is not None and verdict.state.memory.level > Level.NORMAL:
             parts.append(_memory_words(verdict.memory))
         if verdict.disk is not None and verdict.state.disk.level > Level.NORMAL:
             parts.append(_disk_words(verdict.disk))
@@ -119,7 +119,17 @@ class Governor:
             short = format_bytes(need - ledger.mount_left_bytes)
             free, reserve = format_bytes(max(0, ledger.free_bytes)), format_bytes(ledger.reserve_bytes)
             parts.append(f"the disk of {self.root} is short by {short}: {free} are free, {reserve} stay reserved")
+            parts.extend(self._disk_holders())
         return "; ".join(parts)
+
+    def _disk_holders(self) -> list[str]:
+        mount, used = read_mount(self.root), self.admission.ledger.used_bytes
+        if mount is None:
+            return []
+        others = max(0, mount.total_bytes - mount.free_bytes - used)
+        return [
+            f"of {format_bytes(mount.total_bytes)} this store has {format_bytes(used)}, others {format_bytes(others)}"
+        ]
 
     def _read_disk(self) -> DiskReading | None:
         mount = read_mount(self.root)

@@ -31,10 +31,11 @@ _NO_PRESSURE = {errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
 
 @dataclass(frozen=True, slots=True)
 class MountReading:
-    """Room on a mount, for users without root's privileges (`f_bavail`, `f_favail`)."""
+    """Room on a mount, for users without root's privileges (`f_bavail`, `f_favail`), and its size."""
 
     free_bytes: int
     inodes_free: bool
+    total_bytes: int
 
 
 def read_mount(path: Path, statvfs: Callable[[Path], os.statvfs_result] = os.statvfs) -> MountReading | None:
@@ -45,7 +46,7 @@ def read_mount(path: Path, statvfs: Callable[[Path], os.statvfs_result] = os.sta
         return None
     # A file system that makes inodes as it goes (btrfs, some network mounts) states none at all.
     inodes_free = found.f_favail >= min(LEAST_INODES, found.f_files / 100)
-    return MountReading(found.f_bavail * found.f_frsize, inodes_free)
+    return MountReading(found.f_bavail * found.f_frsize, inodes_free, found.f_blocks * found.f_frsize)
 
 
 @dataclass(frozen=True, slots=True)

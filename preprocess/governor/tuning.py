@@ -60,7 +60,12 @@ class Tuning:
 
 def first_tuning(room: Room) -> Tuning:
     """As many as there are cores for, and memory."""
-    return Tuning(max(1, min(room.working_cores, room.left_bytes // ACTOR_BYTES)))
+    return Tuning(min(room.working_cores, fitting_actors(room)))
+
+
+def fitting_actors(room: Room) -> int:
+    """As many as memory has room for, but one."""
+    return max(1, room.left_bytes // ACTOR_BYTES)
 
 
 def most_actors(cores: int) -> int:

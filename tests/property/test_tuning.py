@@ -122,7 +122,7 @@ def test_a_settled_number_stays_for_a_while():
 @given(st.integers(2, 16), st.floats(0.05, 1.0), st.floats(1, 40), st.integers(0, 1000))
 def test_under_noise_it_keeps_within_its_room_and_near_the_best(cores, cpu_share, source_limit, seed):
     machine = Machine(cores, PLENTY, cpu_share, source_limit, noise=0.05, seed=seed)
-    found = machine.live(60 * 9)
+    found = machine.live(60 * 45)
     assert 1 <= machine.most_seen <= most_actors(cores)
     allowed = min(max(math.floor((cores - 1) / cpu_share), cores - 1), most_actors(cores))
     best = machine.rate(allowed)

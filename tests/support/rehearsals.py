@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,11 @@ class Outcome:
     stderr: str
     pid: int
     calls: tuple[Call, ...] = ()
+
+    @property
+    def acknowledged(self) -> list[str]:
+        """File names of the shards that the run was told are committed, in order."""
+        return re.findall(r"^acknowledged (\S+)$", self.stdout, re.MULTILINE)
 
 
 class Rehearsals:

@@ -125,7 +125,7 @@ def left_behind(store: Path) -> list[str]:
     found = [f"process {process.pid}" for process in processes_of(store)]
     found += [str(path) for path in (store / ".partial").rglob("*")]
     links = Path("/tmp").glob("speech-prep-*")
-    return found + [str(link) for link in links if link.readlink().is_relative_to(store.resolve())]
+    return found + [str(link) for link in links if link.resolve().is_relative_to(store.resolve())]
 
 
 def processes_of(store: Path) -> list[psutil.Process]:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,18 +34,22 @@ class Call:
 
 
 @contextmanager
-def traced(pid: int, names: str, log: Path, *inject: str) -> Iterator[None]:
-    """Traces *pid* and its threads for system calls *names* while the block runs; *inject* as strace takes it.
+def traced(pids: int | Sequence[int], names: str, log: Path, *inject: str, paths: Sequence[str] = ()) -> Iterator[None]:
+    """Traces *pids* and their threads for system calls *names* while the block runs; *inject* as strace takes it.
 
-    The process is traced from the block's first line on; the block ends when strace does, with the process.
+    With *paths* only calls on these count. Processes are traced from the block's first line on; the block ends when
+    strace does, with the last process.
     """
+    pids = [pids] if isinstance(pids, int) else pids
     faults = [f"--inject={fault}" for fault in inject]
-    command = ["strace", "-f", "-y", "-s", "0", "-o", str(log), f"--trace={names}", *faults, "-p", str(pid)]
+    command = ["strace", "-f", "-y", "-s", "0", "-o", str(log), f"--trace={names}", *faults]
+    command += [f"--trace-path={path}" for path in paths] + [f"--attach={pid}" for pid in pids]
     # -s 0 would cut no path: strace prints file names whole.
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         assert strace.stderr is not None
-        first = strace.stderr.readline()
-        assert "attached" in first, first
+        for _ in pids:
+            first = strace.stderr.readline()
+            assert "attached" in first, first
         try:
             yield
             strace.communicate(timeout=60)
