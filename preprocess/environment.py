@@ -2,6 +2,8 @@
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from preprocess.processes import MARK
 
@@ -32,6 +34,18 @@ LOCAL_RAY = {
     # Nobody reads them, and Ray would wait for them to be told to a server that a signal has ended already.
     "RAY_task_events_report_interval_ms": "0",
 }
+
+
+@contextmanager
+def actor_environment() -> Iterator[None]:
+    """What is started inside the block sees an actor's environment; this process is as before afterwards."""
+    before = dict(os.environ)
+    os.environ.update(ACTOR_ENVIRONMENT)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def set_environment(mark: str, *, local_ray: bool) -> None:

@@ -8,16 +8,16 @@ stretches of rows, not of single rows (ibid., ch. 9A).
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import stdev
 
 from preprocess.effort import Effort, EffortMeter
 from preprocess.pipeline import PipelineSettings, RowPipeline
-from preprocess.sources.base import Block, Source, SourceRow, SplitLayout
+from preprocess.sources.base import Block, RowReader, Source, SourceRow, SplitLayout
 from preprocess.stages import StageClock
 from shared.errors import RowRejectedError
-from shared.schema import FeatureSpec
+from shared.schema import FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow, encoded_bytes
 
 SAMPLE_ROWS = 1_000
@@ -28,6 +28,7 @@ INDEX_ROW_BYTES = 20
 """Compressed bytes of an index row without its labels, which take about one byte each."""
 SHARD_BYTES = 5_300
 """What a shard costs whatever it holds: its footer, its small columns' page headers, its row group in the index."""
+_CRASHED = str(QuarantineReason.CRASHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,40 +102,68 @@ def sample_ranges(blocks: Sequence[Block], limit: int | None = None) -> list[tup
     return [(start, min(start + rows, stop)) for start, stop in zip(chosen, stops, strict=True)]
 
 
-def take_sample(source: Source, split: str, settings: PipelineSettings, limit: int | None = None) -> Sample:
-    """Reads and processes a sample of *split* as an actor would."""
-    pipeline = RowPipeline(settings, StageClock())
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """What to sample: stretches of *split* as readers, the first of its rows alone as *warm_up*. Picklable.
+
+    *num_rows* is how many there are; those in *skipped* are left out and count as rejected.
+    """
+
+    split: str
+    warm_up: RowReader | None
+    stretches: tuple[RowReader, ...]
+    num_rows: int
+    settings: PipelineSettings
+    skipped: frozenset[int] = frozenset()
+
+    def without(self, rows: Iterable[int]) -> "SampleTask":
+        """The same without *rows*."""
+        return replace(self, skipped=frozenset(rows))
+
+
+def sample_task(source: Source, split: str, settings: PipelineSettings, limit: int | None = None) -> SampleTask:
+    """The task of sampling the first *limit* rows of *split*, or all."""
+    ranges = sample_ranges(source.splits[split].blocks, limit)
+    stretches = tuple(source.reader(split, start, stop) for start, stop in ranges)
+    warm_up = source.reader(split, ranges[0][0], ranges[0][0] + 1) if ranges else None
+    return SampleTask(split, warm_up, stretches, sum(stop - start for start, stop in ranges), settings)
+
+
+def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_id: None) -> Sample:
+    """Reads and processes the rows of *task* as an actor would; *progress* is told each row before it is processed."""
+    pipeline = RowPipeline(task.settings, StageClock())
+    spec = task.settings.spec
     sampled: list[SampledRow] = []
     features: list[FeatureRow] = []
-    ranges = sample_ranges(source.splits[split].blocks, limit)
-    every = max(1, sum(stop - start for start, stop in ranges) // SAMPLE_BLOCKS)
-    _warm_up(source, split, pipeline, ranges, settings.spec)
+    every = max(1, task.num_rows // SAMPLE_BLOCKS)
+    for row in task.warm_up.rows() if task.warm_up else ():
+        # What happens once (imports, tables made at first use) is no row's cost.
+        progress(row.row_id)
+        made = None if row.row_id in task.skipped else _try(pipeline, row)[0]
+        encoded_bytes([made] if made is not None else [], spec)
     with EffortMeter() as making:
-        for stretch, (start, stop) in enumerate(ranges):
-            for row in source.reader(split, start, stop).rows():
-                made, reason = _try(pipeline, row)
+        for stretch, reader in enumerate(task.stretches):
+            for row in reader.rows():
+                progress(row.row_id)
+                made, reason = (None, _CRASHED) if row.row_id in task.skipped else _try(pipeline, row)
                 # A few rows from all over the split show what the store adds to their payloads.
                 if made is not None and len(sampled) % every == 0:
                     features.append(made)
                 sampled.append(_measure(row, made, reason, stretch))
     with EffortMeter() as writing:
-        stored = encoded_bytes(features, settings.spec)
+        stored = encoded_bytes(features, spec)
+    effort = making.total * (1 / max(1, len(sampled))) + writing.total * (1 / max(1, len(features)))
+    return Sample(tuple(sampled), effort, _overhead(features, stored, spec))
+
+
+def _overhead(features: Sequence[FeatureRow], stored_bytes: int, spec: FeatureSpec) -> float:
+    """The store's bytes per payload byte, where *features* take *stored_bytes* in a shard."""
     # The first row's bytes are taken off with what a row group costs by itself: `SHARD_BYTES` counts that.
     counted = features[1:] or features
-    stored -= encoded_bytes(features[:1], settings.spec) if len(features) > 1 else 0
+    stored_bytes -= encoded_bytes(features[:1], spec) if len(features) > 1 else 0
     payload = sum(len(row.payload) for row in counted)
     index = sum(INDEX_ROW_BYTES + len(row.labels) for row in counted)
-    effort = making.total * (1 / max(1, len(sampled))) + writing.total * (1 / max(1, len(features)))
-    return Sample(tuple(sampled), effort, (stored + index) / payload if payload else 1.0)
-
-
-def _warm_up(
-    source: Source, split: str, pipeline: RowPipeline, ranges: Sequence[tuple[int, int]], spec: FeatureSpec
-) -> None:
-    """What happens once (imports, tables made at first use) is no row's cost."""
-    for start, _ in ranges[:1]:
-        made = [_try(pipeline, row)[0] for row in source.reader(split, start, start + 1).rows()]
-        encoded_bytes([row for row in made if row is not None], spec)
+    return (stored_bytes + index) / payload if payload else 1.0
 
 
 def forecast_split(

@@ -9,9 +9,10 @@ from preprocess.audio import DecodeLimits
 from preprocess.demo.model import build_model
 from preprocess.demo.show import build_corpus_visibly
 from preprocess.features import mel_filters
-from preprocess.forecast import SplitForecast, forecast_split, take_sample
+from preprocess.forecast import SplitForecast, forecast_split, sample_task
 from preprocess.model import ModelFacts, model_facts
 from preprocess.pipeline import PipelineSettings
+from preprocess.sampling import sample_apart
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import Columns, Source
 from preprocess.sources.open import open_source
@@ -86,7 +87,7 @@ def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
         committed = len(job.layout.committed(plan.name, plan.record.num_units))
         if forecasts[plan.name] is None and committed < len(plan.units):
             layout = job.source.splits[plan.source_split]
-            sample = take_sample(job.source, plan.source_split, job.pipeline, settings.limit)
+            sample = sample_apart(sample_task(job.source, plan.source_split, job.pipeline, settings.limit))
             forecasts[plan.name] = forecast_split(
                 layout, sample, plan.num_rows, settings.limit, num_units=len(plan.units)
             )
@@ -187,7 +188,7 @@ def _plan(
 
     if known is not None:
         return planned(known.rows_per_unit, known.forecast_bytes), None
-    sample = take_sample(source, source_split, context.pipeline, settings.limit)
+    sample = sample_apart(sample_task(source, source_split, context.pipeline, settings.limit))
     total = min(settings.limit or layout.num_rows, layout.num_rows)
     row_bytes = forecast_split(layout, sample, total, settings.limit).row_bytes
     rows = min(rows_per_unit(settings.shard_size, row_bytes), max(1, -(-total // MIN_UNITS)))

@@ -22,6 +22,8 @@ from preprocess.sources.embedded import RowMaker, audio_leaves
 from shared.errors import SourceError
 
 MAX_BATCH_ROWS = 1024
+REPEATED_BATCH_BYTES = 64 * 1024**2
+"""What a batch may come to where every row of it is the same clip."""
 
 
 class Files(Protocol):
@@ -114,8 +116,13 @@ def leaf_names(schema: pa.Schema, columns: Columns) -> list[str]:
 
 
 def batch_rows(num_rows: int, audio_bytes: int, batch_bytes: int = BATCH_BYTES) -> int:
-    """Rows in a batch of about *batch_bytes*, from a row group's rows and uncompressed audio bytes; at least 1."""
-    return max(1, min(MAX_BATCH_ROWS, batch_bytes * num_rows // max(1, audio_bytes)))
+    """Rows in a batch of about *batch_bytes*, from a row group's rows and uncompressed audio bytes; at least 1.
+
+    Clips that repeat stand only once in a row group (in its dictionary), so that a batch of small rows on average may
+    be all of its bytes again and again: no more than `REPEATED_BATCH_BYTES` of that are risked.
+    """
+    wanted = min(MAX_BATCH_ROWS, batch_bytes * num_rows // max(1, audio_bytes))
+    return max(1, min(wanted, REPEATED_BATCH_BYTES // max(1, audio_bytes)))
 
 
 def chunk_bytes(group: pq.RowGroupMetaData, prefix: str, *, compressed: bool) -> int:

@@ -1,34 +1,10 @@
 """Disk budgets that hold in whole runs, and work that goes on when there is room again."""
 
-import threading
-
-from preprocess.usage import allocated_bytes
+from tests.support.sampler import Sampler
 from tests.support.stores import differences
 
 BUDGET_BYTES = 17_000_000
 """More than Ray's scratch is granted (12 MB), less than that and the store."""
-
-
-class Sampler:
-    """The most that *folder* had allocated, looked at every 10 ms."""
-
-    def __init__(self, folder):
-        self.most_bytes = 0
-        self._folder = folder
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._done.set()
-        self._thread.join()
-
-    def _run(self):
-        while not self._done.wait(0.01):
-            self.most_bytes = max(self.most_bytes, allocated_bytes(self._folder))
 
 
 def test_a_forced_run_never_passes_its_budget_and_the_same_command_goes_on_with_more(start, straight):

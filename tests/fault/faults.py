@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tests.fault.conftest import CALLS, Stage
@@ -50,6 +51,12 @@ def publications(outcome: Outcome) -> list[Point]:
     return found
 
 
+def acknowledgements(outcome: Outcome) -> list[Point]:
+    """Calls that follow output: what it says is known outside from then on."""
+    made = [(point, point.call.path.endswith(".out")) for point in points(outcome)]
+    return [after for (_, said), (after, goes_on) in pairwise(made) if said and not goes_on]
+
+
 def killed(stage: Stage, *killers: Point) -> list[str]:
     """What is wrong after runs that are killed at *killers*, one after the other, and a last one that is not."""
     store = stage.folder / "killed"
@@ -80,12 +87,19 @@ def _wrong(stage: Stage, store: Path, point: Point, error: str, outcome: Outcome
         yield f"exit status {outcome.status} for a full disk"
     if outcome.status and not outcome.stderr.startswith("error: "):
         yield f"says {outcome.stderr!r}"
+    if error == "EIO" and in_store and outcome.status and not _is_named(point, outcome.stderr):
+        yield f"does not name the file: {outcome.stderr!r}"
     if "Traceback" in outcome.stderr or "Exception ignored" in outcome.stderr:
         yield f"spills {outcome.stderr}"
     if not outcome.status and (different := differences(store, stage.expected)):
         yield f"claims success, but differs: {different}"
     yield from (f"torn {name}" for name in torn(stage, store))
     yield from (f"leaves {path}" for path in (store / ".partial").rglob("*"))
+
+
+def _is_named(point: Point, message: str) -> bool:
+    """Whether *message* names the file or folder of the call; the process's id in a partial name does not count."""
+    return Path(point.call.path).name.partition(".rehearsal-")[0].replace("undisturbed", "refused") in message
 
 
 def torn(stage: Stage, store: Path) -> list[str]:

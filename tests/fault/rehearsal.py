@@ -19,6 +19,7 @@ import pyarrow as pa
 import preprocess.job
 import preprocess.preparation
 import preprocess.run
+from preprocess.forecast import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
 from preprocess.session import Session
 from preprocess.tasks import make_task, open_units
@@ -27,6 +28,8 @@ from shared.cli import run_command
 
 PR_SET_PTRACER = 0x59616D61
 ANY_PROCESS = ctypes.c_ulong(-1)
+ACKNOWLEDGED = "acknowledged "
+"""What a line of output begins with that names a shard whose `process` has returned."""
 
 
 def run_here(session: Session) -> None:
@@ -40,7 +43,9 @@ def run_here(session: Session) -> None:
         if isinstance(action, StartActor):
             actions += scheduler.on_ready(action.actor)
         elif isinstance(action, RunUnit):
-            report = worker.process(make_task(job, action.unit, action.crashed_rows))
+            task = make_task(job, action.unit, action.crashed_rows)
+            report = worker.process(task)
+            print(f"{ACKNOWLEDGED}{task.name}", flush=True)
             session.tally.commit(action.actor, report, 0.0)
             actions += scheduler.on_done(action.actor)
 
@@ -87,6 +92,8 @@ if __name__ == "__main__":
     assert callable(Session._run_cluster)
     Session._run_cluster = run_here
     preprocess.job.MIN_UNITS = 2
+    # Another process would make calls of its own, thousands of them before its first line of ours.
+    preprocess.job.sample_apart = sample_rows
     # There are none here, and a look at all processes makes more calls the more there are on the machine.
     preprocess.preparation.end_processes = lambda *_: 0
     with redirect_stdout(StringIO()):

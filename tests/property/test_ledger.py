@@ -167,6 +167,19 @@ def test_nothing_is_admitted_before_the_first_scan():
     assert not Ledger(budget_bytes=1_000, reserve_bytes=0).reserve("train-0", 1)
 
 
+def test_standing_bytes_are_never_handed_out():
+    ledger = Ledger(1_000, 0, standing_bytes=300, free_bytes=10_000)
+    assert ledger.left_bytes == 700
+    assert not ledger.reserve("train-0", 701)
+    assert ledger.reserve("train-0", 700)
+
+
+def test_open_shards_count_by_their_reservations_and_not_by_what_a_scan_finds_of_them():
+    ledger = Ledger(1_000, 0)
+    ledger.scanned(used_bytes=500, free_bytes=2_000, open_bytes=300)
+    assert (ledger.used_bytes, ledger.free_bytes) == (200, 2_300)
+
+
 @UNTIMED
 @given(reserved=st.integers(0, 1_000), took=st.integers(0, 3_000))
 def test_a_unit_that_took_more_than_it_reserved_is_reported_and_counted(reserved, took):
@@ -242,6 +255,20 @@ def test_a_unit_that_outgrows_its_reservation_reserves_more_each_time_until_it_f
     admitting.committed(unit, actual)
     assert admitting.ledger.reserved_bytes == 0
     assert admitting.need_bytes(unit) == tries[0]
+
+
+def test_a_unit_that_was_outgrown_reserves_twice_as_much_the_next_time():
+    admitting, unit = admission(1_000.0), unit_of(1_000)
+    first = admitting.admit(unit)
+    admitting.given_up(unit, outgrown_bytes=first)
+    assert admitting.admit(unit) == 2 * first
+
+
+def test_a_committed_unit_counts_with_what_it_takes():
+    admitting, unit = admission(None), unit_of(10)
+    admitting.admit(unit)
+    admitting.committed(unit, 5_000)
+    assert (admitting.ledger.used_bytes, admitting.ledger.reserved_bytes) == (5_000, 0)
 
 
 def test_a_unit_given_up_for_another_reason_reserves_the_same_again():

@@ -84,6 +84,11 @@ class Actors:
         self.leave(actor)
         self.obey(self.scheduler.on_recycled(actor))
 
+    def give_up(self, actor: int) -> None:
+        del self.working[actor]
+        self.idle.add(actor)
+        self.obey(self.scheduler.on_gave_up(actor))
+
     def leave(self, actor: int) -> None:
         self.working.pop(actor, None)
         self.starting.discard(actor)
@@ -139,6 +144,12 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def an_actor_is_ended_for_want_of_memory(self, data):
         self.actors.recycle(data.draw(st.sampled_from(sorted(self.actors.working))))
+
+    @precondition(lambda self: any(isinstance(work, RunUnit) for work in self.actors.working.values()))
+    @rule(data=st.data())
+    def a_unit_outgrows_its_reservation(self, data):
+        makers = [actor for actor, work in self.actors.working.items() if isinstance(work, RunUnit)]
+        self.actors.give_up(data.draw(st.sampled_from(sorted(makers))))
 
     @rule(num_actors=st.integers(1, 6))
     def another_number_of_actors_is_wanted(self, num_actors):
@@ -237,3 +248,39 @@ def test_a_row_that_kills_even_unread_ends_the_run_with_its_number():
 def test_no_units_is_no_work():
     assert Scheduler([], 5).start() == []
     assert Scheduler([], 5).finished
+
+
+def test_no_more_actors_work_than_the_limit_allows_and_a_tick_looks_again():
+    scheduler = Scheduler(make_units([1, 1, 1]), 3, limit=1)
+    scheduler.start()
+    given_out = [action for actor in range(3) for action in scheduler.on_ready(actor)]
+    assert [action.unit.number for action in given_out] == [0]
+    scheduler.limit = 2
+    assert [action.unit.number for action in scheduler.on_tick()] == [1]
+
+
+def test_a_unit_that_is_not_admitted_waits_for_a_tick_and_others_go_first():
+    rooms = {0: None, 1: 700}
+    scheduler = Scheduler(make_units([1, 1]), 2, admit=lambda unit: rooms[unit.number])
+    scheduler.start()
+    given_out = [*scheduler.on_ready(0), *scheduler.on_ready(1)]
+    assert [(work.unit.number, work.max_bytes) for work in given_out] == [(1, 700)]
+    rooms[0] = 900
+    assert [(work.unit.number, work.max_bytes) for work in scheduler.on_tick()] == [(0, 900)]
+
+
+def test_an_actor_that_is_recycled_at_work_leaves_its_unit_to_others():
+    actors = Actors(make_units([2, 2]), frozenset(), num_actors=1)
+    actors.ready(0)
+    actors.recycle(0)
+    actors.finish()
+    actors.check_end()
+
+
+def test_too_many_actors_end_only_once_they_are_idle():
+    actors = Actors(make_units([1, 1, 1, 1]), frozenset(), num_actors=2)
+    actors.ready(0)
+    actors.ready(1)
+    actors.resize(1)
+    actors.finish()
+    actors.check_end()

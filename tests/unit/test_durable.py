@@ -38,6 +38,15 @@ def test_the_second_writer_changes_nothing_and_drops_its_own(tmp_path):
     assert (tmp_path / "final").read_bytes() == b"first"
 
 
+def test_the_second_writer_makes_the_name_durable_as_well(tmp_path, monkeypatch):
+    """The first may have died between its name and the folder's fsync."""
+    write(tmp_path, "a", b"first", tmp_path / "final")
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (synced.append(os.fstat(number).st_ino), fsync(number)))
+    write(tmp_path, "b", b"second", tmp_path / "final")
+    assert synced[-1] == tmp_path.stat().st_ino
+
+
 def test_replacing_gives_the_name_to_the_new_content(tmp_path):
     write(tmp_path, "a", b"first", tmp_path / "final")
     assert write(tmp_path, "b", b"second", tmp_path / "final", replace=True)

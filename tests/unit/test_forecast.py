@@ -4,7 +4,7 @@ import pytest
 
 from preprocess.audio import DecodeLimits
 from preprocess.features import mel_filters
-from preprocess.forecast import forecast_split, take_sample
+from preprocess.forecast import forecast_split, sample_rows, sample_task
 from preprocess.pipeline import PipelineSettings
 from preprocess.sources.base import Columns
 from preprocess.sources.open import open_source
@@ -23,7 +23,7 @@ def test_a_small_split_is_forecast_from_all_its_rows(tmp_path, pipeline):
     lengths = [1_600 * (1 + n % 7) for n in range(60)]
     rows = [(wav(length, seed=n), f"{n}.wav", f"Satz {n}") for n, length in enumerate(lengths)]
     source = open_source(str(write_source(tmp_path / "train.parquet", [*rows, (b"noise", "x.wav", "Satz")])), Columns())
-    found = forecast_split(source.splits["train"], take_sample(source, "train", pipeline), 61)
+    found = forecast_split(source.splits["train"], sample_rows(sample_task(source, "train", pipeline)), 61)
     payload = sum(num_frames_of(length) for length in lengths) * 160
     assert found.error_bytes == 0
     assert found.sampled_rows == 61
@@ -39,6 +39,6 @@ def test_the_rows_that_show_the_overhead_come_from_all_over_the_split(tmp_path, 
     texts = ["a"] * 50 + ["Donaudampfschifffahrtsgesellschaft " * 10] * 50
     rows = [(wav(seed=n), f"{n}.wav", f"{text}{n}") for n, text in enumerate(texts)]
     source = open_source(str(write_source(tmp_path / "train.parquet", rows)), Columns())
-    whole = take_sample(source, "train", pipeline)
-    first_half = take_sample(source, "train", pipeline, limit=50)
+    whole = sample_rows(sample_task(source, "train", pipeline))
+    first_half = sample_rows(sample_task(source, "train", pipeline, limit=50))
     assert whole.overhead > first_half.overhead + 0.03

@@ -1,13 +1,14 @@
 """The index and COMPLETE: written only when everything is there, and they say what is there."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from shared.errors import StoreError
-from shared.index import read_complete, shard_counts, write_index
+from shared.index import read_complete, shard_counts, write_complete, write_index
 from shared.layout import StoreLayout, read_record
 from shared.schema import INDEX_SCHEMA
 from tests.support.samples import counts, feature_row, make_store, quarantined_row, write_shard
@@ -69,6 +70,17 @@ def test_the_content_digest_hangs_on_rows_and_not_on_where_shards_end(tmp_path):
         digests.append(read_complete(layout)["train"]["content_digest"])
     other = make_store(tmp_path / "c", {"train": [rows[:4], rows[3:5]]})
     assert digests[0] == digests[1] != read_complete(other)["train"]["content_digest"]
+    changed = replace(rows[5], payload=rows[4].payload)
+    other = make_store(tmp_path / "d", {"train": [rows[:4], [rows[4], changed]]})
+    assert digests[0] != read_complete(other)["train"]["content_digest"]
+
+
+def test_a_split_that_is_completed_later_leaves_the_others_complete(tmp_path):
+    layout = make_store(tmp_path / "store", {"train": UNITS, "test": [[feature_row(0)]]})
+    layout.partial.mkdir()
+    record, before = read_record(layout), read_complete(layout)
+    write_complete(layout, record, {"test": write_index(layout, "test", record.splits["test"], record.features)})
+    assert read_complete(layout) == before
 
 
 def test_a_missing_shard_is_named_and_leaves_no_partial_index(layout):

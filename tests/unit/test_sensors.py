@@ -230,7 +230,7 @@ def test_this_machine_has_a_plausible_working_set():
 def statvfs(**values):
     """A mount of 100 blocks of 4 kB with plenty of inodes, but for *values*."""
     usual = {"f_frsize": 4096, "f_bsize": 65_536, "f_bavail": 50, "f_bfree": 100, "f_files": 10**6, "f_favail": 10**5}
-    return lambda _path: SimpleNamespace(**usual | values)
+    return lambda _path: SimpleNamespace(**usual | {"f_blocks": 100} | values)
 
 
 def test_free_space_is_what_an_ordinary_user_may_fill(tmp_path):

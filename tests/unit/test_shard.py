@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shared import shard
-from shared.errors import StoreError
+from shared.errors import ReservationOutgrownError, StoreError
 from shared.schema import FeatureSpec, shard_schema
 from shared.shard import ShardWriter, check_payloads, payload_offsets, payload_pages, write_quarantine
 from tests.support.samples import SPEC, counts, feature_row, quarantined_row, write_shard
@@ -130,6 +130,24 @@ def test_a_file_that_cannot_be_mapped_is_refused(path, options):
         check_payloads(path, SPEC)
 
 
+@pytest.mark.parametrize("options", [WRONG_LAYOUTS["compressed"], WRONG_LAYOUTS["many pages"]])
+def test_offsets_are_not_told_for_a_file_that_cannot_be_mapped(path, options):
+    rows = [feature_row(number, 100) for number in range(9)]
+    write_shard(path, rows, {})
+    pq.write_table(pq.read_table(path).cast(shard_schema(SPEC)), path, **options)
+    with pytest.raises(StoreError, match="cannot be mapped"):
+        payload_offsets(pq.read_metadata(path), np.full(9, len(rows[0].payload), np.int64), path.name)
+
+
+def test_a_disk_that_keeps_other_bytes_than_were_written_gets_no_shard(path, monkeypatch):
+    sizes = np.array([len(row.payload) for row in ROWS], np.int64)
+    first = int(payload_offsets(pq.read_metadata(path), sizes, path.name)[0])
+    monkeypatch.setattr(os, "fsync", lambda file: os.pwrite(file, b"other", first))
+    with pytest.raises(StoreError, match=r"row 0 .* checksum"):
+        write_shard(path.with_name("other"), ROWS, {}, row_group_bytes=400)
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_a_payload_that_changed_on_its_way_to_the_disk_is_noticed(path):
     content = bytearray(path.read_bytes())
     sizes = np.array([len(row.payload) for row in ROWS], np.int64)
@@ -166,3 +184,14 @@ def test_memory_stays_near_two_row_groups_whatever_the_shard(tmp_path):
             peak = max(peak, pool.bytes_allocated() - before)
     assert peak < 2 * 20 * len(row.payload)
     assert shard.ROW_GROUP_BYTES < 10 << 20
+
+
+@pytest.mark.parametrize("max_bytes", [*range(0, 60_000, 2_000), 400_000])
+def test_a_shard_never_grows_past_its_limit_and_is_given_up_before(tmp_path, max_bytes):
+    path, rows = tmp_path / "shard", [feature_row(row_id, 100) for row_id in range(20)]
+    try:
+        write_shard(path, rows, {}, row_group_bytes=4_000, max_bytes=max_bytes)
+    except ReservationOutgrownError:
+        assert list(tmp_path.iterdir()) == []
+    else:
+        assert path.stat().st_size <= max_bytes

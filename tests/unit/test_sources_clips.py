@@ -109,6 +109,13 @@ def test_a_clip_is_never_read_outside_the_folder(tmp_path):
     assert rows[6].audio == rows[0].audio
 
 
+def test_a_folder_beside_the_data_set_whose_name_begins_alike_is_outside(tmp_path):
+    make_clips(tmp_path / "korpus-geheim", 1)
+    with pytest.raises(RowRejectedError) as caught:
+        read_inside(str(tmp_path / "korpus"), "../korpus-geheim/0.mp3")
+    assert caught.value.reason == "outside_source"
+
+
 def test_a_file_above_the_cap_is_not_read(tmp_path):
     (tmp_path / "big.wav").write_bytes(b"x" * 101)
     with pytest.raises(RowRejectedError) as caught:

@@ -14,7 +14,7 @@ from preprocess.sources.base import BATCH_BYTES, Columns, SourceRow
 from preprocess.sources.local_files import LocalFiles
 from preprocess.sources.open import open_source
 from preprocess.sources.parquet import open_local_parquet
-from preprocess.sources.parquet_reader import MAX_BATCH_ROWS, batch_rows
+from preprocess.sources.parquet_reader import MAX_BATCH_ROWS, REPEATED_BATCH_BYTES, batch_rows
 from shared.errors import SourceError, SpeechPrepError
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -94,9 +94,15 @@ def test_a_reader_survives_pickling_and_holds_no_open_file(hub_layout):
 
 
 def test_a_batch_is_about_eight_megabytes_of_audio_and_at_least_one_row():
-    assert batch_rows(1000, 100_000_000) == BATCH_BYTES // 100_000
+    assert batch_rows(10, 10_000_000) == min(BATCH_BYTES, REPEATED_BATCH_BYTES // 10) // 1_000_000
     assert batch_rows(10, 100_000_000_000) == 1
     assert batch_rows(10_000, 10_000) == MAX_BATCH_ROWS
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**12), st.integers(1, 10**8))
+def test_a_batch_of_nothing_but_the_same_clip_stays_small_too(num_rows, audio_bytes, batch_bytes):
+    rows = batch_rows(num_rows, audio_bytes, batch_bytes)
+    assert rows == 1 or rows * audio_bytes <= REPEATED_BATCH_BYTES
 
 
 def test_rows_without_a_source_column_carry_the_data_sets_name(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zlib
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from preprocess import verify
 from shared.cli import run_command
 from shared.errors import StoreError
-from shared.layout import StoreLayout
+from shared.layout import StoreLayout, read_record
 from shared.shard import write_quarantine
-from shared.verification import verify_store
+from shared.verification import verify_shard, verify_store
 from tests.support.samples import SPEC, counts, feature_row, make_store, quarantined_row, write_shard
 
 UNITS = [
@@ -91,6 +92,24 @@ def test_a_flipped_byte_in_any_other_column_is_found(layout, name):
     column = chunk(layout.shard("train", 0, 3), name)
     flip(layout.shard("train", 0, 3), column.data_page_offset + column.total_compressed_size - 1)
     assert any(SHARD in problem for problem in problems(layout))
+
+
+@pytest.mark.parametrize("name", ["row_id", "num_frames", "element", "transkription", "source", "duration", "crc32"])
+def test_a_flipped_byte_is_found_before_the_store_has_an_index(layout, name):
+    column = chunk(layout.shard("train", 0, 3), name)
+    flip(layout.shard("train", 0, 3), column.data_page_offset + column.total_compressed_size - 1)
+    assert verify_shard(layout, "train", 0, read_record(layout)).problems
+
+
+def test_a_payload_that_changed_before_its_page_was_written_is_found(tmp_path, monkeypatch):
+    """Its page's own checksum is right then; the row's is not."""
+    crc32, victim = zlib.crc32, UNITS[0][2].payload
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(zlib, "crc32", lambda data: crc32(data) ^ (data == victim))
+        layout = make_store(tmp_path / "store", {"train": UNITS})
+    (problem,) = problems(layout)
+    assert "row 2" in problem
+    assert "fails its checksum" in problem
 
 
 FILES = ["data/" + SHARD, "quarantine/" + SHARD, "index/train.parquet", "COMPLETE"]

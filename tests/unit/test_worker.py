@@ -13,6 +13,7 @@ import soundfile
 
 from preprocess.audio import DecodeLimits, decode
 from preprocess.features import LogMel
+from preprocess.governor.cleanup import Owner, owner_of
 from preprocess.job import plan_job
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
@@ -259,6 +260,17 @@ def test_a_full_disk_is_reported_as_itself_and_leaves_nothing_behind(planned, mo
     assert files(job) == []
 
 
+def test_a_workers_partial_file_names_its_process(planned):
+    job = planned([GOOD[0], (b"", "", "Satz")])
+    task, owners = tasks(job)[0], []
+
+    def look():
+        owners.extend(owner_of(path.name) for path in job.layout.partial.iterdir())
+
+    worker(job, "host-12").process(replace(task, reader=Interposed(task.reader, 0, look)))
+    assert owners == [Owner("host", 12, os.getpid())]
+
+
 def test_a_probe_writes_nothing(planned):
     job = planned([GOOD[0], (b"", "", "Satz")])
     for task in tasks(job):
@@ -297,6 +309,14 @@ def test_a_test_fraction_divides_the_rows_without_loss(planned):
     ids = {split: [row["row_id"] for row in rows(job, split=split)] for split in ("train", "test")}
     assert 5 < len(ids["test"]) < 35
     assert sorted(ids["train"] + ids["test"]) == list(range(60))
+
+
+def test_the_rows_of_a_part_are_those_that_its_selection_names(planned):
+    job = planned([(wav(800, seed=n), f"{n}.wav", f"Satz {n}") for n in range(20)], test_fraction=0.3)
+    for plan in job.plans:
+        wanted = np.flatnonzero(plan.selection.mask(0, 20)).tolist()
+        worker(job).process(make_task(job, replace(plan.units[0], start=0, stop=20, num_rows=len(wanted))))
+        assert [row["row_id"] for row in rows(job, split=plan.name)] == wanted
 
 
 def test_uint8_errs_by_at_most_a_two_hundred_and_fiftieth(planned):

@@ -1,0 +1,211 @@
+"""Plants every fault of `planted.py` in a copy of this tree, one at a time, and lets its tests find it.
+
+python tests/fault/planted_campaign.py                        all of them
+python tests/fault/planted_campaign.py --only ledger tally/late-answers-counted    areas or single faults
+
+`caught` is a test that fails; `broken` is a fault or test that proves nothing: the text is not there once, a test does
+not even start, or fails without the fault. Exit status 1 unless all are caught.
+"""
+
+import argparse
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.fault.planted import FAULTS
+from tests.support.planted.fault import Fault
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TIMEOUT_SECONDS = 300
+CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "broken"
+MALFORMED = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "UnboundLocalError")
+"""Errors of a program that does not even run; a test that ends in one proves nothing about the fault."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a fault, and why where that is no simple `caught`."""
+
+    outcome: str
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the tree in *folder* that tests run in; nothing outside is imported."""
+
+    folder: Path
+    seed: int
+
+    def python(self, *arguments: str) -> tuple[int, str]:
+        """Exit status and output of this Python in the copy; raises TimeoutExpired, with nothing left running."""
+        # Without bytecode two versions of a file that differ within a second cannot be taken for each other.
+        here = {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=os.environ | here,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        return process.returncode, output
+
+    def check_imports(self) -> None:
+        """Raises RuntimeError where another tree's packages would be tested."""
+        status, found = self.python("-c", "import preprocess, shared; print(preprocess.__file__, shared.__file__)")
+        if status or any(not Path(file).is_relative_to(self.folder) for file in found.split()):
+            raise RuntimeError(f"the copy in {self.folder} is not what is imported: {found}")
+
+    def test(self, tests: Iterable[str]) -> Verdict:
+        """Whether *tests* notice something; `SURVIVED` when all pass."""
+        report = self.folder / ".report.xml"
+        report.unlink(missing_ok=True)
+        options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp=.tmp", f"--hypothesis-seed={self.seed}"]
+        try:
+            status, output = self.python("-m", "pytest", *options, f"--junitxml={report}", *sorted(set(tests)))
+        except subprocess.TimeoutExpired:
+            return Verdict(BROKEN, f"its tests hang for {TIMEOUT_SECONDS} s")
+        if status == 0:
+            return Verdict(SURVIVED)
+        failures = list(ET.parse(report).getroot().iter("failure")) if report.exists() else []
+        if status != 1 or not failures:
+            return Verdict(BROKEN, f"no test could run (status {status}): {_last_line(output)}")
+        said = str(failures[0].get("message"))
+        return Verdict(BROKEN if said.startswith(MALFORMED) else CAUGHT, said.partition("\n")[0])
+
+    @contextmanager
+    def planted(self, fault: Fault) -> Iterator[None]:
+        """The copy with *fault* meanwhile; raises ValueError where it cannot be planted."""
+        path = self.folder / fault.file
+        before = path.read_text()
+        path.write_text(fault.plant(before))
+        try:
+            yield
+        finally:
+            path.write_text(before)
+
+
+def make_copy(folder: Path, seed: int = 0) -> Copy:
+    """Copies what git tracks, or would, of the working tree into *folder*."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, folder / name)
+    copy = Copy(folder, seed)
+    copy.check_imports()
+    return copy
+
+
+def judge(copy: Copy, fault: Fault, *, sound: bool) -> Verdict:
+    """What becomes of *fault*; where its tests are not known to be *sound* they first run without it."""
+    started = time.monotonic()
+    try:
+        if not sound and (without := copy.test(fault.tests)).outcome != SURVIVED:
+            return Verdict(BROKEN, f"its tests fail without it: {without.reason}")
+        with copy.planted(fault):
+            found = copy.test(fault.tests)
+    except ValueError as error:
+        return Verdict(BROKEN, str(error))
+    return Verdict(found.outcome, found.reason, time.monotonic() - started)
+
+
+def run(faults: Sequence[Fault], jobs: int, seed: int) -> list[Verdict]:
+    """Judges *faults* on *jobs* copies and prints a line for each."""
+    with tempfile.TemporaryDirectory(prefix="planted-") as name, ThreadPoolExecutor(jobs) as pool:
+        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for number in range(jobs):
+            copies.put(make_copy(Path(name).resolve() / str(number), seed))
+        first = copies.get()
+        print(f"{len(faults)} faults; their tests without a fault …", flush=True)
+        without = first.test(test for fault in faults for test in fault.tests)
+        copies.put(first)
+        sound = without.outcome == SURVIVED
+        print("all pass" if sound else f"NOT all pass: {without.reason}", flush=True)
+
+        def judged(fault: Fault) -> Verdict:
+            copy = copies.get()
+            try:
+                return judge(copy, fault, sound=sound)
+            finally:
+                copies.put(copy)
+
+        verdicts = []
+        for number, (fault, verdict) in enumerate(zip(faults, pool.map(judged, faults), strict=True), start=1):
+            said = verdict.reason if verdict.outcome == BROKEN else ""
+            print(
+                f"{number}/{len(faults)} {verdict.outcome:8} {verdict.seconds:5.1f} s  {fault.name}  {said}", flush=True
+            )
+            verdicts.append(verdict)
+    return verdicts
+
+
+def table(faults: Sequence[Fault], verdicts: Sequence[Verdict]) -> str:
+    """Outcomes by area, and every fault, in Markdown."""
+    areas: dict[str, Counter[str]] = {}
+    for fault, verdict in zip(faults, verdicts, strict=True):
+        areas.setdefault(fault.area, Counter())[verdict.outcome] += 1
+    lines = ["| area | faults | caught |", "|---|---|---|"]
+    lines += [f"| {area} | {found.total()} | {found[CAUGHT]} |" for area, found in areas.items()]
+    lines += ["", "| fault | file | outcome | noticed by |", "|---|---|---|---|"]
+    for fault, verdict in zip(faults, verdicts, strict=True):
+        tests = ", ".join(test.rpartition("::")[2] for test in fault.tests)
+        lines.append(f"| {fault.name} | {fault.file} | {verdict.outcome} | {tests} |")
+    return "\n".join(lines) + "\n"
+
+
+def chosen(names: Sequence[str]) -> list[Fault]:
+    """The faults, or areas of faults, called *names*; all without any. Raises SystemExit for a name that is none's."""
+    known = {fault.name for fault in FAULTS} | {fault.area for fault in FAULTS}
+    if unknown := set(names) - known:
+        raise SystemExit(f"no such fault or area: {', '.join(sorted(unknown))}")
+    return [fault for fault in FAULTS if not names or fault.name in names or fault.area in names]
+
+
+def _last_line(output: str) -> str:
+    return next((line for line in reversed(output.splitlines()) if line.strip()), "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these faults or areas")
+    parser.add_argument("--jobs", type=int, default=1, help="copies of the tree that are tested at the same time")
+    parser.add_argument("--seed", type=int, default=0, help="Hypothesis' seed")
+    parser.add_argument("--markdown", type=Path, help="writes a table of all faults to this file")
+    given = parser.parse_args()
+    faults, started = chosen(given.only), time.monotonic()
+    verdicts = run(faults, given.jobs, given.seed)
+    if given.markdown:
+        given.markdown.write_text(table(faults, verdicts))
+    count = Counter(verdict.outcome for verdict in verdicts)
+    words = ", ".join(f"{count[outcome]} {outcome}" for outcome in (CAUGHT, SURVIVED, BROKEN))
+    print(f"{len(faults)} faults: {words}; {time.monotonic() - started:.0f} s")
+    return int(count[CAUGHT] < len(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

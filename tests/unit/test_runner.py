@@ -1,0 +1,119 @@
+"""The run loop with its real scheduler, governor and worker, and a cluster that works in this process."""
+
+from io import StringIO
+
+import pytest
+
+from preprocess.crew import Crew
+from preprocess.governor.admission import Admission, worst_case_bytes
+from preprocess.governor.budgets import Budgets
+from preprocess.governor.control import Governor
+from preprocess.governor.ledger import Ledger
+from preprocess.governor.recycling import Recycling
+from preprocess.governor.sensors import MemorySensor
+from preprocess.job import plan_job
+from preprocess.live import make_view
+from preprocess.measures import Measures
+from preprocess.preparation import prepare_store
+from preprocess.runner import Runner
+from preprocess.schedule import Scheduler
+from preprocess.settings import RunSettings
+from preprocess.stopping import StopRequest
+from preprocess.tasks import new_tally, open_units
+from tests.support.inline_cluster import InlineCluster
+from tests.support.samples import wav, write_source
+
+ROWS = [(wav(1_600 + 160 * n, seed=n), f"{n}.wav", f"Satz {n}") for n in range(9)]
+UNTOLD = (wav(), "untold.wav", "")
+GB = 10**9
+
+
+@pytest.fixture
+def job(tmp_path, demo_model):
+    source = write_source(tmp_path / "source" / "train.parquet", [*ROWS, UNTOLD])
+    settings = RunSettings(source=str(source.parent), model=str(demo_model), store=tmp_path / "store", limit=10)
+    job = plan_job(settings)
+    job.layout.root.mkdir()
+    prepare_store(job.layout, job.record, "{}\n", "")
+    return job
+
+
+@pytest.fixture
+def sensor(tmp_path):
+    """A machine with plenty of memory."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n")
+    return MemorySensor(tmp_path / "proc", tmp_path)
+
+
+@pytest.fixture
+def run(job, sensor):
+    """Runs *job* with two actors, as `Session` does; returns the runner."""
+
+    def run_job(cluster, row_bytes=None):
+        ledger = Ledger(GB, 0)
+        spec, seconds = job.pipeline.spec, job.pipeline.limits.max_seconds
+        admission = Admission(ledger, spec, seconds, {} if row_bytes is None else {"train": row_bytes})
+        tally = new_tally(job, open_units(job), 0.0)
+        view = make_view("plain", title="", stream=StringIO(), is_terminal=False)
+        governor = Governor(job.layout.root, Budgets(GB, 0), admission, list, sensor=sensor)
+        with governor:
+            scheduler = Scheduler(open_units(job), 2, admit=governor.admit)
+            measures = Measures(job.layout, cluster, scheduler, governor, tally, view, 30.0)
+            crew = Crew(Recycling(0, 0), tally, 2)
+            runner = Runner(job, cluster, scheduler, governor, measures, crew, tally, view, StopRequest())
+            # The inline cluster's look at the reservations.
+            cluster.admission = admission
+            runner.run()
+        return runner
+
+    return run_job
+
+
+def allocated(layout):
+    files = [path for folder in (layout.data, layout.quarantine) for path in folder.iterdir()]
+    return sum(path.stat().st_blocks * 512 for path in files)
+
+
+def test_a_unit_holds_its_reservation_until_its_shard_is_committed_and_no_longer(job, run):
+    seen = []
+    cluster = InlineCluster(job, look=lambda tasks: seen.append((tasks, list(cluster.admission.open_units))))
+    runner = run(cluster)
+    assert all({task.unit for task in tasks} == set(reserved) for tasks, reserved in seen)
+    assert cluster.admission.ledger.reserved_bytes == 0
+    assert open_units(job) == []
+    assert (runner.tally.rows, runner.tally.quarantined) == (10, {"empty_transcript": 1})
+
+
+def test_what_a_committed_unit_takes_is_counted_at_once(job, run):
+    cluster = InlineCluster(job)
+    found = []
+    cluster.look = lambda _tasks: found.append((cluster.admission.ledger.used_bytes, allocated(job.layout)))
+    run(cluster)
+    # Folders and records count as well, and stay what they are.
+    assert len({used - shards for used, shards in found}) == 1
+
+
+def test_a_worker_is_told_how_much_it_may_write(job, run):
+    cluster = InlineCluster(job)
+    run(cluster)
+    for task in cluster.given:
+        assert task.max_bytes == worst_case_bytes(task.unit, job.pipeline.spec, 30.0)
+
+
+def test_a_unit_that_outgrows_its_reservation_is_made_again_with_more(job, run, monkeypatch):
+    monkeypatch.setattr("preprocess.governor.admission.FIXED_BYTES", 0)
+    cluster = InlineCluster(job)
+    runner = run(cluster, row_bytes=100.0)
+    assert open_units(job) == []
+    assert len(cluster.given) > len(job.plans[0].units)
+    assert cluster.admission.ledger.reserved_bytes == 0
+    assert runner.tally.units == len(job.plans[0].units)
+
+
+def test_an_actor_that_dies_gives_its_reservation_back_and_its_unit_is_made_by_another(job, run):
+    cluster = InlineCluster(job, deaths=2)
+    runner = run(cluster)
+    assert open_units(job) == []
+    assert runner.tally.restarts == 2
+    assert cluster.admission.ledger.reserved_bytes == 0

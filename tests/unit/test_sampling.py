@@ -1,0 +1,116 @@
+"""A sample taken in a process of its own: the same as here, and a row that ends the process ends nothing else."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import psutil
+import pytest
+
+from preprocess.audio import DecodeLimits
+from preprocess.features import mel_filters
+from preprocess.forecast import SampleTask, sample_rows
+from preprocess.pipeline import PipelineSettings
+from preprocess.sampling import MAX_LOST_ROWS, sample_apart
+from preprocess.sources.base import BATCH_BYTES, SourceRow
+from shared.errors import SourceError
+from shared.schema import FeatureSpec
+from tests.support.samples import wav
+
+
+class KillingText(str):
+    """A transcript that ends the process that looks at it."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+
+class HangingText(str):
+    """A transcript that nobody finishes looking at."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        time.sleep(3_600)
+        return True
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A `RowReader` of *count* rows from *first* on; some of them kill, hang or cannot be read."""
+
+    first: int
+    count: int
+    killers: frozenset[int] = frozenset()
+    hanging: frozenset[int] = frozenset()
+    damaged_at: int = -1
+
+    def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:
+        del batch_bytes
+        for row_id in range(self.first, self.first + self.count):
+            if row_id == self.damaged_at:
+                raise SourceError("the file ends here", "copy it again")
+            text = KillingText if row_id in self.killers else HangingText if row_id in self.hanging else str
+            yield SourceRow(
+                row_id, wav(1_600 + 160 * row_id, seed=row_id), f"{row_id}.wav", text(f"Satz {row_id}"), "x"
+            )
+
+
+@pytest.fixture(scope="module")
+def settings(demo_model):
+    tokenizer = (demo_model / "tokenizer.json").read_text()
+    return PipelineSettings(FeatureSpec(80), tokenizer, "de", mel_filters(80), DecodeLimits())
+
+
+@pytest.fixture
+def task(settings):
+    def make(**faults):
+        stretches = (Rows(0, 20, **faults), Rows(100, 20, **faults))
+        return SampleTask("train", Rows(0, 1, **faults), stretches, 40, settings)
+
+    return make
+
+
+def test_it_is_the_sample_that_this_process_would_take(task):
+    here, apart = sample_rows(task()), sample_apart(task())
+    assert replace(apart, effort_per_row=here.effort_per_row) == here
+    assert apart.effort_per_row.cpu_seconds > 0
+
+
+@pytest.mark.parametrize("killer", [0, 7, 119])
+def test_a_row_that_kills_is_left_out_and_counts_as_crashed(task, killer):
+    found = sample_apart(task(killers=frozenset({killer})))
+    assert [row.reason for row in found.rows].count("crashed") == 1
+    assert len(found.rows) == 40
+    assert sum(row.payload_bytes > 0 for row in found.rows) == 39
+
+
+def test_a_row_that_hangs_is_left_out_as_well(task):
+    found = sample_apart(task(hanging=frozenset({103})), silent_seconds=5)
+    assert [row.rejected for row in found.rows].count(True) == 1
+
+
+def test_too_many_rows_that_kill_end_the_plan_with_a_reason(task):
+    with pytest.raises(SourceError, match=f"ended at row {MAX_LOST_ROWS}, after {MAX_LOST_ROWS} rows"):
+        sample_apart(task(killers=frozenset(range(20))))
+
+
+def test_what_is_wrong_with_the_source_is_told_as_it_is(task):
+    with pytest.raises(SourceError, match="the file ends here"):
+        sample_apart(task(damaged_at=105))
+
+
+def test_nothing_is_left_of_the_process(task):
+    sample_apart(task())
+    assert [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())] == []
+
+
+def test_this_process_keeps_its_environment(task):
+    before = dict(os.environ)
+    sample_apart(task())
+    assert dict(os.environ) == before
