@@ -1,14 +1,14 @@
 # make demo    a store from the built-in German speech corpus, from nothing
 # make test    lint, types, import rules and the whole test suite, from nothing
 # make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs;
-#              make hostile: ten thousand damaged audio files
+#              make hostile: ten thousand damaged audio files; make soak: a small machine beside a hog
 # make bench   benchmarks against peers, in one run
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
 
-.PHONY: demo test lint faults hostile kills bench clean
+.PHONY: demo test lint faults hostile kills soak bench clean
 
 demo: .venv/preprocess.installed
 	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store
@@ -23,13 +23,16 @@ lint: .venv/test.installed
 	$(BIN)/lint-imports
 
 faults: .venv/test.installed
-	$(BIN)/python -m pytest tests/fault -m campaign
+	$(BIN)/python -m pytest tests/fault tests/cluster -m campaign
 
 hostile: .venv/test.installed
 	$(BIN)/python tests/fault/hostile_campaign.py
 
 kills: .venv/test.installed
 	$(BIN)/python tests/cluster/campaign.py
+
+soak: .venv/test.installed
+	$(BIN)/python -m tests.cluster.soak
 
 bench: .venv/test.installed
 	$(BIN)/python tests/benchmarks/log_mel.py

@@ -1,8 +1,10 @@
 """What a run does at each of the governor's levels: fewer actors, memory given back, cleanup, a new actor, the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
+
+import psutil
 
 from preprocess.cluster import Cluster
 from preprocess.governor.control import Governor
@@ -10,9 +12,9 @@ from preprocess.governor.memory import give_memory_back
 from preprocess.governor.policy import Level
 from preprocess.live import View
 from preprocess.preparation import clear_dead
-from preprocess.processes import largest_in_words
+from preprocess.processes import largest_in_words, same_group
 from preprocess.progress import ActorState
-from preprocess.schedule import Action, RunUnit, Scheduler
+from preprocess.schedule import Action, RunUnit, Scheduler, StartActor
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
 from preprocess.tally import Tally
 from shared.errors import ResourceLimitError
@@ -91,7 +93,7 @@ class Measures:
     def end_for_want(self, reason: str) -> None:
         """Ends the run for want of disk or memory: open shards are given up, committed ones stay."""
         if self.governor.memory_level >= Level.PAUSE:
-            reason = f"{reason} ({largest_in_words()})"
+            reason = f"{reason} ({largest_in_words(self._holders())})"
         self.view.event(f"stopping for want of room: {reason}")
         self.cluster.stop(STOP_SECONDS)
         waited = format_seconds(self.now() - self._moved_at)
@@ -99,6 +101,14 @@ class Measures:
             f"{reason or 'no work could be admitted'} (no progress for {waited}); {self.tally.shards_in_words}",
             "make room, or raise --disk-budget or --ram-budget; then the same command goes on",
         )
+
+    def _holders(self) -> Iterable[psutil.Process]:
+        """Who may hold the memory that is short: every process, or those of our cgroup where its limit is the one."""
+        reading = self.governor.watchdog.verdict.memory
+        if reading is None or reading.limit_bytes >= psutil.virtual_memory().total:
+            everyone: Iterable[psutil.Process] = psutil.process_iter()
+            return everyone
+        return same_group()
 
     def _shortage(self) -> str:
         return self.governor.shortage(self.scheduler.waiting)
@@ -108,13 +118,20 @@ class Measures:
         give_memory_back()
 
     def _recycle_largest(self) -> list[Action]:
-        """Against want of memory: the actor that holds most starts anew; its unit goes back to the queue."""
+        """Against want of memory: the actor that holds most ends, its unit goes back to the queue.
+
+        None takes its place while others are left: as many as there were are too many. `Crew` adds one again when there
+        is room for it.
+        """
         actor = self.tally.largest_actor()
         if self.governor.memory_level < Level.EMERGENCY or actor is None:
             return []
         size = format_bytes(self.tally.memory_of(actor))
-        self.view.event(f"memory is short: actor {actor}, the largest with {size}, is started again")
+        self.view.event(f"memory is short: actor {actor}, the largest with {size}, is ended")
         self.tally.governed.recycled += 1
         self.cluster.end_actor(actor)
         self.lost(actor)
-        return self.scheduler.on_recycled(actor)
+        actions = self.scheduler.on_recycled(actor, num_actors=max(1, self.scheduler.num_actors - 1))
+        if StartActor(actor) not in actions:
+            self.tally.ended(actor)
+        return actions

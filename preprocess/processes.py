@@ -6,7 +6,7 @@ lock may call `end_processes`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,10 +63,19 @@ def _belongs(process: psutil.Process, mark: str, folder: str) -> bool:
         return False
 
 
-def largest_in_words(count: int = 3) -> str:
-    """The processes of this machine that hold most memory of their own, for a person who has to free some."""
-    sizes = []
+def same_group(proc: Path = Path("/proc")) -> Iterator[psutil.Process]:
+    """Processes in the cgroups of this one."""
+    own = (proc / "self" / "cgroup").read_text()
     for process in psutil.process_iter():
+        with suppress(OSError):
+            if (proc / str(process.pid) / "cgroup").read_text() == own:
+                yield process
+
+
+def largest_in_words(processes: Iterable[psutil.Process], count: int = 3) -> str:
+    """Those of *processes* that hold most memory of their own, for a person who has to free some."""
+    sizes = []
+    for process in processes:
         with suppress(psutil.Error):
             memory = process.memory_info()
             sizes.append((memory.rss - memory.shared, process.pid, process.name()))

@@ -142,8 +142,9 @@ class Scheduler:
         self._idle.add(actor)
         return self._assign()
 
-    def on_recycled(self, actor: int) -> list[Action]:
-        """*actor* was ended on purpose, whatever it was at; no row is blamed."""
+    def on_recycled(self, actor: int, *, num_actors: int | None = None) -> list[Action]:
+        """*actor* was ended on purpose, whatever it was at; no row is blamed. *num_actors* are wanted from now on."""
+        self.num_actors = num_actors or self.num_actors
         self._idle.discard(actor)
         work = self._busy.pop(actor, None)
         if work is not None:

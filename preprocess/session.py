@@ -12,6 +12,7 @@ from preprocess.governor.budgets import Budgets
 from preprocess.governor.control import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
+from preprocess.governor.sensors import MemorySensor
 from preprocess.job import PlannedJob
 from preprocess.live import View
 from preprocess.preparation import clear_partial
@@ -19,6 +20,7 @@ from preprocess.processes import belonging, store_mark
 from preprocess.ray_folder import ray_folder
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
+from preprocess.starting import await_memory
 from preprocess.stopping import StopRequest
 from preprocess.tally import Tally
 from preprocess.tasks import held_bytes, open_units
@@ -71,6 +73,7 @@ class Session:
         from preprocess.runner import Runner  # noqa: PLC0415 - as above
 
         work = Job(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
+        await_memory(MemorySensor().read, self.view, self.stop, settings.stall_timeout)
         ballast = lay_ballast(job.layout.partial)
         tally, view = self.tally, self.view
         recycling = Recycling(settings.recycle_units, settings.recycle_growth)

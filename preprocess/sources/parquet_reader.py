@@ -22,7 +22,7 @@ from preprocess.sources.embedded import RowMaker, audio_leaves
 from shared.errors import SourceError
 
 MAX_BATCH_ROWS = 1024
-REPEATED_BATCH_BYTES = 64 * 1024**2
+REPEATED_BATCH_BYTES = 16 * 1024**2
 """What a batch may come to where every row of it is the same clip."""
 
 

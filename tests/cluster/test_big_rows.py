@@ -35,14 +35,14 @@ def fates(store):
     return found
 
 
-def run_within(tmp_path, model, rows, limit_bytes, **layout):
+def run_within(tmp_path, model, rows, limit_bytes, seconds=180, **layout):
     """The fates of *rows* in a run within *limit_bytes*, which the kernel enforces."""
     source = write_source(tmp_path / "source" / "train.parquet", rows, **layout)
     options = ["--source", str(source), "--model", str(model), "--max-quarantine", "100%"]
     with MemoryGroup(f"speech-prep-test-{uuid.uuid4().hex[:8]}", limit_bytes) as group:
         run = Run(tmp_path / "store", options, prefix=group.enter)
         try:
-            assert run.wait(1_200) == 0, run.messages()
+            assert run.wait(seconds) == 0, run.messages()
         finally:
             run.end()
         assert group.oom_kills == 0
@@ -75,7 +75,7 @@ def test_a_row_group_that_is_one_page_is_read_by_no_more_actors_than_memory_allo
     # Each ends otherwise: equal ones would stand only once in the file.
     clips = (clip[:-4] + number.to_bytes(4, "little") for number in range(2 * rows))
     content = [(clip, f"{number}.wav", "Ein Satz.") for number, clip in enumerate(clips)]
-    found = run_within(tmp_path, demo_model, content, limit_mb * MB, row_group_size=rows)
+    found = run_within(tmp_path, demo_model, content, limit_mb * MB, seconds=900, row_group_size=rows)
     assert found == dict.fromkeys(range(2 * rows), "")
 
 

@@ -53,6 +53,7 @@ def test_at_the_last_level_the_actors_go_before_the_kernel_kills_and_the_same_co
         hog.fill_to(0.97)
     assert run.wait() == 3, run.stdout.read_text()
     assert "memory is short" in run.messages()
+    assert f"(process {hog.pid}) holds" in run.messages()
     assert "the same command goes on" in run.messages()
     assert group.oom_kills == 0
     hog.hold(0)

@@ -110,6 +110,10 @@ def test_all_rows_sampled_is_exact(values):
     assert error == 0
 
 
+def test_all_rows_sampled_is_exact_where_sizes_tell_nothing():
+    assert estimate_mean([1.0, 5.0, 9.0], [0.0] * 3, 0.0, 3) == (5.0, 0.0)
+
+
 def test_no_rows_at_all_are_no_bytes():
     assert estimate_mean([], [], 0.0, 0) == (0.0, 0.0)
 
@@ -133,6 +137,15 @@ def test_a_limit_is_forecast_from_the_blocks_that_it_takes():
     sample = Sample(rows_of([100] * 500), effort_per_row=Effort(), overhead=1.0)
     sample = replace(sample, rows=tuple(replace(row, stretch=n // 25) for n, row in enumerate(sample.rows)))
     assert forecast_split(layout, sample, 2_000, limit=2_000).store_bytes == 2_000 * 100 * 256
+
+
+def test_under_a_limit_sizes_are_compared_with_those_of_the_rows_that_it_takes():
+    layout = SplitLayout("train", (Block(2_000, 2_000 * 100_000), Block(2_000, 2_000 * 900_000)), "")
+    sample = Sample(rows_of([50, 150, 60, 140] * 100), effort_per_row=Effort(), overhead=1.0)
+    sample = replace(sample, rows=tuple(replace(row, stretch=n) for n, row in enumerate(sample.rows)))
+    encoded = sum(row.encoded_bytes for row in sample.rows) / len(sample.rows)
+    expected = 2_000 * 100 * 256 * 100_000 / encoded
+    assert forecast_split(layout, sample, 2_000, limit=2_000).store_bytes == pytest.approx(expected)
 
 
 def test_the_forecast_of_a_part_allows_for_the_draw():

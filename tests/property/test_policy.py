@@ -200,6 +200,16 @@ def test_a_swing_within_the_margin_never_lets_a_level_fall(resource, low, swing,
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("level", list(Level)[1:])
+def test_a_level_is_held_until_the_reading_lies_ten_points_below_its_entry(resource, level):
+    ladder, seen = RESOURCES[resource]
+    entry = ladder.entries[level]
+    for below, held in ((0.09, True), (0.11, False)):
+        found = levels(lambda time, below=below: seen(entry if time < BEAT else entry - below), WINDOW)
+        assert (found[-1] is level) == held
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
 @pytest.mark.parametrize(("level", "widest"), [(1, 0.049), (2, 0.049), (3, 0.029), (4, 0.029)])
 @LONG
 @given(amplitude=st.floats(0.02, 1), period=st.floats(0.5, 600))
@@ -368,3 +378,8 @@ def test_fewer_actors_work_the_tighter_it_is_and_none_from_pause_on(num_actors):
     assert allowed[Level.NORMAL] == num_actors
     assert allowed[Level.THROTTLE] >= 1
     assert allowed[Level.PAUSE :] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("num_actors", "allowed"), [(1, 1), (2, 1), (5, 2), (8, 4)])
+def test_half_of_the_actors_work_when_throttled_and_one_at_least(num_actors, allowed):
+    assert actors_allowed(Level.THROTTLE, num_actors) == allowed

@@ -80,9 +80,10 @@ class Actors:
         self.leave(actor)
         self.obey(self.scheduler.on_died(actor))
 
-    def recycle(self, actor: int) -> None:
+    def recycle(self, actor: int, num_actors: int | None = None) -> None:
         self.leave(actor)
-        self.obey(self.scheduler.on_recycled(actor))
+        self.num_actors = num_actors or self.num_actors
+        self.obey(self.scheduler.on_recycled(actor, num_actors=num_actors))
 
     def give_up(self, actor: int) -> None:
         del self.working[actor]
@@ -141,9 +142,10 @@ class Life(RuleBasedStateMachine):
         self.actors.work(data.draw(st.sampled_from(sorted(self.actors.working))), recycle=recycle)
 
     @precondition(lambda self: self.actors.working)
-    @rule(data=st.data())
-    def an_actor_is_ended_for_want_of_memory(self, data):
-        self.actors.recycle(data.draw(st.sampled_from(sorted(self.actors.working))))
+    @rule(data=st.data(), fewer=st.booleans())
+    def an_actor_is_ended_for_want_of_memory(self, data, fewer):
+        num_actors = max(1, self.actors.num_actors - 1) if fewer else None
+        self.actors.recycle(data.draw(st.sampled_from(sorted(self.actors.working))), num_actors)
 
     @precondition(lambda self: any(isinstance(work, RunUnit) for work in self.actors.working.values()))
     @rule(data=st.data())
@@ -282,5 +284,14 @@ def test_too_many_actors_end_only_once_they_are_idle():
     actors.ready(0)
     actors.ready(1)
     actors.resize(1)
+    actors.finish()
+    actors.check_end()
+
+
+def test_a_row_that_died_alone_less_than_three_times_is_no_killer():
+    actors = Actors(make_units([1]), frozenset(), num_actors=1)
+    for _ in range(5):
+        actors.ready(0)
+        actors.die(0)
     actors.finish()
     actors.check_end()

@@ -78,6 +78,14 @@ def test_committed_work_is_counted_once_and_a_dead_actors_open_unit_not_at_all(e
     assert story.tally.restarts == story.deaths
 
 
+def test_rows_of_an_open_unit_count_until_its_actor_dies_and_once_when_it_is_committed():
+    story, done = Story(), []
+    for event in (("work", 0), ("observe", 0, 7), ("die", 0), ("work", 0), ("observe", 0, 6), ("commit", 0)):
+        story.tell(*event)
+        done.append(story.snapshot().rows_done)
+    assert done == [0, 7, 0, 0, 6, ROWS]
+
+
 @given(st.integers(1, 5), st.integers(0, ROWS))
 def test_progress_of_another_unit_than_the_present_one_changes_no_count(late_answers, rows):
     story = Story()

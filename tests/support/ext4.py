@@ -72,7 +72,7 @@ class Ext4Disk:
 
     def free(self) -> None:
         """Somebody else gives it back."""
-        self._others.unlink()
+        self._others.unlink(missing_ok=True)
 
     def sync(self) -> None:
         """Makes everything durable, so that a cut takes only what comes later."""

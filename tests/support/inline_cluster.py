@@ -10,14 +10,15 @@ from shared.errors import ReservationOutgrownError
 class InlineCluster:
     """Does in `wait` what it was given before, in order; the first *deaths* pieces of work kill their actors.
 
-    *given* are all tasks so far. *look* is called with the open tasks before each piece of work.
+    *given* are all tasks so far. *look* is called with the open tasks before each piece of work, *assigned* with each
+    task as it is given.
     """
 
     actor_pids = frozenset()
 
     def __init__(self, job, deaths=0, look=lambda _tasks: None):
         self.worker = FeatureWorker(Job(job.layout.root, job.pipeline, "inline"))
-        self.deaths, self.look = deaths, look
+        self.deaths, self.look, self.assigned = deaths, look, lambda _task: None
         self.starting, self.work, self.given = deque(), deque(), []
 
     def start_actor(self, actor):
@@ -26,6 +27,7 @@ class InlineCluster:
     def run(self, actor, task, *, probe=False):
         assert actor not in [other for other, _, _ in self.work], "an actor has one thing to do"
         self.given.append(task)
+        self.assigned(task)
         self.work.append((actor, task, probe))
 
     def wait(self, _timeout_seconds):

@@ -94,6 +94,11 @@ class Hog:
         self._process.kill()
         self._process.communicate()
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def hold(self, num_bytes: int) -> None:
         """Holds *num_bytes* from now on; returns when it does."""
         assert self._process.stdin is not None

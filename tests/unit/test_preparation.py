@@ -1,11 +1,12 @@
 """A store is taken by one run at a time; what dead runs left is removed, and nothing else."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from preprocess.preparation import clear_partial, locked, prepare_store
+from preprocess.preparation import clear_dead, clear_partial, locked, prepare_store
 from shared.errors import StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
 from tests.support.samples import feature_row, store_record
@@ -121,3 +122,15 @@ def test_a_run_killed_while_it_prepared_can_be_started_again(layout, left):
         path.write_bytes(b"{") if path.suffix else path.mkdir()
     prepare(layout)
     assert read_record(layout) == RECORD
+
+
+def test_files_of_dead_processes_go_before_anything_is_planned_or_locked(layout):
+    prepare(layout)
+    host = os.uname().nodename
+    dead, mine = (layout.partial / f"train-00000-of-00009.parquet.{host}-77-{pid}" for pid in (9_999_999, os.getpid()))
+    for path in (dead, mine):
+        path.write_bytes(bytes(1_000))
+    with locked(layout.root):
+        assert [removal.path for removal in clear_dead(layout.root)] == [dead]
+    assert mine.exists()
+    assert clear_dead(layout.root / "no-store") == []

@@ -88,7 +88,7 @@ def test_a_unit_holds_its_reservation_until_its_shard_is_committed_and_no_longer
 def test_what_a_committed_unit_takes_is_counted_at_once(job, run):
     cluster = InlineCluster(job)
     found = []
-    cluster.look = lambda _tasks: found.append((cluster.admission.ledger.used_bytes, allocated(job.layout)))
+    cluster.assigned = lambda _task: found.append((cluster.admission.ledger.used_bytes, allocated(job.layout)))
     run(cluster)
     # Folders and records count as well, and stay what they are.
     assert len({used - shards for used, shards in found}) == 1

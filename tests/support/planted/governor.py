@@ -232,7 +232,7 @@ POLICY = (
         _POLICY_FILE,
         "held = max(ladder.level_of(share + LEAVE_MARGIN), floors[1])",
         "held = max(ladder.level_of(share), floors[1])",
-        (f"{_POLICY}test_a_swing_within_the_margin_never_lets_a_level_fall",),
+        (f"{_POLICY}test_a_level_is_held_until_the_reading_lies_ten_points_below_its_entry",),
     ),
     Fault(
         "policy/stop-never",
@@ -276,7 +276,7 @@ POLICY = (
         _POLICY_FILE,
         "return num_actors if level is Level.NORMAL else min(num_actors, max(1, num_actors // 2))",
         "return num_actors",
-        (f"{_POLICY}test_fewer_actors_work_the_tighter_it_is_and_none_from_pause_on",),
+        (f"{_POLICY}test_half_of_the_actors_work_when_throttled_and_one_at_least",),
     ),
 )
 

@@ -47,7 +47,7 @@ SCHEDULER = (
         "preprocess/suspects.py",
         "CRASHES_ALONE = 3",
         "CRASHES_ALONE = 1",
-        (f"{_SCHEDULE}TestLife",),
+        (f"{_SCHEDULE}test_a_row_that_died_alone_less_than_three_times_is_no_killer",),
     ),
     Fault(
         "scheduler/second-killer-acquits-the-first",
@@ -102,7 +102,7 @@ LOOP = (
         "                writer.seal(_metadata(task, writer.num_rows, len(quarantined)))\n"
         "                if task.unit.number:\n"
         "                    return self._report(unit, writer._durable.partial, quarantined, 0.0)\n",
-        ("tests/fault/test_power_cut.py::test_a_power_cut_after_an_acknowledgement_or_the_end_takes_nothing_of_it",),
+        ("tests/unit/test_worker.py::test_every_row_is_written_or_quarantined_with_its_reason",),
     ),
     Fault(
         "loop/committed-bytes-not-counted",
@@ -140,7 +140,7 @@ TALLY = (
         "preprocess/tally.py",
         "        self._workers.pop(actor, None)\n",
         "",
-        (f"{_TALLY}test_committed_work_is_counted_once_and_a_dead_actors_open_unit_not_at_all",),
+        (f"{_TALLY}test_rows_of_an_open_unit_count_until_its_actor_dies_and_once_when_it_is_committed",),
     ),
     Fault(
         "tally/quarantined-rows-are-not-done",
@@ -164,7 +164,7 @@ PLAN = (
         "preprocess/units.py",
         "return [edge for edge in pairwise(edges) if edge[1] > edge[0]]",
         "return [(start, stop - 1) for start, stop in pairwise(edges) if stop > start]",
-        (f"{_UNITS}test_the_german_data_set_is_planned_whole",),
+        (f"{_RANGES}test_ranges_cover_all_rows_exactly_once_and_in_order",),
     ),
     Fault(
         "plan/last-range-forgotten",
@@ -299,14 +299,14 @@ SUMMARY = (
         "preprocess/forecast.py",
         "math.sqrt(max(0.0, 1 - count / max(population, count)))",
         "1.0",
-        (f"{_FORECAST}test_all_rows_sampled_is_exact",),
+        (f"{_FORECAST}test_all_rows_sampled_is_exact_where_sizes_tell_nothing",),
     ),
     Fault(
         "summary/limit-not-in-the-forecast",
         "preprocess/forecast.py",
         "taken = block.num_rows if limit is None else min(block.num_rows, limit - rows)",
         "taken = block.num_rows",
-        (f"{_FORECAST}test_a_limit_is_forecast_from_the_blocks_that_it_takes",),
+        (f"{_FORECAST}test_under_a_limit_sizes_are_compared_with_those_of_the_rows_that_it_takes",),
     ),
 )
 

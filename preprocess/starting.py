@@ -1,0 +1,52 @@
+"""Before Ray starts: room in memory for it, or a wait for it, or the end with a reason."""
+
+from collections.abc import Callable
+from time import monotonic, sleep
+
+from preprocess.governor.policy import MEMORY, Level, MemoryReading
+from preprocess.live import View
+from preprocess.stopping import StopRequest
+from shared.errors import ResourceLimitError
+from shared.units import format_bytes, format_seconds
+
+START_BYTES = 600_000_000
+"""Ray's own processes and one actor, measured: 350 MB and 150 MB."""
+LOOK_SECONDS = 0.5
+
+
+def await_memory(
+    read: Callable[[], MemoryReading | None],
+    view: View,
+    stop: StopRequest,
+    stall_seconds: float,
+    *,
+    now: Callable[[], float] = monotonic,
+    wait: Callable[[float], None] = sleep,
+) -> None:
+    """Returns once *read* shows room for Ray and an actor below the level at which memory is given back.
+
+    Raises ResourceLimitError after *stall_seconds* without it, and what *stop* raises on a stop request.
+    """
+    began, told = now(), False
+    while (short := short_bytes(reading := read())) > 0:
+        stop.check()
+        used = "memory cannot be read" if reading is None else _words(reading, short)
+        if now() - began >= stall_seconds:
+            message = f"Ray was not started: {used} (waited {format_seconds(now() - began)})"
+            raise ResourceLimitError(message, "end other programs or raise --ram-budget; then the same command goes on")
+        if not told:
+            view.event(f"waiting to start Ray: {used}")
+            told = True
+        wait(LOOK_SECONDS)
+
+
+def short_bytes(reading: MemoryReading | None) -> int:
+    """By how much memory is too short for a start; a missing reading is no room at all."""
+    if reading is None:
+        return START_BYTES
+    return reading.used_bytes + START_BYTES - int(reading.limit_bytes * MEMORY.entries[Level.EMERGENCY])
+
+
+def _words(reading: MemoryReading, short: int) -> str:
+    used, limit = format_bytes(reading.used_bytes), format_bytes(reading.limit_bytes)
+    return f"memory is short by {format_bytes(short)}: {used} of {limit} are in use"
