@@ -1,14 +1,15 @@
 # make demo    a store from the built-in German speech corpus, from nothing
 # make test    lint, types, import rules and the whole test suite, from nothing
 # make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs;
-#              make hostile: ten thousand damaged audio files; make soak: a small machine beside a hog
+#              make hostile: ten thousand damaged audio files; make soak: a small machine beside a hog;
+#              make planted: faults in our own code, each of which the suite must catch
 # make bench   benchmarks against peers, in one run
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
 
-.PHONY: demo test lint faults hostile kills soak bench clean
+.PHONY: demo test lint faults hostile kills planted soak bench clean
 
 demo: .venv/preprocess.installed
 	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store
@@ -30,6 +31,9 @@ hostile: .venv/test.installed
 
 kills: .venv/test.installed
 	$(BIN)/python tests/cluster/campaign.py
+
+planted: .venv/test.installed
+	$(BIN)/python tests/fault/planted_campaign.py
 
 soak: .venv/test.installed
 	$(BIN)/python -m tests.cluster.soak
