@@ -1,5 +1,6 @@
 """What a run looks like at one moment: the values that every view, log line and metric is made from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -36,6 +37,12 @@ class Snapshot:
     figures of open units are included in *rows_done*. Disk figures are allocated bytes (`st_blocks`) of the store with
     everything that this run owns; *disk_free_bytes* is `f_bavail` of its mount, *disk_budget_bytes* the run's limit.
     *level* is the governor's: normal, throttle, pause, emergency or stop, the tighter of *disk_level* and *ram_level*.
+    The fields from *rows_written* on are of this run: *rows_written*, *quarantined* (by reason), *written_bytes* and
+    *committed_audio_seconds* count committed shards only and never fall; *disk_open_bytes* is what open shards have
+    written, *disk_reserved_bytes* what is set aside for them and for scratch, *disk_missing_bytes* what the job has still
+    to write; *psi_percent* is memory pressure (some, 10 s); *level_seconds* and *level_rises* are by level, *removed* and
+    *removed_bytes* by kind; *last_commit_seconds* is the elapsed time of the last commit, None before there was one.
+
     Memory is that of the limit which is nearest: the run's own budget, its cgroup's or the machine's.
     """
 
@@ -60,3 +67,21 @@ class Snapshot:
     disk_level: str = "normal"
     ram_level: str = "normal"
     actors: tuple[ActorView, ...] = field(default_factory=tuple)
+    rows_written: int = 0
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    committed_audio_seconds: float = 0.0
+    written_bytes: int = 0
+    units_open: int = 0
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    actor_restarts: int = 0
+    actors_recycled: int = 0
+    disk_open_bytes: int = 0
+    disk_reserved_bytes: int = 0
+    disk_reserve_bytes: int = 0
+    disk_missing_bytes: int = 0
+    psi_percent: float | None = None
+    level_seconds: Mapping[str, float] = field(default_factory=dict)
+    level_rises: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    removed_bytes: Mapping[str, int] = field(default_factory=dict)
+    last_commit_seconds: float | None = None
