@@ -39,9 +39,10 @@ class Snapshot:
     *level* is the governor's: normal, throttle, pause, emergency or stop, the tighter of *disk_level* and *ram_level*.
     The fields from *rows_written* on are of this run: *rows_written*, *quarantined* (by reason), *written_bytes* and
     *committed_audio_seconds* count committed shards only and never fall; *disk_open_bytes* is what open shards have
-    written, *disk_reserved_bytes* what is set aside for them and for scratch, *disk_missing_bytes* what the job has still
-    to write; *psi_percent* is memory pressure (some, 10 s); *level_seconds* and *level_rises* are by level, *removed* and
-    *removed_bytes* by kind; *last_commit_seconds* is the elapsed time of the last commit, None before there was one.
+    written, *disk_reserved_bytes* what is set aside for them and for scratch, *disk_missing_bytes* what the job has
+    still to write; *psi_percent* is memory pressure (some, 10 s); *level_seconds* and *level_rises* are by level,
+    *removed* and *removed_bytes* by kind; *last_commit_seconds* is the elapsed time of the last commit, None before
+    there was one.
 
     Memory is that of the limit which is nearest: the run's own budget, its cgroup's or the machine's.
     """
@@ -72,6 +73,7 @@ class Snapshot:
     committed_audio_seconds: float = 0.0
     written_bytes: int = 0
     units_open: int = 0
+    units_resumed: int = 0
     stage_seconds: Mapping[str, float] = field(default_factory=dict)
     actor_restarts: int = 0
     actors_recycled: int = 0

@@ -22,6 +22,7 @@ from preprocess.stopping import StopRequest
 from preprocess.summary import render_summary
 from preprocess.tally import Tally
 from preprocess.tasks import new_tally, open_units
+from preprocess.telling import telling
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode
 from shared.layout import read_record
@@ -37,16 +38,19 @@ def main(argv: Sequence[str]) -> int:
     settings.prepare()
     stream = sys.stdout
     view = make_view(settings.view, title=_title(settings), stream=stream, is_terminal=stream.isatty())
-    # A plan can take its time, a full disk cannot wait.
-    removals = clear_dead(store_path(settings))
-    job = plan_job(settings)
-    with locked(job.layout.root):
-        if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
-            # Another run made the store between our look and our lock.
-            job = plan_job(settings)
-        summary = _run(job, settings, view, removals)
-    if settings.view != "json":
-        Console(file=stream, highlight=False).print(render_summary(summary))
+    with telling(settings, view, _title(settings)) as told:
+        # A plan can take its time, a full disk cannot wait.
+        removals = clear_dead(store_path(settings))
+        job = plan_job(settings)
+        with locked(job.layout.root):
+            if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
+                # Another run made the store between our look and our lock.
+                job = plan_job(settings)
+            told.begin(job, settings)
+            summary = _run(job, settings, told.audience, removals)
+        told.complete()
+        if settings.view != "json":
+            Console(file=stream, highlight=False).print(render_summary(summary))
     return _verdict(job, settings, summary)
 
 

@@ -64,7 +64,7 @@ class Runner:
         self.governor.watchdog.actor_pids = self.cluster.actor_pids
         usage = read_usage(self.job.layout.root)
         self._scan(usage)
-        self.view.update(self.tally.snapshot(self.now(), usage))
+        self.view.update(self.governor.annotated(self.tally.snapshot(self.now(), usage)))
 
     def _scan(self, usage: Usage) -> None:
         unfinished = self.scheduler.unfinished

@@ -101,6 +101,12 @@ class RunSettings(SourceSettings):
         description="bytes by which an actor grows before it starts anew; 0: never [512MB]",
     )
     ray_address: str | None = Field(None, description="join a running Ray cluster [start one here]")
+    metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")
+    metrics_host: str = Field("127.0.0.1", description="address of metrics and status page; others can see them there")
+    metrics_port: int = Field(9108, ge=0, le=65535, description="their port; 0: any that is free")
+    metrics_file: Path | None = Field(None, description="file for the last metrics, for node_exporter [none]")
+    metrics_linger: float = Field(0.0, ge=0, description="seconds to serve on after the end, for a last scrape")
+    log_format: Literal["text", "json"] = Field("text", description="lines of LOG_DIR/preprocess.log")
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"
     )

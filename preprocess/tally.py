@@ -1,15 +1,19 @@
 """What a run has done so far, kept up from events and turned into snapshots. Pure but for what it remembers."""
 
 from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from preprocess.governed import Governed
+from preprocess.governor.policy import Level
 from preprocess.outcome import RESERVE
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.usage import Usage
 from preprocess.worker import UnitReport, WorkerProgress
 
 RATE_WINDOW_SECONDS = 60.0
+N = TypeVar("N", int, float)
 
 
 @dataclass(slots=True)
@@ -28,6 +32,9 @@ class Tally:
     quarantined: Counter[str] = field(default_factory=Counter)
     stage_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     actor_seconds: float = 0.0
+    written_bytes: int = 0
+    last_commit: float | None = None
+    restarts: int = 0
     peak_disk_bytes: int = 0
     peak_memory_bytes: dict[int, int] = field(default_factory=dict)
     governed: Governed = field(default_factory=Governed)
@@ -38,11 +45,6 @@ class Tally:
     _workers: dict[int, WorkerProgress] = field(default_factory=dict)
     _cpu: dict[int, float] = field(default_factory=dict)
     _history: deque[tuple[float, int, float]] = field(default_factory=deque)
-
-    @property
-    def restarts(self) -> int:
-        """Actors that were started again."""
-        return sum(view.restarts for view in self._actors.values())
 
     def largest_actor(self) -> int | None:
         """The actor that holds most memory; None before any has told."""
@@ -67,6 +69,8 @@ class Tally:
         """*actor* committed a unit at *now*."""
         self.rows += report.unit.num_rows
         self.units += 1
+        self.written_bytes += report.num_bytes
+        self.last_commit = now
         self.audio_seconds += report.audio_seconds
         self.quarantined.update(report.quarantined)
         for stage, seconds in report.stage_seconds.items():
@@ -85,6 +89,7 @@ class Tally:
             self.actor_seconds += now - self._since[actor]
         self._since[actor] = now
         restarts = known.restarts + (state is ActorState.RESTARTING)
+        self.restarts += state is ActorState.RESTARTING
         self._workers.pop(actor, None)
         self._actors[actor] = replace(known, state=state, unit=unit, rows=0, unit_rows=unit_rows, restarts=restarts)
 
@@ -139,6 +144,22 @@ class Tally:
             ram_used_bytes=memory.used_bytes if memory else usage.ram_used_bytes,
             ram_total_bytes=memory.limit_bytes if memory else usage.ram_total_bytes,
             actors=tuple(self._with_rate(view, now) for _, view in sorted(self._actors.items())),
+            rows_written=self.rows - sum(self.quarantined.values()),
+            quarantined=dict(self.quarantined),
+            committed_audio_seconds=self.audio_seconds,
+            written_bytes=self.written_bytes,
+            units_open=sum(view.state is ActorState.WORKING for view in self._actors.values()),
+            units_resumed=self.units_resumed,
+            stage_seconds=dict(self.stage_seconds),
+            actor_restarts=self.restarts,
+            actors_recycled=self.governed.recycled,
+            disk_open_bytes=usage.disk_open_bytes,
+            psi_percent=memory.psi_percent if memory else None,
+            level_seconds=_by_name(self.governed.level_seconds),
+            level_rises=_by_name(self.governed.rises),
+            removed=dict(self.governed.removed),
+            removed_bytes=dict(self.governed.removed_bytes),
+            last_commit_seconds=None if self.last_commit is None else self.last_commit - self.started,
         )
 
     def _rates(self, now: float, rows: int, audio: float) -> tuple[float, float]:
@@ -155,3 +176,7 @@ class Tally:
         """*view* with the mean rate of its open unit."""
         seconds = now - self._since[view.number]
         return replace(view, rows_per_second=view.rows / seconds if seconds > 0 else 0.0)
+
+
+def _by_name(values: Mapping[Level, N]) -> dict[str, N]:
+    return {level.name.lower(): value for level, value in sorted(values.items())}

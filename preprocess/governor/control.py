@@ -5,7 +5,7 @@ The run loop scans and admits; the watchdog's thread only reads and decides. Nei
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -18,6 +18,7 @@ from preprocess.governor.policy import DiskReading, Level, MemoryReading, actors
 from preprocess.governor.process_memory import ProcessMemory
 from preprocess.governor.sensors import MemorySensor, read_mount
 from preprocess.governor.watchdog import Watchdog
+from preprocess.progress import Snapshot
 from preprocess.units import Unit
 from shared.units import format_bytes
 
@@ -121,6 +122,16 @@ class Governor:
             parts.append(f"the disk of {self.root} is short by {short}: {free} are free, {reserve} stay reserved")
             parts.extend(self._disk_holders())
         return "; ".join(parts)
+
+    def annotated(self, snapshot: Snapshot) -> Snapshot:
+        """*snapshot* with the ledger's figures."""
+        ledger = self.admission.ledger
+        return replace(
+            snapshot,
+            disk_reserved_bytes=ledger.reserved_bytes,
+            disk_reserve_bytes=ledger.reserve_bytes,
+            disk_missing_bytes=self.missing_bytes,
+        )
 
     def _disk_holders(self) -> list[str]:
         mount, used = read_mount(self.root), self.admission.ledger.used_bytes

@@ -1,0 +1,248 @@
+"""`report.html`: a run and its store on one page that needs nothing but itself.
+
+The page runs no script and loads nothing, which its own content policy enforces. Whatever comes from outside is put on
+one line, freed of control characters and of passwords in addresses, and escaped.
+"""
+
+import json
+import re
+import shlex
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from preprocess.history import History, Point
+from preprocess.inspect_store import StoreRowFacts
+from preprocess.outcome import WAITING, RunSummary, limiting_stage, percent_error, stage_shares
+from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
+from preprocess.report_facts import ReportFacts, report_facts, sample_rows
+from preprocess.report_picture import row_png
+from preprocess.screen import one_line
+from shared.cli import python_command
+from shared.durable import write_durably
+from shared.layout import StoreLayout
+from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
+
+REPORT = "report.html"
+MAX_SOURCES_SHOWN = 30
+MAX_EVENTS_SHOWN = 400
+MAX_CHARACTERS = 300
+"""The longest path, transcript, name or message that is shown whole."""
+LEVELS = ("normal", "throttle", "pause", "emergency", "stop")
+_TEMPLATES = Path(__file__).parent / "templates"
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@|\bhf_[A-Za-z0-9]{16,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A row of the store and its log-mel as a PNG."""
+
+    row: StoreRowFacts
+    png: bytes
+
+    @property
+    def address(self) -> str:
+        """The picture itself, as an address."""
+        return f"data:image/png;base64,{b64encode(self.png).decode('ascii')}"
+
+
+def write_report(
+    layout: StoreLayout, summary: RunSummary, history: History, outcome: str, ended_at: datetime | None = None
+) -> None:
+    """Writes `report.html` into the store at *layout*, atomically and durably; the caller holds the store's lock.
+
+    *outcome* says in a few words how the run ended, and *ended_at* when. What the store holds is read from the store,
+    which need not be finished; of *summary* only what concerns the run is used, so its splits may be empty. Raises
+    StoreError where there is no store or it is damaged, OSError where the page cannot be written.
+    """
+    facts = report_facts(layout)
+    pictures = [Picture(row, row_png(row, log_mel)) for row, log_mel in sample_rows(layout)]
+    settings = read_settings(layout)
+    page = render_report(facts, pictures, summary, history, outcome=outcome, settings=settings, ended_at=ended_at)
+    partial = layout.partial / REPORT if layout.partial.is_dir() else layout.root / f".{REPORT}.partial"
+    # Under the store's lock, what lies there is a dead run's.
+    partial.unlink(missing_ok=True)
+    write_durably(layout.root / REPORT, page.encode("utf-8", "backslashreplace"), partial)
+
+
+def read_settings(layout: StoreLayout) -> dict[str, Any]:
+    """What `settings.json` says of the last run; {} where it is missing or no JSON object."""
+    try:
+        value = json.loads((layout.root / "settings.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def render_report(
+    facts: ReportFacts,
+    pictures: Sequence[Picture],
+    summary: RunSummary,
+    history: History,
+    *,
+    outcome: str,
+    settings: Mapping[str, Any],
+    ended_at: datetime | None = None,
+) -> str:
+    """The page, as HTML. Pure but for reading its template."""
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            facts=facts,
+            pictures=pictures,
+            summary=summary,
+            outcome=outcome,
+            ended_at=ended_at,
+            limited_by=_limited_by(summary),
+            forecast=forecast_rows(summary, complete=facts.complete),
+            charts=_charts(history.points),
+            stages=_stages(summary),
+            lengths=_drawn(histogram(facts.histogram, title="Rows by length")) if facts.histogram else None,
+            spans=level_spans(history.points),
+            levels=[(name, summary.level_seconds[name]) for name in LEVELS if summary.level_seconds.get(name)],
+            events=history.events[:MAX_EVENTS_SHOWN],
+            events_left_out=len(history.events[MAX_EVENTS_SHOWN:]) + history.events_left_out,
+            sources=facts.sources[:MAX_SOURCES_SHOWN],
+            other_sources=facts.sources[MAX_SOURCES_SHOWN:],
+            settings={name: value for name, value in settings.items() if value not in (None, [], "")},
+            commands=_commands(facts, summary),
+            plot_css=_drawn(PLOT_CSS),
+            level_shade=_shade,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "audio": format_audio,
+        "bytes": format_bytes,
+        "count": format_count,
+        "rate": format_rate,
+        "time": format_seconds,
+        "short": _short,
+    }
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """Text from outside as it may stand on the page; what the page's own code made is left alone."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _CREDENTIALS.sub("…", one_line(value))
+
+
+def _short(text: str) -> str:
+    # Cleaned first: a cut must not leave half of a password that the pattern would have known.
+    text = _CREDENTIALS.sub("…", one_line(text))
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
+
+
+def _drawn(plot: str) -> Markup:
+    return Markup(plot)  # noqa: S704 - plots.py has escaped what it was given
+
+
+def forecast_rows(summary: RunSummary, *, complete: bool) -> list[tuple[str, str, str, str]]:
+    """(what, forecast, outcome, error) of what was promised; without an error while the store is not *complete*."""
+    rows = []
+    if summary.forecast_store_bytes is not None:
+        promised, came = summary.forecast_store_bytes, summary.store_bytes
+        rows.append(("store", format_bytes(promised), format_bytes(came), _error(promised, came)))
+    if summary.forecast_seconds is not None:
+        expected, took = summary.forecast_seconds, summary.elapsed_seconds
+        rows.append(("time", format_seconds(expected), format_seconds(took), _error(expected, took)))
+    return rows if complete else [(*row[:3], "ended early") for row in rows]
+
+
+def _error(forecast: float, outcome: float) -> str:
+    error = percent_error(forecast, outcome)
+    if not isfinite(error):
+        return "nothing came of it"
+    words = f"{abs(error):.1f} %"
+    return "right" if words == "0.0 %" else f"{words} too {'high' if error > 0 else 'low'}"
+
+
+def level_spans(points: Sequence[Point]) -> list[Band]:
+    """The stretches of *points* at another level than normal; each ends where the next level is first seen."""
+    spans: list[Band] = []
+    level, since = "normal", 0.0
+    for point in points:
+        if point.level != level:
+            spans.append(Band(since, point.elapsed_seconds, level, _shade(level)))
+            level, since = point.level, point.elapsed_seconds
+    if points:
+        spans.append(Band(since, points[-1].elapsed_seconds, level, _shade(level)))
+    return [span for span in spans if span.name != "normal"]
+
+
+def _shade(level: str) -> int:
+    return max(0, LEVELS.index(level) - 1) if level in LEVELS else 0
+
+
+def _charts(points: Sequence[Point]) -> list[tuple[str, Markup]]:
+    """Titles and plots over time; none for a run too short to have a course."""
+    if len(points) < 2:  # noqa: PLR2004 - a line has two ends
+        return []
+    seconds, bands = [point.elapsed_seconds for point in points], level_spans(points)
+
+    def chart(title: str, values: Sequence[float], unit: Any, limit: Limit | None = None) -> tuple[str, Markup]:
+        return title, _drawn(line_chart(seconds, values, title=title, unit=unit, limit=limit, bands=bands))
+
+    disk = Limit("allowed", [point.disk_budget_bytes for point in points])
+    ram = Limit("limit", [point.ram_limit_bytes for point in points])
+    return [
+        chart("Throughput, samples per second", [point.rows_per_second for point in points], format_rate),
+        chart("Throughput, times real time", [point.audio_seconds_per_second for point in points], _times),
+        chart("Disk in use", [point.disk_used_bytes for point in points], _bytes, disk),
+        chart("Memory in use", [point.ram_used_bytes for point in points], _bytes, ram),
+    ]
+
+
+def _bytes(value: float) -> str:
+    return format_bytes(round(value)).replace(".0 ", " ")
+
+
+def _times(value: float) -> str:
+    return f"{format_rate(value)} x"
+
+
+def _stages(summary: RunSummary) -> Markup | None:
+    shares = stage_shares(summary.stage_seconds, summary.actor_seconds)
+    if not shares:
+        return None
+    bars = [(name, share, f"{100 * share:.1f} %") for name, share in shares.items()]
+    return _drawn(bar_chart(bars, title="Shares of the actors' time", quiet=frozenset({WAITING})))
+
+
+def _limited_by(summary: RunSummary) -> str:
+    return limiting_stage(
+        summary.stage_seconds,
+        actor_seconds=summary.actor_seconds,
+        num_actors=len(summary.actor_peak_ram_bytes),
+        num_cores=summary.num_cores,
+    )
+
+
+def _commands(facts: ReportFacts, summary: RunSummary) -> list[tuple[str, str]]:
+    """What each command is good for, and the command, quoted for a shell."""
+    inspect = [python_command(), "-m", "preprocess.inspect", "--store", summary.store]
+    purpose = "Check every byte of the store" if facts.complete else "Go on"
+    commands: list[tuple[str, Sequence[str]]] = [("Look into the store", inspect)]
+    if summary.next_command:
+        commands.insert(0, (purpose, summary.next_command))
+    return [(words, shlex.join(command)) for words, command in commands]

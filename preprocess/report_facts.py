@@ -1,0 +1,212 @@
+"""What a report says of a store, finished or not: splits, lengths, sources, quarantine, and a few rows with pictures.
+
+Reads only, and never more than a batch of two columns or one row group at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from preprocess.inspect_store import QuarantineFacts, StoreFacts, StoreRowFacts, StoreSplitFacts, store_facts
+from shared.errors import StoreError
+from shared.index import read_complete
+from shared.layout import SplitRecord, StoreLayout, read_record
+from shared.rows import dequantise
+from shared.schema import FeatureSpec
+
+MAX_SOURCES = 10_000
+"""Names that are told apart; a data set with more of them calls something else its source."""
+OTHER_SOURCES = "(others)"
+_BATCH_ROWS = 65_536
+_BINS_PER_SECOND = 10
+_LONGEST_SECONDS = 3_600
+_MOST_BINS = 30
+_SAME_EDGE = 1e-4
+"""float32 puts 0.3 s just below or above its bin's edge; this much puts it above."""
+
+
+@dataclass(slots=True)
+class LengthScan:
+    """Adds up rows by length and by source; its size does not grow with the rows.
+
+    *sources* maps a name to [rows, seconds]; names beyond `MAX_SOURCES` count as `OTHER_SOURCES`.
+    """
+
+    rows: int = 0
+    audio_seconds: float = 0.0
+    sources: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _tenths: NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(_LONGEST_SECONDS * _BINS_PER_SECOND + 1, np.int64)
+    )
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Counts a *batch* with the columns `duration` and `source`."""
+        durations = batch.column("duration").to_numpy().astype(np.float64)
+        self.rows += len(durations)
+        self.audio_seconds += float(durations.sum())
+        places = np.clip(durations * _BINS_PER_SECOND + _SAME_EDGE, 0, len(self._tenths) - 1).astype(np.int64)
+        self._tenths += np.bincount(places, minlength=len(self._tenths))
+        grouped = pa.Table.from_batches([batch]).group_by("source")
+        for row in grouped.aggregate([("duration", "count"), ("duration", "sum")]).to_pylist():
+            self._count(row["source"], row["duration_count"], row["duration_sum"])
+
+    def _count(self, name: str, rows: int, seconds: float) -> None:
+        if name not in self.sources and len(self.sources) >= MAX_SOURCES:
+            name = OTHER_SOURCES
+        known_rows, known_seconds = self.sources.get(name, (0, 0.0))
+        self.sources[name] = known_rows + rows, known_seconds + seconds
+
+    def histogram(self) -> list[tuple[float, float, int]]:
+        """At most 30 bins of a round width as (from, to, rows), in seconds from 0 to the longest clip."""
+        used = np.flatnonzero(self._tenths)
+        if not len(used):
+            return []
+        # The last edge belongs to the last bin: clips of exactly 30 s do not make a 31st.
+        longest = max(1, int(used[-1]))
+        width = next(width for width in _widths() if -(-longest // width) <= _MOST_BINS)
+        places = np.minimum(used // width, -(-longest // width) - 1)
+        counts = np.bincount(places, self._tenths[used]).astype(np.int64)
+        step = width / _BINS_PER_SECOND
+        return [(step * number, step * (number + 1), int(count)) for number, count in enumerate(counts)]
+
+
+def _widths() -> Iterator[int]:
+    power = 1
+    while True:
+        yield from (power, 2 * power, 5 * power)
+        power *= 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFacts:
+    """A store at the end of a run. *num_bytes* counts its shards and indexes, *sources* are (name, rows, seconds)."""
+
+    source: str
+    features: str
+    splits: Sequence[StoreSplitFacts]
+    num_bytes: int
+    audio_seconds: float
+    histogram: Sequence[tuple[float, float, int]]
+    sources: Sequence[tuple[str, int, float]]
+    quarantine: Sequence[QuarantineFacts]
+
+    @property
+    def complete(self) -> bool:
+        """True when no split of the store has anything left to do."""
+        return bool(self.splits) and all(split.complete for split in self.splits)
+
+    @property
+    def rows(self) -> int:
+        """Rows written."""
+        return sum(split.rows for split in self.splits)
+
+    @property
+    def rows_planned(self) -> int:
+        """Rows that went in or will."""
+        return sum(split.rows_planned for split in self.splits)
+
+    @property
+    def quarantined(self) -> int:
+        """Rows that could not be used."""
+        return sum(split.quarantined for split in self.splits)
+
+    @property
+    def shards(self) -> tuple[int, int]:
+        """Shards committed, and shards planned."""
+        return sum(split.committed for split in self.splits), sum(split.shards for split in self.splits)
+
+
+def report_facts(layout: StoreLayout) -> ReportFacts:
+    """The facts of the store at *layout*. Raises StoreError when there is no store, or it is damaged."""
+    facts, _ = store_facts(layout.root, None, None)
+    record, complete = read_record(layout), read_complete(layout)
+    scan = LengthScan()
+    for name, planned in record.splits.items():
+        files = [layout.index_of(name)] if name in complete else shards_of(layout, name, planned)
+        for batch in _batches(files):
+            scan.add(batch)
+    indexes = sum(layout.index_of(name).stat().st_size for name in record.splits if name in complete)
+    return ReportFacts(
+        source=facts.source,
+        features=_features(facts),
+        splits=facts.splits,
+        num_bytes=sum(split.num_bytes for split in facts.splits) + indexes,
+        audio_seconds=scan.audio_seconds,
+        histogram=scan.histogram(),
+        sources=sorted(((name, *counts) for name, counts in scan.sources.items()), key=lambda row: (-row[2], row[0])),
+        quarantine=facts.quarantine,
+    )
+
+
+def _features(facts: StoreFacts) -> str:
+    return f"{facts.features['num_mel_bins']} mel bins of {facts.features['dtype']}, language {facts.language}"
+
+
+def shards_of(layout: StoreLayout, name: str, planned: SplitRecord) -> list[Path]:
+    """The committed shards of split *name*, in order."""
+    return [layout.shard(name, unit, planned.num_units) for unit in sorted(layout.committed(name, planned.num_units))]
+
+
+def _batches(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
+    for path in files:
+        try:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                yield from file.iter_batches(_BATCH_ROWS, columns=["duration", "source"])
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(path, error) from error
+
+
+def sample_rows(layout: StoreLayout) -> list[tuple[StoreRowFacts, NDArray[np.float32]]]:
+    """Up to three rows with their log-mel `[num_frames, num_mel_bins]`: from the first, a middle and the last shard.
+
+    Raises StoreError when there is no store, or a shard is damaged.
+    """
+    record = read_record(layout)
+    shards = [(name, path) for name, split in record.splits.items() for path in shards_of(layout, name, split)]
+    if not shards:
+        return []
+    chosen = [(*shards[0], 0.0), (*shards[len(shards) // 2], 0.5), (*shards[-1], 1.0)]
+    places = dict.fromkeys((name, path, _place(path, share)) for name, path, share in chosen)
+    return [row_at(path, name, place, record.features) for name, path, place in places if place >= 0]
+
+
+def _place(path: Path, share: float) -> int:
+    """The row that lies *share* of the way through the shard at *path*, -1 where it has none."""
+    try:
+        rows = int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return int(share * (rows - 1)) if rows else -1
+
+
+def row_at(path: Path, split: str, place: int, spec: FeatureSpec) -> tuple[StoreRowFacts, NDArray[np.float32]]:
+    """Row *place* (from 0) of the shard at *path*, of which one row group is read. Raises StoreError."""
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            group = 0
+            while place >= (rows := file.metadata.row_group(group).num_rows):
+                group, place = group + 1, place - rows
+            row: dict[str, Any] = file.read_row_group(group).slice(place, 1).to_pylist()[0]
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    facts = StoreRowFacts(
+        split=split,
+        row_id=row["row_id"],
+        path=row["path"],
+        shard=path.name,
+        source=row["source"],
+        transkription=row["transkription"],
+        num_frames=row["num_frames"],
+        duration=row["duration"],
+    )
+    return facts, dequantise(row["log_mel"], spec, row["num_frames"], row["floor"])
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} cannot be read: {error}", "python -m preprocess.verify names what is wrong")

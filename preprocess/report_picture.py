@@ -1,0 +1,46 @@
+"""A row's log-mel as a PNG small enough to be part of a page."""
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.inspect_store import StoreRowFacts
+from preprocess.picture import save_log_mel_png
+
+MAX_PNG_BYTES = 250_000
+_WIDTHS = (1_400, 1_100, 850, 650, 500)
+_COLOURS = 96
+
+
+def row_png(row: StoreRowFacts, log_mel: NDArray[np.float32]) -> bytes:
+    """The picture of *row* with its words, as a PNG of at most 250 kB."""
+    # A file in memory: a run that ended for want of disk still gets its pictures.
+    descriptor = os.memfd_create("log-mel.png")
+    try:
+        path = Path(f"/proc/self/fd/{descriptor}")
+        title = f"{row.split}, row {row.row_id}"
+        save_log_mel_png(path, log_mel, title=title, transcript=row.transkription, duration_seconds=row.duration)
+        return shrunk(path.read_bytes())
+    finally:
+        os.close(descriptor)
+
+
+def shrunk(png: bytes, max_bytes: int = MAX_PNG_BYTES) -> bytes:
+    """*png* with a palette, and narrower by steps until it takes at most *max_bytes* or is 500 pixels wide."""
+    from PIL import Image  # noqa: PLC0415 - comes with matplotlib, and only a report needs it
+
+    with Image.open(BytesIO(png)) as image:
+        whole = image.convert("RGB")
+    small = png
+    for width in _WIDTHS:
+        scale = min(1.0, width / whole.width)
+        size = (round(whole.width * scale), max(1, round(whole.height * scale)))
+        buffer = BytesIO()
+        whole.resize(size, Image.Resampling.LANCZOS).quantize(_COLOURS).save(buffer, "PNG", optimize=True)
+        small = buffer.getvalue()
+        if len(small) <= max_bytes:
+            break
+    return small
