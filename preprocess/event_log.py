@@ -5,6 +5,7 @@ Bounded by `MAX_BYTES` times two files, whatever happens; a log that cannot be w
 
 import json
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -45,7 +46,9 @@ class EventLog:
     ) -> None:
         for handler in list(self._logger.handlers):
             self._logger.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):
+                # What is still to be written meets the same full disk.
+                handler.close()
 
     def event(self, message: str, **values: object) -> None:
         """One line; *values* are figures that a program may want."""

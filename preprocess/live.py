@@ -59,7 +59,7 @@ def make_view(kind: ViewKind, *, title: str, stream: TextIO, is_terminal: bool) 
     """
     if kind == "json":
         return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS)
-    console = Console(file=stream, force_terminal=is_terminal, highlight=False)
+    console = _Terminal(file=stream, force_terminal=is_terminal, highlight=False)
     wanted = kind == "live" or (kind == "auto" and is_terminal and not console.is_dumb_terminal)
     if wanted and console.encoding.startswith("utf"):
         return _LiveView(console, title)
@@ -117,6 +117,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class _Terminal(Console):
+    """A console that never hides the cursor: after kill -9 nobody would give it back."""
+
+    def show_cursor(self, show: bool = True) -> bool:
+        return super().show_cursor(show) if show else False
 
 
 class _LineView:

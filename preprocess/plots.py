@@ -1,4 +1,4 @@
-"""Small plots as SVG text for a page: lines over time, bars, a histogram. Pure; no library, no outside assets.
+"""Small plots as SVG text for a page: lines over time, bars, a histogram. Pure; nothing outside the page is needed.
 
 Colours are the page's: `PLOT_CSS` names them for light and dark, and tells everything apart without red against green.
 Text stays text, and every plot says in words what it shows. Whatever comes from outside is escaped here.
@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from preprocess.screen import one_line
 from shared.units import format_count
 
 Format = Callable[[float], str]
 
 WIDTH, HEIGHT = 460, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 20, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 20, 20, 26
 _TICKS = 5
 _LIMIT_SHOWN_UP_TO = 4.0
 """A limit further away than this many times the largest value would press the line to the ground."""
@@ -226,7 +227,7 @@ def _band(band: Band, axes: _Axes) -> str:
     height = HEIGHT - _TOP - _BOTTOM
     rect = (
         f'<rect class="band shade-{band.shade:d}" x="{left:.1f}" y="{_TOP}" width="{width:.1f}" height="{height}">'
-        f"<title>{escape(band.name)}</title></rect>"
+        f"<title>{_escaped(band.name)}</title></rect>"
     )
     named = _text(left + 4, HEIGHT - _BOTTOM - 5, band.name) if width >= _NAMED_BAND_WIDTH else ""
     return rect + named
@@ -235,12 +236,16 @@ def _band(band: Band, axes: _Axes) -> str:
 def _bar(place: tuple[float, float, float, float], words: str, kind: str = "bar") -> str:
     x, y, width, height = place
     size = f'x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{max(0.0, height):.1f}"'
-    return f'<rect class="{kind}" {size}><title>{escape(words)}</title></rect>'
+    return f'<rect class="{kind}" {size}><title>{_escaped(words)}</title></rect>'
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", kind: str = "") -> str:
     style = f' class="{kind}"' if kind else ""
-    return f'<text{style} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
+    return f'<text{style} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_escaped(words)}</text>'
+
+
+def _escaped(words: str) -> str:
+    return escape(one_line(words))
 
 
 def _shortened(name: str, longest: int = 14) -> str:
@@ -248,6 +253,6 @@ def _shortened(name: str, longest: int = 14) -> str:
 
 
 def _svg(words: str, parts: Sequence[str], height: float = HEIGHT) -> str:
-    title = escape(words)
+    title = _escaped(words)
     opening = f'<svg class="plot" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{title}">'
     return f"{opening}<title>{title}</title>{''.join(parts)}</svg>"

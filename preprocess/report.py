@@ -102,7 +102,7 @@ def render_report(
             outcome=outcome,
             ended_at=ended_at,
             limited_by=_limited_by(summary),
-            forecast=forecast_rows(summary, complete=facts.complete),
+            forecast=forecast_rows(summary, facts),
             charts=_charts(history.points),
             stages=_stages(summary),
             lengths=_drawn(histogram(facts.histogram, title="Rows by length")) if facts.histogram else None,
@@ -157,16 +157,18 @@ def _drawn(plot: str) -> Markup:
     return Markup(plot)  # noqa: S704 - plots.py has escaped what it was given
 
 
-def forecast_rows(summary: RunSummary, *, complete: bool) -> list[tuple[str, str, str, str]]:
-    """(what, forecast, outcome, error) of what was promised; without an error while the store is not *complete*."""
+def forecast_rows(summary: RunSummary, facts: ReportFacts) -> list[tuple[str, str, str, str]]:
+    """(what, forecast, outcome, error) of what was promised; without an error while the store is not complete."""
     rows = []
     if summary.forecast_store_bytes is not None:
-        promised, came = summary.forecast_store_bytes, summary.store_bytes
-        rows.append(("store", format_bytes(promised), format_bytes(came), _error(promised, came)))
+        # The promise is about the splits of this run; while one is open, all that is there is the nearest figure.
+        came = summary.store_bytes if facts.complete else facts.num_bytes
+        error = _error(summary.forecast_store_bytes, came)
+        rows.append(("store", format_bytes(summary.forecast_store_bytes), format_bytes(came), error))
     if summary.forecast_seconds is not None:
-        expected, took = summary.forecast_seconds, summary.elapsed_seconds
-        rows.append(("time", format_seconds(expected), format_seconds(took), _error(expected, took)))
-    return rows if complete else [(*row[:3], "ended early") for row in rows]
+        error = _error(summary.forecast_seconds, summary.elapsed_seconds)
+        rows.append(("time", format_seconds(summary.forecast_seconds), format_seconds(summary.elapsed_seconds), error))
+    return rows if facts.complete else [(*row[:3], "ended early") for row in rows]
 
 
 def _error(forecast: float, outcome: float) -> str:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from preprocess.inspect_store import QuarantineFacts, StoreFacts, StoreRowFacts, StoreSplitFacts, store_facts
+from preprocess.sources.layout import ordered_splits
 from shared.errors import StoreError
 from shared.index import read_complete
 from shared.layout import SplitRecord, StoreLayout, read_record
@@ -168,7 +169,8 @@ def sample_rows(layout: StoreLayout) -> list[tuple[StoreRowFacts, NDArray[np.flo
     Raises StoreError when there is no store, or a shard is damaged.
     """
     record = read_record(layout)
-    shards = [(name, path) for name, split in record.splits.items() for path in shards_of(layout, name, split)]
+    names = ordered_splits(list(record.splits))
+    shards = [(name, path) for name in names for path in shards_of(layout, name, record.splits[name])]
     if not shards:
         return []
     chosen = [(*shards[0], 0.0), (*shards[len(shards) // 2], 0.5), (*shards[-1], 1.0)]

@@ -111,15 +111,12 @@ def _rows_gauge(snapshot: Snapshot) -> _Gauge:
 
 def _disk_gauge(snapshot: Snapshot) -> _Gauge:
     used, forecast, free = snapshot.disk_used_bytes, snapshot.disk_forecast_bytes, snapshot.disk_free_bytes
-    style = "red" if forecast - used > free else "yellow" if used > forecast else "blue"
-    budget_left = snapshot.disk_budget_bytes - used
-    room = f"{format_bytes(free)} free"
-    if snapshot.disk_budget_bytes > 0 and budget_left < free:
-        room = f"{format_bytes(max(0, budget_left))} of budget"
-    words = f"{format_bytes(used)} of {format_bytes(forecast)} forecast, {room}"
+    budget = snapshot.disk_budget_bytes or used + free
+    style = "red" if forecast - used > min(free, budget - used) else _LEVEL_STYLES[snapshot.disk_level]
+    words = f"{format_bytes(used)} of {format_bytes(budget)}, {format_bytes(forecast)} forecast"
     if snapshot.disk_level != _CALM:
-        style, words = _LEVEL_STYLES[snapshot.disk_level], f"{words}, {snapshot.disk_level}"
-    return _Gauge("Disk", used, forecast, style, words)
+        words = f"{words}, {snapshot.disk_level}"
+    return _Gauge("Disk", used, budget, style, words)
 
 
 def _ram_gauge(snapshot: Snapshot) -> _Gauge:

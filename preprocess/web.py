@@ -6,6 +6,7 @@ Loopback by default. Only GET and HEAD; nothing that is asked for changes anythi
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from errno import EADDRINUSE
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
@@ -79,10 +80,10 @@ class WebServer:
         try:
             self._server = _Server((self.host, self.port), _handler(self.pages))
         except OSError as error:
-            if error.errno is None or isinstance(error, PermissionError) or "not known" in str(error):
-                message = f"cannot serve metrics on {self.host}:{self.port}: {error.strerror or error}"
-                raise UsageError(message, "name another --metrics-host or --metrics-port, or --no-metrics") from error
-            raise
+            if error.errno == EADDRINUSE:
+                raise
+            message = f"cannot serve metrics on {self.host}:{self.port}: {error.strerror or error}"
+            raise UsageError(message, "name another --metrics-host or --metrics-port, or --no-metrics") from error
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="web", daemon=True).start()
         return self

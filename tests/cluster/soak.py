@@ -110,7 +110,15 @@ def make_job(folder: Path) -> list[str]:
 
 def soak(folder: Path, words: list[str], expected: dict[str, str], options: argparse.Namespace) -> int:
     """Runs until the time is up."""
-    limits = ["--disk-budget", str(BUDGET_BYTES), "--disk-reserve", str(RESERVE_BYTES), "--stall-timeout", "60", "--force"]
+    limits = [
+        "--disk-budget",
+        str(BUDGET_BYTES),
+        "--disk-reserve",
+        str(RESERVE_BYTES),
+        "--stall-timeout",
+        "60",
+        "--force",
+    ]
     tally, rng = Tally(time.monotonic() + 60 * options.minutes), random.Random(options.seed)
     with (
         MemoryGroup(f"speech-prep-soak-{uuid.uuid4().hex[:8]}", LIMIT_BYTES) as group,

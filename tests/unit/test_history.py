@@ -1,0 +1,94 @@
+"""What is kept of a run for its report: bounded, in order, with its end."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preprocess.audience import Audience
+from preprocess.history import MAX_EVENTS, MAX_POINTS, History
+from preprocess.progress import ActorState, ActorView, Snapshot
+
+
+def at(seconds, **values):
+    return Snapshot(elapsed_seconds=seconds, rows_total=10, **values)
+
+
+@given(st.lists(st.floats(0.01, 50), min_size=1, max_size=500), st.integers(1, 40))
+def test_points_are_in_order_and_bounded_and_end_with_the_last(steps, repeats):
+    history, now = History(), 0.0
+    for step in steps * repeats:
+        now += step
+        history.see(at(now))
+    history.finish()
+    seconds = [point.elapsed_seconds for point in history.points]
+    assert seconds == sorted(seconds)
+    assert len(seconds) <= MAX_POINTS + 1
+    assert seconds[-1] == now
+
+
+def test_a_long_run_keeps_points_from_all_of_it():
+    history = History()
+    for second in range(100_000):
+        history.see(at(float(second)))
+    seconds = [point.elapsed_seconds for point in history.points]
+    assert len(seconds) > MAX_POINTS / 3
+    gaps = [after - before for before, after in pairwise(seconds)]
+    assert max(gaps) <= 4 * min(gaps)
+
+
+def test_a_point_holds_what_was_seen():
+    history = History()
+    actors = (ActorView(0, ActorState.WORKING), ActorView(1, ActorState.IDLE))
+    history.see(at(1.0, rows_done=5, disk_used_bytes=7, ram_total_bytes=9, level="pause", actors=actors))
+    point = history.points[0]
+    assert (point.rows_done, point.disk_used_bytes, point.ram_limit_bytes, point.level) == (5, 7, 9, "pause")
+    assert point.actors_working == 1
+
+
+def test_events_bear_the_time_and_the_first_are_kept():
+    history = History()
+    history.see(at(4.0))
+    for number in range(MAX_EVENTS + 3):
+        history.say(f"event {number}")
+    assert history.events[0].elapsed_seconds == 4.0
+    assert (len(history.events), history.events_left_out) == (MAX_EVENTS, 3)
+
+
+def test_nothing_seen_is_no_point():
+    history = History()
+    history.finish()
+    assert history.points == []
+
+
+class Screen:
+    """A view that notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def __enter__(self):
+        self.told.append("enter")
+        return self
+
+    def __exit__(self, *_):
+        self.told.append("exit")
+
+    def update(self, snapshot):
+        self.told.append(snapshot.elapsed_seconds)
+
+    def event(self, message):
+        self.told.append(message)
+
+
+def test_everyone_hears_everything():
+    screen, seen, said = Screen(), [], []
+    audience = Audience(screen, History(), (seen.append,), (said.append,))
+    with audience:
+        audience.update(at(1.0))
+        audience.event("made room")
+        audience.update(at(1.1))
+    assert screen.told == ["enter", 1.0, "made room", 1.1, "exit"]
+    assert [snapshot.elapsed_seconds for snapshot in seen] == [1.0, 1.1]
+    assert said == ["made room"]
+    assert [point.elapsed_seconds for point in audience.history.points] == [1.0, 1.1]
