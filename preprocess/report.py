@@ -32,7 +32,7 @@ from shared.units import format_audio, format_bytes, format_count, format_rate, 
 
 REPORT = "report.html"
 MAX_SOURCES_SHOWN = 30
-MAX_EVENTS_SHOWN = 400
+MAX_EVENTS_SHOWN = 300
 MAX_CHARACTERS = 300
 """The longest path, transcript, name or message that is shown whole."""
 LEVELS = ("normal", "throttle", "pause", "emergency", "stop")
@@ -208,7 +208,7 @@ def _charts(points: Sequence[Point]) -> list[tuple[str, Markup]]:
     disk = Limit("allowed", [point.disk_budget_bytes for point in points])
     ram = Limit("limit", [point.ram_limit_bytes for point in points])
     return [
-        chart("Throughput, samples per second", [point.rows_per_second for point in points], format_rate),
+        chart("Throughput, samples per second", [point.rows_per_second for point in points], _rate),
         chart("Throughput, times real time", [point.audio_seconds_per_second for point in points], _times),
         chart("Disk in use", [point.disk_used_bytes for point in points], _bytes, disk),
         chart("Memory in use", [point.ram_used_bytes for point in points], _bytes, ram),
@@ -219,8 +219,12 @@ def _bytes(value: float) -> str:
     return format_bytes(round(value)).replace(".0 ", " ")
 
 
+def _rate(value: float) -> str:
+    return format_rate(value).removesuffix(".0")
+
+
 def _times(value: float) -> str:
-    return f"{format_rate(value)} x"
+    return f"{_rate(value)} x"
 
 
 def _stages(summary: RunSummary) -> Markup | None:

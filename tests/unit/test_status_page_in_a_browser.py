@@ -1,0 +1,90 @@
+"""The status page in a real browser: it renders from one request, on a desk and on a phone."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from matplotlib.image import imread
+
+from preprocess.history import Event
+from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.status_page import status_page
+from preprocess.web import Pages, Vitals, WebServer
+from tests.support.browser import rendered, screenshot
+
+SNAPSHOT = Snapshot(
+    elapsed_seconds=1_900.0,
+    rows_total=970_064,
+    rows_done=507_344,
+    rows_per_second=684.0,
+    audio_seconds_per_second=2_530.0,
+    eta_seconds=676.0,
+    units_total=431,
+    units_done=225,
+    disk_used_bytes=58_000_000_000,
+    disk_budget_bytes=140_000_000_000,
+    disk_forecast_bytes=112_000_000_000,
+    disk_free_bytes=312_000_000_000,
+    ram_used_bytes=12_100_000_000,
+    ram_total_bytes=64_000_000_000,
+    actors=tuple(
+        ActorView(number, ActorState.WORKING, f"train-{number:05}-of-00431.parquet", 1_000, 2_300, 137.0, 180_000_000)
+        for number in range(5)
+    ),
+)
+TITLE = "flozi00/asr-german-mixed@6f3a2c0 -> /mnt/data/cache/features/" + "ein-ziemlich-langer-name-" * 4
+EVENTS = [Event(3.0, "level throttle: memory is short: 45.1 GB of 64.0 GB are in use")]
+
+
+@pytest.fixture
+def url():
+    pages = Pages(lambda: b"", lambda: status_page(SNAPSHOT, TITLE, EVENTS), Vitals())
+    with WebServer(pages, "127.0.0.1", 0) as server:
+        yield server.url
+
+
+def test_it_renders_with_all_its_figures(url, tmp_path):
+    document = rendered(url, tmp_path)
+    for words in ("507,344 of 970,064", "58.0 GB of 140 GB allowed", "train-00004-of-00431", "level throttle"):
+        assert words in document
+
+
+WIDTH_OF_PAGE = """<iframe id="page" style="width:{width}px;height:900px;border:0"></iframe><p id="found"></p><script>
+const frame = document.getElementById("page");
+fetch("/page").then(answer => answer.text()).then(text => {{
+  frame.srcdoc = text.replace(/<meta http-equiv="refresh"[^>]*>/, "");
+  frame.onload = () => {{
+    document.getElementById("found").textContent = "width " + frame.contentDocument.documentElement.scrollWidth;
+  }};
+}});
+</script>"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_it_never_scrolls_sideways(tmp_path, width):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            page = status_page(SNAPSHOT, TITLE, EVENTS) if self.path == "/page" else WIDTH_OF_PAGE.format(width=width)
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        document = rendered(f"http://127.0.0.1:{server.server_address[1]}/", tmp_path, script_ms=3_000)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert f'<p id="found">width {width}</p>' in document
+
+
+def test_its_bars_are_drawn_in_colour(url, tmp_path):
+    image = tmp_path / "page.png"
+    screenshot(url, tmp_path / "profile", image, 800, 900)
+    colours = {tuple(pixel) for pixel in (imread(image)[..., :3] * 255).round().astype(int).reshape(-1, 3).tolist()}
+    assert {(0x1A, 0x7F, 0x37), (0x09, 0x69, 0xDA)} <= colours
