@@ -1,0 +1,75 @@
+"""The dashboard is what its script writes, and asks only for what exists."""
+
+import json
+import sys
+
+import pytest
+
+from preprocess.metrics import LEVELS
+from tests.support.deploy import DEPLOY, METRIC_NAMES, documents, metrics_in, records_in, rules, run
+
+GRAFANA = DEPLOY / "grafana"
+DASHBOARD = json.loads((GRAFANA / "dashboards" / "speech-prep.json").read_text())
+ROWS = ["Progress", "Throughput", "Disk against its budget", "Memory", "Levels", "Stages", "Actors", "Quarantine"]
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+QUERIES += [(mark["name"], mark["expr"]) for mark in DASHBOARD["annotations"]["list"]]
+# Facts about a run are for joins; the alerts ask whether it is complete.
+NOT_SHOWN = {"speech_prep_build_info", "speech_prep_run_info", "speech_prep_complete", "speech_prep_rows_resumed"}
+RECORDED = rules("recording.yml")
+
+
+def test_the_dashboard_is_what_its_script_writes(tmp_path):
+    run(sys.executable, "-B", GRAFANA / "dashboard.py", tmp_path / "made.json")
+    assert json.loads((tmp_path / "made.json").read_text()) == DASHBOARD
+
+
+def test_the_dashboard_has_its_rows_in_order():
+    assert [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"] == ROWS
+
+
+@pytest.mark.parametrize(("title", "expression"), QUERIES)
+def test_every_query_asks_for_what_exists_and_for_one_run(title, expression):
+    assert metrics_in(expression) <= METRIC_NAMES
+    assert records_in(expression) <= {rule["record"] for rule in RECORDED}
+    names = metrics_in(expression) | records_in(expression)
+    assert names, title
+    assert expression.count('instance="$instance"') >= len(names)
+
+
+def test_promtool_parses_every_query(tmp_path):
+    expressions = [expression.replace("$instance", "i") for _, expression in QUERIES]
+    file = {"groups": [{"name": "g", "rules": [{"record": f"r:{n}", "expr": e} for n, e in enumerate(expressions)]}]}
+    (tmp_path / "queries.yml").write_text(json.dumps(file))
+    run("promtool", "check", "rules", tmp_path / "queries.yml")
+
+
+def test_every_metric_is_shown_or_recorded():
+    asked = {name for _, expression in QUERIES for name in metrics_in(expression)}
+    asked |= {name for rule in RECORDED for name in metrics_in(rule["expr"])}
+    assert METRIC_NAMES - asked == NOT_SHOWN
+
+
+def test_the_timelines_name_every_level():
+    timelines = [panel for panel in PANELS if panel["type"] == "state-timeline"]
+    for panel in timelines:
+        (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+        assert [mapping["options"][str(number)]["text"] for number in range(len(LEVELS))] == list(LEVELS)
+    assert len(timelines) == 2
+
+
+def test_no_panel_lies_on_another():
+    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+    cells = [
+        (x, y) for at in places for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+
+
+def test_provisioning_names_the_datasource_that_the_panels_use():
+    (source,) = documents(GRAFANA / "provisioning" / "datasources" / "prometheus.yml")[0]["datasources"]
+    assert {panel["datasource"]["uid"] for panel in PANELS} == {source["uid"]}
+    (provider,) = documents(GRAFANA / "provisioning" / "dashboards" / "speech-prep.yml")[0]["providers"]
+    assert provider["options"]["path"] == "/etc/grafana/dashboards"
