@@ -54,7 +54,13 @@ class Picture:
 
 
 def write_report(
-    layout: StoreLayout, summary: RunSummary, history: History, outcome: str, ended_at: datetime | None = None
+    layout: StoreLayout,
+    summary: RunSummary,
+    history: History,
+    outcome: str,
+    ended_at: datetime | None = None,
+    *,
+    pictures: bool = True,
 ) -> None:
     """Writes `report.html` into the store at *layout*, atomically and durably; the caller holds the store's lock.
 
@@ -63,9 +69,9 @@ def write_report(
     StoreError where there is no store or it is damaged, OSError where the page cannot be written.
     """
     facts = report_facts(layout)
-    pictures = [Picture(row, row_png(row, log_mel)) for row, log_mel in sample_rows(layout)]
+    drawn = [Picture(row, row_png(row, log_mel)) for row, log_mel in sample_rows(layout)] if pictures else []
     settings = read_settings(layout)
-    page = render_report(facts, pictures, summary, history, outcome=outcome, settings=settings, ended_at=ended_at)
+    page = render_report(facts, drawn, summary, history, outcome=outcome, settings=settings, ended_at=ended_at)
     partial = layout.partial / REPORT if layout.partial.is_dir() else layout.root / f".{REPORT}.partial"
     # Under the store's lock, what lies there is a dead run's.
     partial.unlink(missing_ok=True)

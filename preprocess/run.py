@@ -2,20 +2,23 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import monotonic
 
 from rich.console import Console
 
+from preprocess.audience import Audience
 from preprocess.card import dataset_card
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, split_summaries, store_bytes
 from preprocess.governor.cleanup import Removal
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
-from preprocess.live import View, make_view
+from preprocess.live import make_view
 from preprocess.outcome import RunSummary
 from preprocess.preparation import clear_dead, clear_partial, locked, prepare_store
+from preprocess.reporting import report_run
 from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.stopping import StopRequest
@@ -24,7 +27,7 @@ from preprocess.tally import Tally
 from preprocess.tasks import new_tally, open_units
 from preprocess.telling import telling
 from shared.cli import parse_settings, python_command, run_command
-from shared.errors import ExitCode
+from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record
 from shared.units import format_count
 
@@ -58,39 +61,63 @@ def _title(settings: RunSettings) -> str:
     return f"{settings.source or 'demo corpus'} -> {store_path(settings)}"
 
 
-def _run(job: PlannedJob, settings: RunSettings, view: View, removals: list[Removal]) -> RunSummary:
+def _run(job: PlannedJob, settings: RunSettings, audience: Audience, removals: list[Removal]) -> RunSummary:
     started = monotonic()
-    todo = open_units(job)
-    tally = new_tally(job, todo, started)
+    tally = new_tally(job, open_units(job), started)
     found = estimate(job, settings)
-    with StopRequest() as stop, view:
+    with StopRequest() as stop, audience:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
-        if todo or not is_finished(job) or job.layout.partial.exists():
+        if open_units(job) or not is_finished(job) or job.layout.partial.exists():
             budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
             if not settings.force:
                 check_room(found, budgets, job.layout.root)
-            card = dataset_card(job.record)
-            removals += prepare_store(job.layout, job.record, settings.model_dump_json(indent=2) + "\n", card)
-            tally.governed.count(removals)
-            for removal in removals:
-                view.event(removal.in_words)
-            try:
-                Session(job, settings, budgets, tally, view, stop).commit_units()
-                finish(job)
-            finally:
-                clear_partial(job.layout)
-                job.layout.partial.rmdir()
-    return _summarise(job, tally, found, monotonic() - started)
+            with _reported(job, settings, audience, tally, found):
+                _prepare(job, settings, Session(job, settings, budgets, tally, audience, stop), removals)
+    return _summarise(job, tally, found, tally.elapsed_seconds(monotonic()))
+
+
+def _prepare(job: PlannedJob, settings: RunSettings, session: Session, removals: list[Removal]) -> None:
+    """Everything that writes to the store; nothing unfinished is left, however it ends."""
+    settings_json = settings.model_dump_json(indent=2) + "\n"
+    removals += prepare_store(job.layout, job.record, settings_json, dataset_card(job.record))
+    session.tally.governed.count(removals)
+    for removal in removals:
+        session.view.event(removal.in_words)
+    try:
+        session.commit_units()
+        finish(job)
+    finally:
+        clear_partial(job.layout)
+        job.layout.partial.rmdir()
+
+
+@contextmanager
+def _reported(
+    job: PlannedJob, settings: RunSettings, audience: Audience, tally: Tally, found: Estimate
+) -> Iterator[None]:
+    """Writes the report of what the block does, also when it ends early."""
+    outcome = "failed"
+    try:
+        yield
+        outcome = "done"
+    except SpeechPrepError as error:
+        outcome = f"ended early: {error.message}"
+        raise
+    finally:
+        tally.ended_at = monotonic()
+        if settings.report and job.layout.record.exists():
+            summary = _summarise(job, tally, found, tally.elapsed_seconds(monotonic()))
+            report_run(audience, job.layout, summary, outcome, pictures=outcome == "done")
 
 
 def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: float) -> RunSummary:
-    ran = bool(tally.units)
+    ran, finished = bool(tally.units), is_finished(job)
     tightest = tally.governed.tightest
     return RunSummary(
         store=str(job.layout.root),
-        splits=split_summaries(job),
+        splits=split_summaries(job) if finished else (),
         num_shards=sum(len(plan.units) for plan in job.plans),
-        store_bytes=store_bytes(job),
+        store_bytes=store_bytes(job) if finished else 0,
         run_rows=tally.rows,
         run_audio_seconds=tally.audio_seconds,
         elapsed_seconds=elapsed_seconds,
@@ -109,8 +136,15 @@ def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: 
         removed_bytes=sum(tally.governed.removed_bytes.values()),
         forecast_store_bytes=job.forecast_bytes if ran else None,
         forecast_seconds=found.seconds if ran else None,
-        next_command=[python_command(), "-m", "preprocess.verify", "--store", str(job.layout.root)],
+        next_command=_next_command(job, finished=finished),
     )
+
+
+def _next_command(job: PlannedJob, *, finished: bool) -> list[str]:
+    """`verify` for a finished store, the same command again for another."""
+    if finished:
+        return [python_command(), "-m", "preprocess.verify", "--store", str(job.layout.root)]
+    return [python_command(), "-m", "preprocess.run", *sys.argv[1:]]
 
 
 def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> int:

@@ -106,6 +106,7 @@ class RunSettings(SourceSettings):
     metrics_port: int = Field(9108, ge=0, le=65535, description="their port; 0: any that is free")
     metrics_file: Path | None = Field(None, description="file for the last metrics, for node_exporter [none]")
     metrics_linger: float = Field(0.0, ge=0, description="seconds to serve on after the end, for a last scrape")
+    report: bool = Field(default=True, description="write report.html into the store at the end (--no-report: do not)")
     log_format: Literal["text", "json"] = Field("text", description="lines of LOG_DIR/preprocess.log")
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"

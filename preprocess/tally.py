@@ -34,6 +34,7 @@ class Tally:
     actor_seconds: float = 0.0
     written_bytes: int = 0
     last_commit: float | None = None
+    ended_at: float | None = None
     restarts: int = 0
     peak_disk_bytes: int = 0
     peak_memory_bytes: dict[int, int] = field(default_factory=dict)
@@ -50,6 +51,10 @@ class Tally:
         """The actor that holds most memory; None before any has told."""
         known = [view for view in self._actors.values() if view.memory_bytes]
         return max(known, key=lambda view: view.memory_bytes).number if known else None
+
+    def elapsed_seconds(self, now: float) -> float:
+        """How long the work took, or has taken by *now*; what comes after it, such as a report, does not count."""
+        return (now if self.ended_at is None else self.ended_at) - self.started
 
     def memory_of(self, actor: int) -> int:
         """What *actor* held when it told last."""

@@ -50,7 +50,7 @@ class SmallDisk:
 
 @pytest.fixture(scope="session")
 def straight(tmp_path_factory, demo_corpus, demo_model):
-    options = ["--source", str(demo_corpus), "--model", str(demo_model)]
+    options = ["--source", str(demo_corpus), "--model", str(demo_model), "--no-report", "--no-metrics"]
     folder = tmp_path_factory.mktemp("straight") / LONG / LONG / LONG
     folder.mkdir(parents=True)
     run = Run(folder / "store", options)

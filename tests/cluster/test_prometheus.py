@@ -96,7 +96,7 @@ def test_a_run_that_is_starved_of_disk_is_scraped_and_raises_the_alarm_and_a_fin
     start, small_disk, tmp_path
 ):
     store, port = small_disk.seen / "store", free_port()
-    options = ["--disk-reserve", "20MB", "--metrics-port", str(port), "--metrics-linger", "20"]
+    options = ["--disk-reserve", "20MB", "--metrics", "--metrics-port", str(port), "--metrics-linger", "20"]
     run = start(*options, prefix=small_disk.enter)
     folder = tmp_path.parent / f"{tmp_path.name}-prometheus"
     folder.mkdir()

@@ -69,7 +69,7 @@ def in_terminal(straight, tmp_path, **environment):
     command = [sys.executable, "-m", "preprocess.run", *straight.options, "--store", str(store), "--view", "live"]
     whole = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
     whole |= {"TERM": "xterm-256color", "PYTHONPATH": str(REPOSITORY), **environment}
-    terminal = Terminal([*command, "--no-metrics"], tmp_path, whole)
+    terminal = Terminal(command, tmp_path, whole)
     try:
         yield terminal, store
     finally:

@@ -82,7 +82,7 @@ def watched(start):
     """A run with metrics, scraped from its start to its end."""
 
     def begin(*options, **more):
-        run = start("--metrics-port", "0", "--metrics-linger", "2", *options, **more)
+        run = start("--metrics", "--metrics-port", "0", "--metrics-linger", "2", *options, **more)
         assert run.until(lambda: url_of(run)), run.messages()
         return run, Scraper(url_of(run))
 
@@ -141,7 +141,7 @@ def test_nothing_of_a_run_listens_on_another_address_than_loopback(watched):
 
 def test_a_second_run_on_the_same_port_works_without_pages(watched, start, tmp_path):
     run, scraper = watched()
-    second = start("--metrics-port", str(scraper.port), store=tmp_path / "second")
+    second = start("--metrics", "--metrics-port", str(scraper.port), store=tmp_path / "second")
     assert second.wait() == 0, second.messages()
     assert "no metrics: 127.0.0.1" in second.stdout.read_text()
     assert run.wait() == 0

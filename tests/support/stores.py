@@ -4,7 +4,7 @@ import json
 from hashlib import blake2b
 from pathlib import Path
 
-OF_THE_RUN = {"settings.json"}
+OF_THE_RUN = {"settings.json", "report.html"}
 """Files that tell how a run was started; they may differ between two stores of the same data."""
 
 
