@@ -38,7 +38,7 @@ class Rehearsals:
     def __init__(self, source: Path, model: Path, folder: Path) -> None:
         self._folder = folder
         command = [sys.executable, str(SCRIPT), str(source), str(model)]
-        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "BASE_DIR": str(folder / "base")}
+        environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "CACHE_DIR": str(folder / "cache")}
         self._server = subprocess.Popen(
             command, env=environment, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
