@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from preprocess.crew import make_crew, most_wanted
 from preprocess.environment import set_environment
 from preprocess.estimate import INDEX_SHARE
@@ -20,7 +22,7 @@ from preprocess.processes import belonging, store_mark
 from preprocess.ray_folder import ray_folder
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
-from preprocess.starting import await_memory
+from preprocess.starting import await_memory, check_ram_budget
 from preprocess.stopping import StopRequest
 from preprocess.tally import Tally
 from preprocess.tasks import held_bytes, open_units
@@ -73,6 +75,7 @@ class Session:
         from preprocess.runner import Runner  # noqa: PLC0415 - as above
 
         work = Job(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
+        check_ram_budget(settings.ram_budget, psutil.Process().memory_full_info().pss)
         await_memory(MemorySensor().read, self.view, self.stop, settings.stall_timeout)
         ballast = lay_ballast(job.layout.partial)
         tally, view = self.tally, self.view

@@ -1,5 +1,6 @@
 """Before Ray starts: room in memory for it, or a wait for it, or the end with a reason."""
 
+import math
 from collections.abc import Callable
 from time import monotonic, sleep
 
@@ -38,6 +39,16 @@ def await_memory(
             view.event(f"waiting to start Ray: {used}")
             told = True
         wait(LOOK_SECONDS)
+
+
+def check_ram_budget(ram_budget: int | None, own_bytes: int) -> None:
+    """Raises ResourceLimitError for a budget that this process, which holds *own_bytes*, Ray and one actor exceed."""
+    needed = math.ceil((own_bytes + START_BYTES) / MEMORY.entries[Level.EMERGENCY])
+    if ram_budget is not None and ram_budget < needed:
+        raise ResourceLimitError(
+            f"a memory budget of {format_bytes(ram_budget)} is too little for Ray and one actor",
+            f"give --ram-budget {math.ceil(needed / 1e6)}MB or more",
+        )
 
 
 def short_bytes(reading: MemoryReading | None) -> int:

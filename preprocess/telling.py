@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EADDRINUSE
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from preprocess.event_log import EventLog
 from preprocess.history import History
 from preprocess.job import PlannedJob
 from preprocess.live import View
-from preprocess.metrics import RunFacts, RunMetrics
+from preprocess.metrics import NO_FACTS, RunFacts, RunMetrics
 from preprocess.progress import ActorState, Snapshot
 from preprocess.settings import RunSettings
 from preprocess.status_page import status_page
@@ -60,6 +60,8 @@ def telling(settings: RunSettings, view: View, title: str) -> Iterator[Told]:
     run_id = uuid4().hex[:12]
     audience = Audience(view, History())
     told = Told(audience, RunMetrics(), Vitals(), run_id, title, Snapshot(elapsed_seconds=0.0, rows_total=0))
+    # Until the plan is made this is all that is known.
+    told.metrics.facts = replace(NO_FACTS, run_id=run_id, started_at=time.time())
     audience.on_update = (told.update,)
     with ExitStack() as stack:
         log = _open_log(stack, settings, run_id)

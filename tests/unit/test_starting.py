@@ -3,7 +3,7 @@
 import pytest
 
 from preprocess.governor.policy import MemoryReading
-from preprocess.starting import START_BYTES, await_memory, short_bytes
+from preprocess.starting import START_BYTES, await_memory, check_ram_budget, short_bytes
 from shared.errors import InterruptedRunError, ResourceLimitError
 
 GB = 10**9
@@ -61,3 +61,11 @@ def test_a_stop_request_ends_the_wait():
 def test_what_is_short_is_counted_against_the_level_at_which_memory_is_given_back():
     assert short_bytes(MemoryReading(0, 10 * GB)) == START_BYTES - 9 * GB
     assert short_bytes(None) == START_BYTES
+
+
+def test_a_memory_budget_that_can_never_suffice_is_refused_with_what_would():
+    check_ram_budget(None, 200_000_000)
+    check_ram_budget(900_000_000, 200_000_000)
+    with pytest.raises(ResourceLimitError, match=r"500 MB is too little") as refused:
+        check_ram_budget(500_000_000, 200_000_000)
+    assert "--ram-budget 889MB" in str(refused.value)
