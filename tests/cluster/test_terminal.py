@@ -104,8 +104,11 @@ def test_the_view_fits_the_window_shows_everything_and_ends_in_the_summary(strai
 
 
 def test_with_no_color_nothing_is_coloured(straight, tmp_path):
-    with in_terminal(straight, tmp_path, NO_COLOR="1") as (terminal, _):
-        assert terminal.process.wait(120) == 0, terminal.process.stderr.read()
+    with in_terminal(straight, tmp_path, NO_COLOR="1") as (terminal, store):
+        while not list(store.glob("data/*")):
+            assert terminal.process.poll() is None
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(60) == 130, terminal.process.stderr.read()
         text = terminal.text
     assert "Rows" in text
     assert not COLOUR.search(text)

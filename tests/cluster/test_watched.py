@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -126,17 +127,21 @@ def test_a_pause_does_not_fail_liveness_and_is_told(watched, small_disk):
     assert value(scraper, "paused_seconds_total") >= 2
 
 
-def test_nothing_of_a_run_listens_on_another_address_than_loopback(watched):
+def test_a_run_listens_on_loopback_only_and_tells_no_secret(watched):
     run, scraper = watched()
-    with scraper:
-        assert run.until(run.committed), run.messages()
-        with run.held():
-            pids = {run.process.pid, *(process.pid for process in run.processes())}
-            listing = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
-        assert run.wait() == 0, run.messages()
+    assert run.until(run.committed), run.messages()
+    with run.held():
+        processes = [psutil.Process(run.process.pid), *run.processes()]
+        listing = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
+        secrets = {process.environ()["RAY_AUTH_TOKEN"] for process in run.named("raylet")}
+    said = scraper.ask("/metrics")[1] + scraper.ask("/")[1]
+    assert run.wait() == 0, run.messages()
+    pids = {process.pid for process in processes}
     ours = [line.split()[3] for line in listing.splitlines() if any(f"pid={pid}," in line for pid in pids)]
     assert len(ours) > 1
     assert {address.rpartition(":")[0] for address in ours} <= {"127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"}
+    assert secrets
+    assert not [secret for secret in secrets if secret in said + run.stdout.read_text() + run.messages()]
 
 
 def test_a_second_run_on_the_same_port_works_without_pages(watched, start, tmp_path):
@@ -145,16 +150,3 @@ def test_a_second_run_on_the_same_port_works_without_pages(watched, start, tmp_p
     assert second.wait() == 0, second.messages()
     assert "no metrics: 127.0.0.1" in second.stdout.read_text()
     assert run.wait() == 0
-
-
-def test_neither_metrics_nor_pages_hold_a_secret(watched):
-    run, scraper = watched()
-    assert run.until(run.committed), run.messages()
-    with run.held():
-        secrets = {
-            process.environ().get("RAY_AUTH_TOKEN") for process in run.processes() if "raylet" in process.name()
-        } - {None}
-    said = scraper.ask("/metrics")[1] + scraper.ask("/")[1]
-    assert run.wait() == 0
-    assert secrets
-    assert not [secret for secret in secrets if secret in said + run.stdout.read_text() + run.messages()]
