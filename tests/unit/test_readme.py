@@ -61,7 +61,7 @@ def test_every_command_of_the_real_job_works(desk):
 
 def test_the_store_that_the_readme_makes_has_its_files(desk):
     folder, _ = desk
-    named = {"README.md", "store.json", "settings.json", "COMPLETE", "data", "quarantine", "index"}
+    named = {"README.md", "store.json", "settings.json", "report.html", "COMPLETE", "data", "quarantine", "index"}
     assert {path.name for path in (folder / "features").iterdir()} == named
 
 
@@ -99,5 +99,6 @@ def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(t
 def test_options_in_the_readme_exist():
     fields = {**RunSettings.model_fields, **CleanSettings.model_fields}
     known = {f"--{name.replace('_', '-')}" for name in fields}
+    known |= {f"--no-{name.replace('_', '-')}" for name, field in fields.items() if field.annotation is bool}
     named = set(re.findall(r"`(--[a-z-]+)", README))
     assert named - {"--help"} <= known
