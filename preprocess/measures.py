@@ -124,7 +124,8 @@ class Measures:
         is room for it.
         """
         actor = self.tally.largest_actor()
-        if self.governor.memory_level < Level.EMERGENCY or actor is None:
+        # The level stays for a while after memory is back; another actor would be ended for nothing.
+        if actor is None or not self.governor.memory_is_short:
             return []
         size = format_bytes(self.tally.memory_of(actor))
         self.view.event(f"memory is short: actor {actor}, the largest with {size}, is ended")

@@ -14,7 +14,7 @@ from typing import Self
 from preprocess.governor.admission import Admission
 from preprocess.governor.budgets import Budgets
 from preprocess.governor.headroom import fits_memory
-from preprocess.governor.policy import DiskReading, Level, MemoryReading, actors_allowed
+from preprocess.governor.policy import LEAVE_MARGIN, MEMORY, DiskReading, Level, MemoryReading, actors_allowed
 from preprocess.governor.process_memory import ProcessMemory
 from preprocess.governor.sensors import MemorySensor, read_mount
 from preprocess.governor.watchdog import Watchdog
@@ -70,6 +70,13 @@ class Governor:
     def memory_level(self) -> Level:
         """That of memory alone."""
         return self.watchdog.verdict.state.memory.level
+
+    @property
+    def memory_is_short(self) -> bool:
+        """Whether memory is at EMERGENCY and the last reading, if there is one, is not below what leaves that level."""
+        memory = self.watchdog.verdict.memory
+        leaves = MEMORY.entries[Level.EMERGENCY] - LEAVE_MARGIN
+        return self.memory_level >= Level.EMERGENCY and (memory is None or memory.share >= leaves)
 
     def scanned(self, used_bytes: int, free_bytes: int, open_bytes: int, unfinished: Sequence[Unit]) -> None:
         """Takes over what the run loop found on disk, and the units that are not committed."""

@@ -91,3 +91,16 @@ def test_what_is_missing_is_what_units_are_expected_to_take_beyond_what_is_open(
     governor.scanned(5_000, GB, 2_000, [UNIT, OTHER])
     assert governor.missing_bytes == 18_000
     assert governor.used_bytes == 5_000
+
+
+@pytest.mark.parametrize(("used", "short"), [(95, True), (81, True), (79, False), (None, True)])
+def test_after_an_emergency_memory_is_short_until_a_reading_lies_well_below(governor, used, short):
+    state = decide(PolicyState(), Signals(ROOM, MemoryReading(92, 100)), NOW)
+    reading = None if used is None else MemoryReading(used, 100)
+    governor.watchdog.verdict = Verdict(decide(state, Signals(ROOM, reading), NOW + 1), NOW + 1, ROOM, reading)
+    assert governor.memory_is_short is short
+
+
+def test_below_an_emergency_memory_is_not_short(governor):
+    governor.watchdog.verdict = verdict(MemoryReading(85, 100))
+    assert not governor.memory_is_short
