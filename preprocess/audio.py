@@ -92,6 +92,7 @@ class _Encoded(io.BytesIO):
     """A file in memory. A seek to nowhere leaves the position as it is, like one in a file on disk."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """The new position; never raises."""
         try:
             return super().seek(offset, whence)
         except (OverflowError, ValueError):

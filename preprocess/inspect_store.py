@@ -207,7 +207,7 @@ def _read_row(
         ids = _read(path, ["row_id"])["row_id"].to_numpy() if _may_hold(path, row_id) else np.empty(0)
         places = np.flatnonzero(ids == row_id) if row_id is not None else np.arange(len(ids))
         if len(places):
-            return _row_facts(path, name, int(places[0]), record.features)
+            return row_at(path, name, int(places[0]), record.features)
     if row_id is None:
         return None, None
     return _quarantined_row(layout, name, planned, row_id), None
@@ -222,12 +222,21 @@ def _may_hold(path: Path, row_id: int | None) -> bool:
     return any(group is None or group.min <= row_id <= group.max for group in groups)
 
 
-def _row_facts(path: Path, split: str, place: int, spec: FeatureSpec) -> tuple[StoreRowFacts, NDArray[np.float32]]:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        group, first = 0, 0
-        while first + (rows := file.metadata.row_group(group).num_rows) <= place:
-            group, first = group + 1, first + rows
-        row = file.read_row_group(group).slice(place - first, 1).to_pylist()[0]
+def row_at(path: Path, split: str, place: int, spec: FeatureSpec) -> tuple[StoreRowFacts, NDArray[np.float32]]:
+    """Row *place* (from 0) of the shard at *path* with its log-mel [num_frames, num_mel_bins].
+
+    One row group is read. Raises StoreError where the file cannot be read.
+    """
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            group, first = 0, 0
+            while first + (rows := file.metadata.row_group(group).num_rows) <= place:
+                group, first = group + 1, first + rows
+            row = file.read_row_group(group).slice(place - first, 1).to_pylist()[0]
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{path} cannot be read: {error}", "python -m preprocess.verify names what is wrong"
+        ) from error
     facts = StoreRowFacts(
         split=split,
         row_id=row["row_id"],

@@ -175,6 +175,7 @@ def _plan(
     layout, settings = source.splits[source_split], context.settings
 
     def planned(rows: int, forecast_bytes: int) -> SplitPlan:
+        """The plan with about *rows* rows a shard."""
         return plan_split(
             name,
             layout,

@@ -45,18 +45,14 @@ NOTHING = Snapshot(elapsed_seconds=0.0, rows_total=0)
 
 
 class RunMetrics(Collector):
-    """The metrics of one run; `update` takes its last snapshot, from whichever thread."""
+    """The metrics of one run: *facts*, the last *snapshot* and whether the store is *complete*, set from any thread."""
 
     def __init__(self) -> None:
         self.facts = NO_FACTS
         self.complete = False
-        self._snapshot = NOTHING
+        self.snapshot = NOTHING
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-
-    def update(self, snapshot: Snapshot) -> None:
-        """*snapshot* is what is told from now on."""
-        self._snapshot = snapshot
 
     def text(self) -> bytes:
         """The exposition format, version 0.0.4."""
@@ -68,7 +64,7 @@ class RunMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry for every scrape."""
-        snapshot = self._snapshot
+        snapshot = self.snapshot
         yield from _about(self.facts)
         yield from _work(snapshot)
         yield from _progress(snapshot, self.facts.started_at)

@@ -6,20 +6,24 @@ Reads only, and never more than a batch of two columns or one row group at a tim
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from preprocess.inspect_store import QuarantineFacts, StoreFacts, StoreRowFacts, StoreSplitFacts, store_facts
+from preprocess.inspect_store import (
+    QuarantineFacts,
+    StoreFacts,
+    StoreRowFacts,
+    StoreSplitFacts,
+    row_at,
+    store_facts,
+)
 from preprocess.sources.layout import ordered_splits
 from shared.errors import StoreError
 from shared.index import read_complete
 from shared.layout import SplitRecord, StoreLayout, read_record
-from shared.rows import dequantise
-from shared.schema import FeatureSpec
 
 MAX_SOURCES = 10_000
 """Names that are told apart; a data set with more of them calls something else its source."""
@@ -185,29 +189,6 @@ def _place(path: Path, share: float) -> int:
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     return int(share * (rows - 1)) if rows else -1
-
-
-def row_at(path: Path, split: str, place: int, spec: FeatureSpec) -> tuple[StoreRowFacts, NDArray[np.float32]]:
-    """Row *place* (from 0) of the shard at *path*, of which one row group is read. Raises StoreError."""
-    try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            group = 0
-            while place >= (rows := file.metadata.row_group(group).num_rows):
-                group, place = group + 1, place - rows
-            row: dict[str, Any] = file.read_row_group(group).slice(place, 1).to_pylist()[0]
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-    facts = StoreRowFacts(
-        split=split,
-        row_id=row["row_id"],
-        path=row["path"],
-        shard=path.name,
-        source=row["source"],
-        transkription=row["transkription"],
-        num_frames=row["num_frames"],
-        duration=row["duration"],
-    )
-    return facts, dequantise(row["log_mel"], spec, row["num_frames"], row["floor"])
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:

@@ -29,7 +29,6 @@ class Told:
     vitals: Vitals
     run_id: str
     title: str
-    last: Snapshot
 
     def begin(self, job: PlannedJob, settings: RunSettings) -> None:
         """The plan is made: from now on it is known what the run is about."""
@@ -44,14 +43,13 @@ class Told:
 
     def update(self, snapshot: Snapshot) -> None:
         """The run loop came round."""
-        self.last = snapshot
-        self.metrics.update(snapshot)
+        self.metrics.snapshot = snapshot
         self.vitals.beat()
         self.vitals.ready |= any(actor.state is ActorState.WORKING for actor in snapshot.actors)
 
     def page(self) -> str:
         """The status page at this moment."""
-        return status_page(self.last, self.title, self.audience.history.events)
+        return status_page(self.metrics.snapshot, self.title, self.audience.history.events)
 
 
 @contextmanager
@@ -59,7 +57,7 @@ def telling(settings: RunSettings, view: View, title: str) -> Iterator[Told]:
     """Everyone is told inside the block; at its end the metrics file is written and the pages linger as asked for."""
     run_id = uuid4().hex[:12]
     audience = Audience(view, History())
-    told = Told(audience, RunMetrics(), Vitals(), run_id, title, Snapshot(elapsed_seconds=0.0, rows_total=0))
+    told = Told(audience, RunMetrics(), Vitals(), run_id, title)
     # Until the plan is made this is all that is known.
     told.metrics.facts = replace(NO_FACTS, run_id=run_id, started_at=time.time())
     audience.on_update = (told.update,)

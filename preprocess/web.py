@@ -117,6 +117,7 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
         server_version, sys_version = "speech-prep", ""
 
         def do_GET(self) -> None:
+            """Answers with a page, its headers alone for HEAD."""
             status, content_type, body = pages.answer(self.path.partition("?")[0])
             self.send_response(status)
             for name, value in {**_HEADERS, "Content-Type": content_type, "Content-Length": str(len(body))}.items():

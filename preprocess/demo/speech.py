@@ -35,6 +35,7 @@ def synthesise(text: str, *, voice: str, rate: int, pitch: int) -> NDArray[np.in
     chunks: list[NDArray[np.int16]] = []
 
     def collect(samples: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int) -> int:
+        """Espeak's callback: takes *count* samples over, and 0 asks for more."""
         if count > 0:
             chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0

@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tests.support.runs import REPOSITORY
 
@@ -82,12 +82,10 @@ class Prometheus:
         """Waits until *condition* holds; False when the time was up before."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            try:
+            # A server that is not up yet refuses; the end of the wait tells if it stays so.
+            with suppress(OSError):
                 if condition():
                     return True
-            except OSError:
-                # The server is not up yet.
-                pass
             time.sleep(0.2)
         return False
 

@@ -263,7 +263,8 @@ def busy(*works: Callable[[], None]) -> Iterator[threading.Thread]:
         sys.setswitchinterval(interval)
 
 
-def race(partial: Path, swaps: int, seed: int, *, swap_partial: bool) -> None:
+def race(partial: Path, swaps: int, seed: int, *, swap_partial: bool) -> set[str]:
+    """Cleans up while things are swapped, checks every canary, and returns what kinds were removed."""
     swapper = Swapper(partial, seed)
     kinds, number = set(), 0
     with busy(swapper.swap, *([swapper.swap_partial] if swap_partial else [])) as thread:
@@ -274,19 +275,20 @@ def race(partial: Path, swaps: int, seed: int, *, swap_partial: bool) -> None:
             kinds |= {removal.kind for removal in found}
     swapper.check()
     assert swapper.swaps >= swaps
-    assert {"file", "folder", "link"} <= kinds, "the race removed something of every kind"
+    return kinds
 
 
 @pytest.mark.parametrize("swap_partial", [False, True])
 def test_whatever_is_swapped_during_a_cleanup_no_canary_outside_is_touched(partial, swap_partial):
-    race(partial, ROUNDS, seed=1, swap_partial=swap_partial)
+    # A race in which nothing was removed would prove nothing.
+    assert race(partial, ROUNDS, seed=1, swap_partial=swap_partial) >= {"file", "folder", "link"}
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("swap_partial", [False, True])
 def test_whatever_is_swapped_thousands_of_times_no_canary_outside_is_touched(partial, seed, swap_partial):
-    race(partial, CAMPAIGN_ROUNDS, seed, swap_partial=swap_partial)
+    assert race(partial, CAMPAIGN_ROUNDS, seed, swap_partial=swap_partial) >= {"file", "folder", "link"}
 
 
 def test_a_live_owners_file_survives_every_race_of_those_of_dead_ones(partial):

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.support.sampler import Maximum
 
 ROOT = Path("/sys/fs/cgroup/memory")
 ENTER = 'echo $$ > "$0"/cgroup.procs && exec "$@"'
@@ -27,8 +28,7 @@ END_SECONDS = 10.0
 class MemoryGroup:
     """A cgroup of at most *limit_bytes*. A context manager; on leaving, whatever is in it is killed.
 
-    *enter* is a command that runs a command in it. *most_bytes* is the largest working set (usage less inactive file
-    cache) that was seen, looked at every 10 ms.
+    *enter* is a command that runs a command in it.
     """
 
     def __init__(self, name: str, limit_bytes: int) -> None:
@@ -37,19 +37,16 @@ class MemoryGroup:
         self.limit_bytes = limit_bytes
         (self.folder / "memory.limit_in_bytes").write_text(str(limit_bytes))
         self.enter = ["sh", "-c", ENTER, str(self.folder)]
-        self.most_bytes = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._working_set = Maximum(lambda: self.working_set_bytes)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._working_set.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._done.set()
-        self._thread.join()
+        self._working_set.__exit__(kind, error, trace)
         end = time.monotonic() + END_SECONDS
         while time.monotonic() < end:
             for pid in (self.folder / "cgroup.procs").read_text().split():
@@ -59,6 +56,11 @@ class MemoryGroup:
                 return
             time.sleep(0.05)
         raise TimeoutError(f"{self.folder} is still in use")
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest working set so far."""
+        return self._working_set.most_bytes
 
     @property
     def working_set_bytes(self) -> int:
@@ -72,10 +74,6 @@ class MemoryGroup:
         """Processes that the kernel killed here for want of memory."""
         lines = dict(line.split() for line in (self.folder / "memory.oom_control").read_text().splitlines())
         return int(lines["oom_kill"])
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.01):
-            self.most_bytes = max(self.most_bytes, self.working_set_bytes)
 
 
 class Hog:

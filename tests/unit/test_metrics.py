@@ -47,7 +47,7 @@ SNAPSHOT = Snapshot(
 def metrics():
     metrics = RunMetrics()
     metrics.facts = FACTS
-    metrics.update(SNAPSHOT)
+    metrics.snapshot = SNAPSHOT
     return metrics
 
 
@@ -126,7 +126,7 @@ def test_what_is_said_of_the_run_is_escaped_and_survives(metrics):
 
 def test_counters_never_fall_when_an_open_unit_is_lost(metrics):
     before = samples(metrics)
-    metrics.update(replace(SNAPSHOT, rows_done=450, units_open=4))
+    metrics.snapshot = replace(SNAPSHOT, rows_done=450, units_open=4)
     after = samples(metrics)
     assert all(after[key] >= value for key, value in before.items() if key[0].endswith("_total"))
 
