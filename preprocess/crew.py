@@ -56,7 +56,7 @@ class Crew:
 
 def room_in(memory: MemoryReading, cores: int) -> Room:
     """The room that *memory* leaves, on *cores*."""
-    return Room(cores, max(0, int(memory.limit_bytes * MEMORY_SHARE) - memory.used_bytes))
+    return Room(cores, max(0, memory.room_bytes(MEMORY_SHARE)))
 
 
 def most_wanted(actors: int | Literal["auto"]) -> int:

@@ -55,7 +55,7 @@ def short_bytes(reading: MemoryReading | None) -> int:
     """By how much memory is too short for a start; a missing reading is no room at all."""
     if reading is None:
         return START_BYTES
-    return reading.used_bytes + START_BYTES - int(reading.limit_bytes * MEMORY.entries[Level.EMERGENCY])
+    return START_BYTES - reading.room_bytes(MEMORY.entries[Level.EMERGENCY])
 
 
 def _words(reading: MemoryReading, short: int) -> str:

@@ -14,7 +14,7 @@ from typing import Self
 from preprocess.governor.admission import Admission
 from preprocess.governor.budgets import Budgets
 from preprocess.governor.headroom import fits_memory
-from preprocess.governor.policy import LEAVE_MARGIN, MEMORY, DiskReading, Level, MemoryReading, actors_allowed
+from preprocess.governor.policy import LEAVE_MARGIN, MEMORY, DiskReading, Level, MemoryReading, actors_allowed, tightest
 from preprocess.governor.process_memory import ProcessMemory
 from preprocess.governor.sensors import MemorySensor, read_mount
 from preprocess.governor.watchdog import Watchdog
@@ -170,8 +170,8 @@ class Governor:
         used = self.process_memory.read()
         if used is None:
             return None
-        own = MemoryReading(used, self.budgets.ram_bytes, machine.psi_percent)
-        return max(own, machine, key=lambda reading: reading.share)
+        own = MemoryReading(used, self.budgets.ram_bytes)
+        return tightest((own, machine, *machine.others), machine.psi_percent)
 
 
 def _disk_words(reading: DiskReading) -> str:

@@ -19,7 +19,7 @@ def left_bytes(reading: MemoryReading, open_needs: Iterable[int]) -> int:
     little.
     """
     reserved = sum(need for need in open_needs if need > SMALL_BYTES)
-    return max(0, int(reading.limit_bytes * SHARE) - reading.used_bytes - reserved)
+    return max(0, reading.room_bytes(SHARE) - reserved)
 
 
 def fits_memory(need_bytes: int, open_needs: Iterable[int], reading: MemoryReading | None) -> bool:

@@ -9,7 +9,7 @@ A reading that is missing holds what is known and never loosens: after `BLIND_SE
 counts as a pause.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -102,16 +102,33 @@ class DiskReading:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
-    """Working set against its limit: of the cgroup or the machine, or of this run against its own budget."""
+    """Working set against its limit: of the cgroup or the machine, or of this run against its own budget.
+
+    *others* are the readings against the other limits that hold at the same time; this one's share is the largest.
+    """
 
     used_bytes: int
     limit_bytes: int
     psi_percent: float | None = None
+    others: tuple["MemoryReading", ...] = field(default=(), compare=False)
+
+    def room_bytes(self, share: float) -> int:
+        """What may still be used before *share* of any limit is, negative where more is used already.
+
+        Where the share is largest the room need not be least: a small cgroup half full has less than a large machine.
+        """
+        return min(int(reading.limit_bytes * share) - reading.used_bytes for reading in (self, *self.others))
 
     @property
     def share(self) -> float:
         """Share of the limit in use."""
         return self.used_bytes / self.limit_bytes if self.limit_bytes > 0 else 1.0
+
+
+def tightest(readings: Iterable[MemoryReading], psi_percent: float | None) -> MemoryReading:
+    """One reading for all of *readings*: that of the largest share, which knows the others."""
+    ranked = sorted((replace(reading, others=()) for reading in readings), key=lambda reading: -reading.share)
+    return replace(ranked[0], psi_percent=psi_percent, others=tuple(ranked[1:]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from preprocess.governor.policy import MemoryReading
+from preprocess.governor.policy import MemoryReading, tightest
 
 LEAST_INODES = 1_000
 """Free inodes under which a mount counts as full, or a hundredth of all where that is less."""
@@ -110,11 +110,10 @@ class MemorySensor:
             return None
         try:
             found = [_machine_reading(self._machine.read()), *(group.read() for group in self._groups)]
-            tightest = max((reading for reading in found if reading is not None), key=lambda reading: reading.share)
             psi = _some_avg10(self._pressure.read()) if self._pressure else None
         except (OSError, ValueError, KeyError, IndexError):
             return None
-        return MemoryReading(tightest.used_bytes, tightest.limit_bytes, psi)
+        return tightest((reading for reading in found if reading is not None), psi)
 
 
 def _open_pressure(path: Path) -> KernelFile | None:

@@ -49,6 +49,9 @@ class HubFiles:
 
         return pafs.PyFileSystem(_RangeHandler(HfFileSystem(endpoint=self.endpoint)))
 
+    def forget(self, path: str, start: int, num_bytes: int) -> None:
+        """Nothing of the Hub is kept."""
+
 
 def parse_hub_id(uri: str) -> HubId | None:
     """*uri* as a Hub id, with or without `hf://datasets/`; None where it is none."""

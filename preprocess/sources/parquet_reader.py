@@ -6,8 +6,9 @@ packed and unpacked at once. `datasets` writes 100 clips to a row group, pages o
 1,024 values into one, which with clips of 140 KB makes pages of 143 MB and a reader of 320 MB.
 """
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -22,6 +23,8 @@ from preprocess.sources.embedded import RowMaker, audio_leaves
 from shared.errors import SourceError
 
 MAX_BATCH_ROWS = 1024
+LARGE_GROUP_BYTES = 64_000_000
+"""Row groups of this size do not stay in the page cache."""
 REPEATED_BATCH_BYTES = 16 * 1024**2
 """What a batch may come to where every row of it is the same clip."""
 
@@ -38,6 +41,10 @@ class Files(Protocol):
         """The file system that the files' paths belong to."""
         ...
 
+    def forget(self, path: str, start: int, num_bytes: int) -> None:
+        """This part of a file is not needed for now: nothing of it has to stay in memory."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LocalDisk:
@@ -48,6 +55,16 @@ class LocalDisk:
     def filesystem(self) -> pafs.FileSystem:
         """The local file system, without memory mapping."""
         return pafs.LocalFileSystem(use_mmap=False)
+
+    def forget(self, path: str, start: int, num_bytes: int) -> None:
+        """Drops the part from the page cache. Read twice it would count as in use, and hold back work."""
+        # The file may be gone by now, which is for the next reader to say.
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(descriptor, start, num_bytes, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +102,18 @@ class ParquetReader:
                     for batch in _batches(file, piece, self.maker.columns, batch_bytes):
                         yield from self.maker.rows(batch, row_id)
                         row_id += batch.num_rows
+                    self._forget_large(file, piece)
         # Large pages go back to the system by themselves (`environment.py`); this is for the rest. After every batch it
         # would make the process fault the same memory in anew, which costs more than reading does.
         pa.default_memory_pool().release_unused()
+
+    def _forget_large(self, file: pq.ParquetFile, piece: RowGroupSlice) -> None:
+        """A row group that many units share is read from its start by each of them."""
+        group = file.metadata.row_group(piece.row_group)
+        if chunk_bytes(group, self.maker.columns.audio, compressed=True) >= LARGE_GROUP_BYTES:
+            starts = (first_page(group.column(index)) for index in range(group.num_columns))
+            packed = sum(group.column(index).total_compressed_size for index in range(group.num_columns))
+            self.files.forget(piece.path, min(starts), packed)
 
 
 @contextmanager
@@ -123,6 +149,12 @@ def batch_rows(num_rows: int, audio_bytes: int, batch_bytes: int = BATCH_BYTES) 
     """
     wanted = min(MAX_BATCH_ROWS, batch_bytes * num_rows // max(1, audio_bytes))
     return max(1, min(wanted, REPEATED_BATCH_BYTES // max(1, audio_bytes)))
+
+
+def first_page(chunk: pq.ColumnChunkMetaData) -> int:
+    """Where *chunk* begins in its file."""
+    offset: int = chunk.dictionary_page_offset or chunk.data_page_offset
+    return offset
 
 
 def chunk_bytes(group: pq.RowGroupMetaData, prefix: str, *, compressed: bool) -> int:

@@ -58,6 +58,14 @@ def test_a_kernel_that_knows_no_cgroups_is_no_failure(tmp_path):
     assert machine.read() == MACHINE
 
 
+def test_a_reading_knows_the_room_under_every_limit(tmp_path):
+    machine = Machine(tmp_path, "0::/job\n")
+    machine.group("job", used=100_000, limit=300_000)
+    reading = machine.read()
+    assert reading == MACHINE
+    assert reading.room_bytes(0.7) == 210_000 - 100_000
+
+
 def test_a_cgroup_2_limit_counts_without_the_inactive_file_cache(tmp_path):
     machine = Machine(tmp_path, "0::/user.slice/run\n")
     machine.group("user.slice/run", used=900, limit=1_000, inactive=200)

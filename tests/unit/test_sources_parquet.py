@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,13 @@ from preprocess.sources.base import BATCH_BYTES, Columns, SourceRow
 from preprocess.sources.local_files import LocalFiles
 from preprocess.sources.open import open_source
 from preprocess.sources.parquet import open_local_parquet
-from preprocess.sources.parquet_reader import MAX_BATCH_ROWS, REPEATED_BATCH_BYTES, batch_rows
+from preprocess.sources.parquet_reader import (
+    LARGE_GROUP_BYTES,
+    MAX_BATCH_ROWS,
+    REPEATED_BATCH_BYTES,
+    LocalDisk,
+    batch_rows,
+)
 from shared.errors import SourceError, SpeechPrepError
 
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -274,3 +281,25 @@ def test_a_data_set_of_970064_rows_in_273_files_opens_from_its_footers(tmp_path)
     source = open_local_parquet("big", LocalFiles(tmp_path, {"train": names}), Columns())
     assert source.splits["train"].num_rows == 970_064
     assert [row.row_id for row in rows_of(source, start=970_060, stop=970_064)] == [970_060, 970_061, 970_062, 970_063]
+
+
+@dataclass(frozen=True)
+class Watched(LocalDisk):
+    """The local disk, which remembers what it was told to forget."""
+
+    forgotten: list = field(default_factory=list)
+
+    def forget(self, path, start, num_bytes):
+        super().forget(path, start, num_bytes)
+        self.forgotten.append((path, start, num_bytes))
+
+
+@pytest.mark.parametrize(("clip_bytes", "large"), [(LARGE_GROUP_BYTES // 4, True), (1_000, False)])
+def test_a_large_row_group_does_not_stay_in_the_page_cache(tmp_path, clip_bytes, large):
+    path = write(tmp_path / "train.parquet", clips(4, num_bytes=clip_bytes), compression="none", use_dictionary=False)
+    disk = Watched()
+    reader = replace(open_source(str(path), Columns()).reader("train", 1, 3), files=disk)
+    assert [row.row_id for row in reader.rows()] == [1, 2]
+    group = pq.read_metadata(path).row_group(0)
+    packed = sum(group.column(index).total_compressed_size for index in range(group.num_columns))
+    assert disk.forgotten == ([(str(path), 4, packed)] if large else [])
