@@ -52,4 +52,4 @@ clean:
 	touch $@
 
 .venv/preprocess.installed: EXTRAS := preprocess
-.venv/test.installed: EXTRAS := preprocess,test
+.venv/test.installed: EXTRAS := preprocess,trainer,test

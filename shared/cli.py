@@ -25,8 +25,8 @@ S = TypeVar("S", bound=LayeredSettings)
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LAYERS = (
-    "Every option can also be set, in falling order, by an environment variable (PREPROCESS_ACTORS=3; folders as "
-    "BASE_DIR=...), in .env, or in a TOML file (--config FILE with actors = 3). Sizes read 256MB or 2GiB."
+    "Every option can also be set, in falling order, by an environment variable ({prefix}{example}=...; folders as "
+    "BASE_DIR=...), in .env, or in a TOML file (--config FILE). Sizes read 256MB or 2GiB."
 )
 
 
@@ -80,16 +80,18 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser(settings_class: type[LayeredSettings], prog: str, about: str, positional: str | None) -> _Parser:
     argument = f" [{positional.upper()}]" if positional else ""
+    own = [name for name in settings_class.model_fields if name not in Folders.model_fields]
+    prefix, example = settings_class.model_config.get("env_prefix", ""), own[0].upper() if own else "OPTION"
+    layers = _LAYERS.format(prefix=prefix, example=example)
     parser = _Parser(
         prog=prog,
         usage=f"%(prog)s [OPTION ...]{argument}",
         description=about,
-        epilog=_LAYERS,
+        epilog=layers,
         allow_abbrev=False,
     )
     if positional:
         parser.add_argument("positional", nargs="?", metavar=positional.upper(), help=f"the same as --{positional}")
-    own = [name for name in settings_class.model_fields if name not in Folders.model_fields]
     for name in own:
         _add_option(parser, name, settings_class.model_fields[name])
     general = parser.add_argument_group("configuration and folders")

@@ -1,13 +1,12 @@
 """Rows of the store to one padded micro-batch, as arrays. Pure; nothing is decoded, values keep the store's dtype.
 
-Each clip is padded with its own floor value, to the longest clip of its micro-batch; where the model is to stay good at
-Whisper's 30 s, to the whole window: with the floor (silence in the waveform) or with zeros (in the mel domain), the two
-ways in which inference does it.
+Each clip is padded with its own floor value (silence in the waveform), to the longest clip of its micro-batch. Where
+the model is to stay good at Whisper's 30 s, the micro-batch is as long as the window, and some of its clips are padded
+with zeros in the mel domain: the two ways in which inference does it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -16,73 +15,71 @@ from numpy.typing import NDArray
 from shared.rows import STEP
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
+from trainer.sampler import Clip, Padding
 
 FRAME_MULTIPLE = 16
 """Frames are rounded up to this: the encoder halves them, and tensor cores like multiples of 8."""
 IGNORED = -100
 """A target that counts for nothing, as `torch.nn.functional.cross_entropy` has it."""
 
-
-class Padding(StrEnum):
-    """How far clips are padded, and with what."""
-
-    OWN = "own"
-    SILENCE = "silence"
-    ZEROS = "zeros"
+Augment = Callable[[NDArray[Any], float | int, int], None]
+"""Changes a clip's own frames [num_frames, num_mel_bins] in place; told the value of silence and the row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """*features* [rows, frames, num_mel_bins] of the store's dtype (uint8: steps above *floor*, float32[rows]).
 
-    *inputs* int64[rows, tokens] is what the decoder sees, from the start token on; *targets* int64[rows, tokens] is
-    what it is to say next, `IGNORED` where that does not matter. *num_targets* counts the targets that matter.
+    *inputs* int64[rows, tokens] is what the decoder sees, from the start token on; *targets* int64[places] is what it
+    is to say next, at those *places* int64 of its flattened output that matter.
     """
 
     features: NDArray[Any]
     floor: NDArray[np.float32]
     inputs: NDArray[np.int64]
+    places: NDArray[np.int64]
     targets: NDArray[np.int64]
-    num_targets: int
 
 
-def collate(split: StoreSplit, rows: Sequence[int], padding: Padding = Padding.OWN) -> Batch:
-    """The micro-batch of *rows* of *split*. Raises ValueError for no rows, or one that its window cannot hold."""
-    if not rows:
+def collate(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None = None) -> Batch:
+    """The micro-batch of *clips* of *split*, as long as the longest; *augment* changes a clip's frames in place.
+
+    Raises ValueError for no clips.
+    """
+    if not clips:
         raise ValueError("a micro-batch needs at least one row")
-    inputs, targets = _tokens([split.labels(row) for row in rows])
+    inputs, targets = _tokens([split.labels(clip.row) for clip in clips])
+    places = np.flatnonzero(targets != IGNORED)
     return Batch(
-        features=_features(split, rows, padding),
-        floor=split.floor[list(rows)].astype(np.float32),
+        features=_features(split, clips, augment),
+        floor=split.floor[[clip.row for clip in clips]].astype(np.float32),
         inputs=inputs,
-        targets=targets,
-        num_targets=int((targets != IGNORED).sum()),
+        places=places,
+        targets=targets.ravel()[places],
     )
 
 
-def context_frames(longest: int, padding: Padding) -> int:
-    """Frames of a micro-batch whose longest clip has *longest*. Raises ValueError where the window is too short."""
-    if padding is Padding.OWN:
-        return -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
-    if longest > WINDOW_FRAMES:
-        raise ValueError(f"a clip of {longest} frames does not fit the window of {WINDOW_FRAMES}")
-    return WINDOW_FRAMES
+def context_frames(longest: int) -> int:
+    """Frames of a micro-batch whose longest clip has *longest*: a multiple that the hardware likes."""
+    return -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
 
 
-def _features(split: StoreSplit, rows: Sequence[int], padding: Padding) -> NDArray[Any]:
-    clips = [split.log_mel(row) for row in rows]
-    frames = context_frames(max(map(len, clips)), padding)
+def _features(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None) -> NDArray[Any]:
+    # The window itself is no multiple of 16; it stays what inference has.
+    longest = max(clip.frames for clip in clips)
+    frames = longest if longest == WINDOW_FRAMES else context_frames(longest)
     out = np.empty((len(clips), frames, split.spec.num_mel_bins), split.spec.dtype)
-    for number, (row, clip) in enumerate(zip(rows, clips, strict=True)):
-        out[number, : len(clip)] = clip
-        out[number, len(clip) :] = _filler(split, row, padding)
+    for number, clip in enumerate(clips):
+        log_mel, floor = split.log_mel(clip.row), float(split.floor[clip.row])
+        out[number, : len(log_mel)] = log_mel
+        out[number, len(log_mel) :] = _stored(split, 0.0 if clip.padding is Padding.ZEROS else floor, floor)
+        if augment is not None:
+            augment(out[number, : len(log_mel)], _stored(split, floor, floor), clip.row)
     return out
 
 
-def _filler(split: StoreSplit, row: int, padding: Padding) -> float | int:
-    """What follows a clip, in the store's dtype."""
-    floor = float(split.floor[row])
-    value = 0.0 if padding is Padding.ZEROS else floor
+def _stored(split: StoreSplit, value: float, floor: float) -> float | int:
+    """*value* of a clip with *floor*, in the store's dtype."""
     if split.spec.dtype == "uint8":
         return int(np.clip(np.rint((value - floor) / STEP), 0, 255))
     return value

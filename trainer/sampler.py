@@ -6,27 +6,68 @@ padding, and which rows meet changes with every epoch. The plan depends on neith
 on at any step with the identical order, on other GPUs too: nothing is replayed.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.schema import WINDOW_FRAMES
+
 POOL_STEPS = 64
 """Steps whose rows are sorted together: more pad less, fewer mix more."""
+LAUNCH_FRAMES = 400
+"""What another micro-batch costs besides its frames, in frames: kernels to launch, weights to read again."""
+
+
+class Padding(StrEnum):
+    """How far a clip is padded, and with what."""
+
+    OWN = "own"
+    SILENCE = "silence"
+    ZEROS = "zeros"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What decides how a row is computed: its encoder *frames* and decoder *tokens*; *padding* is what follows it."""
+
+    row: int
+    frames: int
+    tokens: int = 0
+    padding: Padding = Padding.OWN
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a micro-batch may take: padded *frames*, where a padded token counts as *token_frames* frames.
+
+    *plain_frames* is how much fits without recomputing activations; what takes more is recomputed.
+    """
+
+    frames: int
+    plain_frames: int
+    token_frames: float = 0.0
+
+    def cost(self, frames: int, tokens: int) -> int:
+        """What one clip of *frames* and *tokens* counts for."""
+        return frames + math.ceil(tokens * self.token_frames)
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Rows that are computed at once, each padded to *num_frames*."""
+    """*clips* that are computed at once, each padded to *num_frames*; *recompute* trades time for memory."""
 
-    rows: tuple[int, ...]
+    clips: tuple[Clip, ...]
     num_frames: int
+    recompute: bool = False
 
     @property
     def padded_frames(self) -> int:
-        """What it costs: frames with their padding."""
-        return len(self.rows) * self.num_frames
+        """Frames with their padding."""
+        return len(self.clips) * self.num_frames
 
 
 def num_steps(num_rows: int, global_batch_size: int) -> int:
@@ -53,40 +94,83 @@ def epoch_steps(num_frames: NDArray[np.int32], global_batch_size: int, *, seed: 
     return planned
 
 
-def share_out(
-    rows: Sequence[int], num_frames: NDArray[np.int32], *, world_size: int, frame_budget: int
-) -> tuple[tuple[MicroBatch, ...], ...]:
-    """The micro-batches of every rank for one step's *rows*; each is of at most *frame_budget* padded frames.
+def with_full_contexts(
+    clips: Sequence[Clip], share: float, *, seed: int, epoch: int, step: int, window: int = WINDOW_FRAMES
+) -> list[Clip]:
+    """*clips* of one step, a *share* of them padded to the whole window: half with silence, half with zeros.
 
-    Rows are dealt in order of length, back and forth, so that ranks get much the same work. Raises ValueError when
-    there are fewer rows than ranks, or a row alone passes the budget.
+    Which ones depends on the arguments alone, so it is the same for every world size and after a resume. A share that
+    makes no whole number of clips is met on average. Clips longer than the window stay as they are.
     """
-    if len(rows) < world_size:
-        raise ValueError(f"{len(rows)} rows cannot be shared out over {world_size} ranks")
-    by_length = sorted(rows, key=lambda row: (-int(num_frames[row]), row))
-    hands: list[list[int]] = [[] for _ in range(world_size)]
-    for number, row in enumerate(by_length):
+    rng = np.random.default_rng((seed, epoch, step, 1))
+    fitting = [number for number, clip in enumerate(clips) if clip.frames <= window]
+    count = min(len(fitting), int(share * len(clips) + rng.random()))
+    chosen = {int(number) for number in rng.permutation(fitting)[:count]}
+    first = int(rng.integers(2))
+    found = []
+    for number, clip in enumerate(clips):
+        if number in chosen:
+            first = 1 - first
+            padding = (Padding.SILENCE, Padding.ZEROS)[first]
+            found.append(replace(clip, frames=window, padding=padding))
+        else:
+            found.append(clip)
+    return found
+
+
+def share_out(clips: Sequence[Clip], *, world_size: int, budget: Budget) -> tuple[tuple[MicroBatch, ...], ...]:
+    """The micro-batches of every rank for one step's *clips*, each within *budget* but for single clips that pass it.
+
+    Clips are dealt in order of length, back and forth, so that ranks get much the same work. Raises ValueError when
+    there are fewer clips than ranks.
+    """
+    if len(clips) < world_size:
+        raise ValueError(f"{len(clips)} rows cannot be shared out over {world_size} ranks")
+    by_length = sorted(clips, key=lambda clip: (-clip.frames, clip.row))
+    hands: list[list[Clip]] = [[] for _ in range(world_size)]
+    for number, clip in enumerate(by_length):
         turn, place = divmod(number, world_size)
-        hands[place if turn % 2 == 0 else world_size - 1 - place].append(row)
-    return tuple(_micro_batches(hand, num_frames, frame_budget) for hand in hands)
+        hands[place if turn % 2 == 0 else world_size - 1 - place].append(clip)
+    return tuple(_micro_batches(hand, budget) for hand in hands)
 
 
-def padding_waste(batches: Sequence[MicroBatch], num_frames: NDArray[np.int32]) -> float:
-    """Share of the padded frames that is padding."""
+def padding_waste(batches: Iterable[MicroBatch]) -> float:
+    """Share of the padded frames that is padding up to the longest clip; a clip meant for the window fills it."""
+    batches = tuple(batches)
     padded = sum(batch.padded_frames for batch in batches)
-    real = sum(int(num_frames[row]) for batch in batches for row in batch.rows)
+    real = sum(clip.frames for batch in batches for clip in batch.clips)
     return 1 - real / padded if padded else 0.0
 
 
-def _micro_batches(rows: Sequence[int], num_frames: NDArray[np.int32], frame_budget: int) -> tuple[MicroBatch, ...]:
-    """*rows*, longest first, in as few micro-batches as the budget allows in this order."""
+def _micro_batches(clips: Sequence[Clip], budget: Budget) -> tuple[MicroBatch, ...]:
+    """*clips*, longest first, cut where padding and `LAUNCH_FRAMES` for every micro-batch together are least.
+
+    Dynamic programming over the cuts: best[i] is the least cost of the first i clips.
+    """
+    best, cut = [0], [0]
+    for stop in range(1, len(clips) + 1):
+        cost, start = min((best[start] + cost, start) for start, cost in _ending_at(stop, clips, budget))
+        best.append(cost)
+        cut.append(start)
     found: list[MicroBatch] = []
-    start = 0
-    while start < len(rows):
-        longest = int(num_frames[rows[start]])
-        if longest > frame_budget:
-            raise ValueError(f"row {rows[start]} has {longest} frames, the budget is {frame_budget}")
-        count = min(len(rows) - start, frame_budget // longest)
-        found.append(MicroBatch(tuple(rows[start : start + count]), longest))
-        start += count
-    return tuple(found)
+    stop = len(clips)
+    while stop:
+        found.append(_micro_batch(clips[cut[stop] : stop], budget))
+        stop = cut[stop]
+    return tuple(reversed(found))
+
+
+def _ending_at(stop: int, clips: Sequence[Clip], budget: Budget) -> Iterator[tuple[int, int]]:
+    """Start and cost of every micro-batch that ends before *stop* and keeps the budget, and of the last clip alone."""
+    tokens = 0
+    for start in range(stop - 1, -1, -1):
+        tokens = max(tokens, clips[start].tokens)
+        padded = (stop - start) * budget.cost(clips[start].frames, tokens)
+        if padded > budget.frames and start < stop - 1:
+            return
+        yield start, padded + LAUNCH_FRAMES
+
+
+def _micro_batch(clips: Sequence[Clip], budget: Budget) -> MicroBatch:
+    padded = len(clips) * budget.cost(clips[0].frames, max(clip.tokens for clip in clips))
+    return MicroBatch(tuple(clips), clips[0].frames, recompute=padded > budget.plain_frames)

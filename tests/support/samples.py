@@ -60,14 +60,16 @@ def split_record(units: Sequence[Unit], digest: str = "plan") -> SplitRecord:
     return SplitRecord(digest, len(units), sum(map(len, units)), 10, "train", "fingerprint")
 
 
-def store_record(splits: Mapping[str, Sequence[Unit]], spec: FeatureSpec = SPEC) -> StoreRecord:
+def store_record(splits: Mapping[str, Sequence[Unit]], spec: FeatureSpec = SPEC, tokenizer="tokenizer") -> StoreRecord:
     records = {name: split_record(units) for name, units in splits.items()}
-    return StoreRecord("0123456789abcdef", spec, "tokenizer", "de", "a test", records)
+    return StoreRecord("0123456789abcdef", spec, tokenizer, "de", "a test", records)
 
 
-def make_store(root: Path, splits: Mapping[str, Sequence[Unit]], spec: FeatureSpec = SPEC, **options) -> StoreLayout:
+def make_store(
+    root: Path, splits: Mapping[str, Sequence[Unit]], spec: FeatureSpec = SPEC, *, tokenizer="tokenizer", **options
+) -> StoreLayout:
     """A finished store: *splits* name their units, each of which is the rows that went in."""
-    layout, record = StoreLayout(root), store_record(splits, spec)
+    layout, record = StoreLayout(root), store_record(splits, spec, tokenizer)
     for folder in (layout.data, layout.quarantine, layout.partial):
         folder.mkdir(parents=True)
     layout.record.write_bytes(json_bytes(record.as_dict()))

@@ -7,7 +7,9 @@ from shared.rows import STEP, rebuild
 from shared.schema import WINDOW_FRAMES, FeatureSpec
 from shared.store import open_split
 from tests.support.samples import feature_row, make_store
-from trainer.collate import FRAME_MULTIPLE, IGNORED, Padding, collate, context_frames
+from trainer.augment import SpecAugment
+from trainer.collate import FRAME_MULTIPLE, collate, context_frames
+from trainer.sampler import Clip, Padding
 
 FRAMES = (40, 7, 64, 3_000)
 LABELS = ([50258, 50261, 1, 2, 50257], [50258, 50261, 50257], [50258, 50261, 3, 50257], [50258, 50261, 50257])
@@ -24,6 +26,11 @@ def split(request, tmp_path):
     return open_split(tmp_path / "store", "train")
 
 
+def own(*rows):
+    """Clips of *rows* at their own length."""
+    return [Clip(row, FRAMES[row]) for row in rows]
+
+
 def values(split, batch):
     """Features as the model gets them: float32."""
     if split.spec.dtype == "float16":
@@ -32,7 +39,7 @@ def values(split, batch):
 
 
 def test_clips_stand_unchanged_before_their_own_floor(split):
-    batch = collate(split, [0, 1, 2])
+    batch = collate(split, own(0, 1, 2))
     assert batch.features.dtype == split.spec.dtype
     assert batch.features.shape == (3, 64, 8)
     for number in range(3):
@@ -42,34 +49,46 @@ def test_clips_stand_unchanged_before_their_own_floor(split):
 
 
 def test_the_context_is_that_of_the_longest_clip_rounded_up():
-    assert context_frames(64, Padding.OWN) == 64
-    assert context_frames(65, Padding.OWN) == 64 + FRAME_MULTIPLE
-    assert context_frames(3_001, Padding.OWN) == 3_008
+    assert context_frames(64) == 64
+    assert context_frames(65) == 64 + FRAME_MULTIPLE
+    assert context_frames(3_001) == 3_008
 
 
 @pytest.mark.parametrize("row", range(4))
 def test_silence_to_the_full_window_is_what_whisper_would_see(split, row):
-    batch = collate(split, [row], Padding.SILENCE)
+    batch = collate(split, [Clip(row, WINDOW_FRAMES, padding=Padding.SILENCE)])
     expected = rebuild(split.log_mel(row).tobytes(), split.spec, FRAMES[row], float(split.floor[row]))
     np.testing.assert_allclose(values(split, batch)[0], expected, atol=1e-3)
 
 
 def test_zeros_to_the_full_window_are_zeros_in_the_mel_domain(split):
-    batch = collate(split, [1], Padding.ZEROS)
+    batch = collate(split, [Clip(1, WINDOW_FRAMES, padding=Padding.ZEROS), Clip(0, WINDOW_FRAMES)])
     assert batch.features.shape[1] == WINDOW_FRAMES
     # A step of uint8 is 0.0078.
     np.testing.assert_allclose(values(split, batch)[0, FRAMES[1] :], 0.0, atol=0.004)
+    np.testing.assert_allclose(values(split, batch)[1, FRAMES[0] :], split.floor[0], atol=1e-3)
 
 
 def test_the_start_token_is_an_input_once_and_never_a_target(split):
-    batch = collate(split, [0, 1])
+    batch = collate(split, own(0, 1))
     assert batch.inputs.tolist() == [[50258, 50261, 1, 2], [50258, 50261, 50257, 50257]]
-    assert batch.targets.tolist() == [[50261, 1, 2, 50257], [50261, 50257, IGNORED, IGNORED]]
-    assert batch.num_targets == 6
+    assert batch.places.tolist() == [0, 1, 2, 3, 4, 5]
+    assert batch.targets.tolist() == [50261, 1, 2, 50257, 50261, 50257]
 
 
-def test_no_rows_and_rows_too_long_for_the_window_are_refused(split):
+def test_no_rows_are_refused(split):
     with pytest.raises(ValueError, match="at least one row"):
         collate(split, [])
-    with pytest.raises(ValueError, match="3001 frames does not fit"):
-        context_frames(3_001, Padding.SILENCE)
+
+
+def test_spec_augment_silences_parts_of_the_clip_and_leaves_the_padding(split):
+    clip = Clip(0, WINDOW_FRAMES, padding=Padding.ZEROS)
+    plain = values(split, collate(split, [clip]))[0]
+    masked = [values(split, collate(split, [clip], SpecAugment(seed=1).at(step)))[0] for step in range(20)]
+    again = values(split, collate(split, [clip], SpecAugment(seed=1).at(3)))[0]
+    np.testing.assert_array_equal(masked[3], again)
+    for found in masked:
+        changed = found != plain
+        assert not changed[FRAMES[0] :].any()
+        np.testing.assert_allclose(found[changed], split.floor[0], atol=1e-3)
+    assert any((found != plain).any() for found in masked)

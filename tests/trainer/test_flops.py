@@ -1,0 +1,79 @@
+"""Operations of a forward pass, against what torch counts and what is known of large-v3-turbo; speeds of devices."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+from trainer.flops import decoder_flops, encoder_flops, forward_flops, peak_flops, recomputed_flops, training_flops
+from trainer.model import encode
+from trainer.shape import PUBLISHED
+
+TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
+BASE = PUBLISHED["openai/whisper-base"]
+
+
+def test_30_seconds_are_2_32_teraflop_forward():
+    assert forward_flops(TURBO, 3_000, 25) / 1e12 == pytest.approx(2.32, abs=0.005)
+
+
+def test_4_5_seconds_are_0_31_teraflop_forward():
+    assert forward_flops(TURBO, 450, 25) / 1e12 == pytest.approx(0.31, abs=0.005)
+
+
+@pytest.mark.parametrize(("frames", "tokens"), [(448, 20), (3_000, 448)])
+def test_torch_counts_the_same_operations(frames, tokens):
+    with torch.device("meta"):
+        model = WhisperForConditionalGeneration(WhisperConfig(**BASE.to_config(), attn_implementation="eager"))
+        features, inputs = torch.empty(1, 80, frames), torch.empty(1, tokens, dtype=torch.int64)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        states = encode(model.model.encoder, features)
+        encoder = counter.get_total_flops()
+        model.proj_out(model.model.decoder(inputs, encoder_hidden_states=states).last_hidden_state)
+    assert encoder_flops(BASE, frames) == encoder
+    assert decoder_flops(BASE, frames, tokens) == counter.get_total_flops() - encoder
+
+
+frame_counts = st.integers(1, 1_500).map(lambda positions: 2 * positions)
+
+
+@given(frame_counts, st.integers(1, 448))
+def test_training_is_three_forward_passes_and_recomputing_a_fourth(frames, tokens):
+    forward = forward_flops(TURBO, frames, tokens)
+    assert training_flops(TURBO, frames, tokens) == pytest.approx(3 * forward)
+    assert recomputed_flops(TURBO, frames, tokens) == pytest.approx(forward)
+
+
+@given(frame_counts, st.integers(1, 448))
+def test_a_frozen_encoder_runs_once(frames, tokens):
+    encoder, decoder = encoder_flops(TURBO, frames), decoder_flops(TURBO, frames, tokens)
+    assert training_flops(TURBO, frames, tokens, freeze_encoder=True) == pytest.approx(encoder + 3 * decoder)
+    assert recomputed_flops(TURBO, frames, tokens, freeze_encoder=True) == decoder
+
+
+@pytest.mark.parametrize(
+    ("name", "tflops"),
+    [
+        ("NVIDIA GeForce RTX 4060 Ti", 44.1),
+        ("NVIDIA GeForce RTX 4060", 30.2),
+        ("NVIDIA GeForce RTX 3090", 71.2),
+        ("NVIDIA GeForce RTX 4090", 165.2),
+        ("Tesla V100-SXM2-16GB", 125),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA A100-PCIE-40GB", 312),
+        ("NVIDIA A100 80GB PCIe", 312),
+        ("NVIDIA H100 80GB HBM3", 989.4),
+        ("NVIDIA H100 PCIe", 756.5),
+        ("NVIDIA H200", 989.4),
+    ],
+)
+def test_a_device_is_known_by_the_name_that_torch_gives_it(name, tflops):
+    assert peak_flops(name) == pytest.approx(tflops * 1e12)
+
+
+@pytest.mark.parametrize("name", ["NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 4070 Ti SUPER", "cpu", ""])
+def test_a_device_that_is_only_like_a_known_one_is_unknown(name):
+    assert peak_flops(name) is None

@@ -1,0 +1,40 @@
+"""Two ranks with micro-batches have the gradients of one process with one batch."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from shared.schema import FeatureSpec
+from tests.support.training import ROOT, tiny_model, training_store
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, and a store whose clips are all of one length: what is padded how much must not show."""
+    folder = tmp_path_factory.mktemp("ranks")
+    tiny_model(folder / "model")
+    training_store(folder / "store", folder / "model", clips=24, longest=21, spec=FeatureSpec(80, "float16"))
+    return folder
+
+
+def gradients(folder, ranks, frames):
+    path = folder / f"gradients-{ranks}-{frames}.pt"
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    script = str(ROOT / "tests" / "trainer" / "rank_gradients.py")
+    arguments = [str(folder / "store"), str(folder / "model"), str(frames), str(path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *launcher, script, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(path)
+
+
+def test_two_ranks_and_their_micro_batches_add_up_to_one_batch(folder):
+    one, two = gradients(folder, 1, 100_000), gradients(folder, 2, 60)
+    assert len(one) == len(two) > 50
+    for mine, other in zip(one, two, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-13)

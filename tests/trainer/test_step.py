@@ -1,0 +1,153 @@
+"""One optimiser step: its gradient is that of one big batch, however it is cut into micro-batches and ranks."""
+
+import numpy as np
+import pytest
+import torch
+
+from shared.store import open_split
+from tests.support.training import tiny_model, training_store
+from trainer.collate import collate
+from trainer.distributed import Ranks
+from trainer.loader import Loader, as_tensors
+from trainer.model import TrainingModel, load_model, trained_parameters
+from trainer.optim import make_optimiser
+from trainer.sampler import Budget, Clip, share_out
+from trainer.step import Stepper
+from trainer.steps import Lengths, StepPlan, StepPlanner
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("step") / "model")
+
+
+@pytest.fixture(scope="module")
+def split(model_folder, tmp_path_factory):
+    return open_split(training_store(tmp_path_factory.mktemp("step") / "store", model_folder), "train")
+
+
+def stepper(model_folder, *, double=False, **options):
+    model = TrainingModel(load_model(str(model_folder))).train()
+    model = model.double() if double else model
+    optimiser = torch.optim.SGD(trained_parameters(model), lr=0.1)
+    return Stepper(model, optimiser, ALONE, None, options.pop("max_grad_norm", 1e9), seed=0)
+
+
+def planner(split, *, frames=100_000, share=0.0, batch=16, world_size=1):
+    lengths = Lengths(split.num_frames, split.num_labels, split.duration)
+    return StepPlanner(lengths, batch, 3, share, world_size, Budget(frames, frames, 1.0))
+
+
+def one_step(split, made, plans, step=0):
+    with Loader(split, plans, 0, ALONE.device, 1_000) as loader:
+        return made.run(*loader.step(step), 0.1)
+
+
+def gradients(made):
+    return [parameter.grad.clone() for parameter in trained_parameters(made.model)]
+
+
+@pytest.mark.parametrize("frames", [120, 400, 700])
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_micro_batches_give_the_gradient_of_the_one_big_batch(split, model_folder, frames, share):
+    """To 1e-6 and better in float64; a mean of the micro-batches' means would miss it by per cents.
+
+    Padding shows in an encoder without a mask: so all clips here are of one length, or the window.
+    """
+    lengths = split.num_frames
+    rows = [row for row in range(len(split)) if lengths[row] >= 60][:8]
+    clips = [
+        Clip(row, 3_000 if number < 8 * share else 128, int(split.num_labels[row]) - 1)
+        for number, row in enumerate(rows)
+    ]
+    tokens = sum(clip.tokens for clip in clips)
+    found = []
+    for budget in (Budget(100_000, 100_000), Budget(frames, frames)):
+        made = stepper(model_folder, double=True)
+        ranks = share_out(clips, world_size=1, budget=budget)
+        plan = StepPlan(0, 0, ranks, tokens, 1.0)
+        batches = [(batch, as_tensors(collate(split, batch.clips))) for batch in ranks[0]]
+        result = made.run(plan, batches, 0.0)
+        found.append((len(batches), float(result.loss_sum), result.norm, gradients(made)))
+    (few, loss, norm, one), (many, other_loss, other_norm, other) = found
+    assert many > few
+    assert loss == pytest.approx(other_loss, rel=1e-9)
+    assert norm == pytest.approx(other_norm, rel=1e-9)
+    for mine, theirs in zip(one, other, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-12)
+
+
+def test_the_loss_of_a_step_is_the_mean_over_its_tokens(split, model_folder):
+    made, plans = stepper(model_folder, double=True), planner(split, frames=500)
+    plan = plans.plan(0)
+    result = one_step(split, made, plans)
+    with torch.no_grad():
+        single = sum(float(made.model.double()(*as_tensors(collate(split, batch.clips)))) for batch in plan.ranks[0])
+    # The update has moved the weights by little at this rate; the sum before it is what counts.
+    assert plan.num_targets == sum(int(split.num_labels[clip.row]) - 1 for b in plan.ranks[0] for clip in b.clips)
+    assert float(result.loss_sum) / plan.num_targets == pytest.approx(np.log(3_401), rel=0.1)
+    assert single < float(result.loss_sum)
+
+
+def test_gradients_are_clipped_to_the_norm(split, model_folder):
+    made = stepper(model_folder, max_grad_norm=0.01)
+    result = one_step(split, made, planner(split))
+    assert result.norm > 0.01
+    clipped = torch.linalg.vector_norm(torch.stack([grad.norm() for grad in gradients(made)]))
+    assert float(clipped) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_gradient_that_is_no_number_changes_no_weight_and_names_its_batch(split, model_folder):
+    made, plans = stepper(model_folder), planner(split, frames=300)
+    before = [parameter.detach().clone() for parameter in made.model.parameters()]
+    plan = plans.plan(0)
+    batches = [(batch, as_tensors(collate(split, batch.clips))) for batch in plan.ranks[0]]
+    batches[1][1][0].fill_(float("nan"))
+    result = made.run(plan, batches, 0.1)
+    assert result.skipped
+    assert result.bad == (plan.ranks[0][1],)
+    for parameter, old in zip(made.model.parameters(), before, strict=True):
+        torch.testing.assert_close(parameter.detach(), old, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["adamw", "adamw-8bit", "adafactor"])
+def test_every_optimiser_lowers_the_loss(split, model_folder, name):
+    model = TrainingModel(load_model(str(model_folder))).train()
+    optimiser = make_optimiser(name, trained_parameters(model), ALONE, rate=1e-3, weight_decay=0.0)
+    made = Stepper(model, optimiser, ALONE, None, 1.0, seed=0)
+    plans = planner(split)
+    with Loader(split, plans, 0, ALONE.device, 8) as loader:
+        losses = []
+        for step in range(8):
+            plan, batches = loader.step(step)
+            losses.append(float(made.run(plan, batches, 3e-3).loss_sum) / plan.num_targets)
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_the_loader_forms_the_same_batches_in_any_order_and_again_after_a_reset(split):
+    plans = planner(split, frames=500)
+
+    def batches(loader, step):
+        return [[tensor.tolist() for tensor in tensors] for _, tensors in loader.step(step)[1]]
+
+    with Loader(split, plans, 0, ALONE.device, 9) as loader:
+        forward = [batches(loader, step) for step in range(3)]
+        backward = [batches(loader, step) for step in (2, 1, 0)]
+        assert backward == forward[::-1]
+        next(loader.step(1)[1])
+        loader.reset()
+        assert batches(loader, 1) == forward[1]
+
+
+def test_a_smaller_budget_means_more_micro_batches_of_the_same_clips(split):
+    plans = planner(split)
+    with Loader(split, plans, 0, ALONE.device, 9) as loader:
+        plan, _ = loader.step(0)
+        plans.budget = Budget(200, 200)
+        loader.reset()
+        again, found = loader.step(0)
+        assert len(list(found)) > len(plan.ranks[0])
+    rows = [sorted(clip.row for batch in one.ranks[0] for clip in batch.clips) for one in (plan, again)]
+    assert rows[0] == rows[1]

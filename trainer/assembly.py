@@ -1,0 +1,161 @@
+"""A run put together from its settings: store, model, optimiser, budget and what it goes on from."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from shared.errors import UsageError
+from shared.store import StoreSplit, open_split
+from trainer.checkpoint import TrainState, latest, load_training
+from trainer.data import check_split, evaluation_split, model_config, model_file, open_for_training, require_rows
+from trainer.distributed import Ranks
+from trainer.evaluation import Evaluator, monitored_rows
+from trainer.memory import BudgetSearch, allow, cpu_budget, made_up, pending_bytes, token_frames, window_worst
+from trainer.model import TrainingModel, load_model, trained_parameters
+from trainer.optim import make_optimiser, resolve_optim
+from trainer.sampler import Budget, MicroBatch
+from trainer.settings import TrainSettings
+from trainer.shape import ModelShape
+from trainer.step import Stepper
+from trainer.steps import Lengths, StepPlanner
+
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
+IDENTITY = "these decide the order of the clips; the checkpoints in --output were made with others"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The splits that a run reads; *evaluated* is None where the store has none to evaluate on."""
+
+    train: StoreSplit
+    evaluated: StoreSplit | None
+    tokenizer_json: str
+    shape: ModelShape
+
+
+def open_data(settings: TrainSettings, tell: Callable[[str], None]) -> Data:
+    """The store, checked against the model, before any weight is read.
+
+    Raises StoreError for an incomplete store, UsageError where store and model do not fit each other.
+    """
+    store = settings.store_folder
+    config = model_config(settings.model)
+    tokenizer_json = model_file(settings.model, "tokenizer.json")
+    train = open_for_training(store, settings.split, wait=settings.wait_for_store, tell=tell)
+    name = evaluation_split(train.record, settings.eval_split)
+    evaluated = open_split(store, name) if name else None
+    shape = ModelShape.from_config(config)
+    for split in (train, evaluated):
+        if split is not None:
+            check_split(split, shape, tokenizer_json, allow_long_context=settings.allow_long_context)
+    require_rows(train, settings.global_batch_size)
+    return Data(train, evaluated, tokenizer_json, shape)
+
+
+def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
+    """What decides which clips every step has; a run goes on only with the same."""
+    return {
+        "store": data.train.record.uuid,
+        "split": settings.split,
+        "rows": len(data.train),
+        "seed": settings.seed,
+        "global_batch_size": settings.global_batch_size,
+        "full_context_share": settings.full_context_share,
+        "freeze_encoder": settings.freeze_encoder,
+    }
+
+
+def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Path, TrainState, dict[str, Any]] | None:
+    """The last checkpoint of the output folder with its state; None for a new run.
+
+    Raises UsageError where there is one but `--resume never`, or one of another run.
+    """
+    path = latest(settings.output_folder)
+    if path is None:
+        return None
+    if settings.resume == "never":
+        raise UsageError(f"{path} exists, and --resume is never", "name another --output, or leave --resume out")
+    state, training = load_training(path)
+    other = {
+        name: (state.identity.get(name), value) for name, value in own.items() if state.identity.get(name) != value
+    }
+    if other:
+        words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
+        raise UsageError(f"{path}: {words}: {IDENTITY}", "name another --output, or give the same values")
+    return path, state, training
+
+
+def planner(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> StepPlanner:
+    """Plans the steps of a run. Raises UsageError for fewer clips in a step than ranks."""
+    if settings.global_batch_size < ranks.world_size:
+        message = f"--global-batch-size {settings.global_batch_size} is less than the {ranks.world_size} ranks"
+        raise UsageError(message, "give every rank at least one clip")
+    lengths = Lengths(data.train.num_frames, data.train.num_labels, data.train.duration)
+    share = settings.full_context_share
+    return StepPlanner(lengths, settings.global_batch_size, settings.seed, share, ranks.world_size, budget)
+
+
+def max_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
+    """Optimiser steps of the whole run."""
+    return settings.max_steps or max(1, math.ceil(settings.num_epochs * steps_per_epoch))
+
+
+def make_stepper(settings: TrainSettings, ranks: Ranks, source: str) -> Stepper:
+    """Model (read from *source*) and optimiser on this rank's device."""
+    model = TrainingModel(load_model(source), freeze_encoder=settings.freeze_encoder).to(ranks.device).train()
+    optim = resolve_optim(settings.optim, ranks)
+    parameters = trained_parameters(model)
+    optimiser = make_optimiser(
+        optim, parameters, ranks, rate=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    return Stepper(model, optimiser, ranks, precision(settings, ranks), settings.max_grad_norm, settings.seed)
+
+
+def precision(settings: TrainSettings, ranks: Ranks) -> torch.dtype | None:
+    """Autocast's dtype, None for none. Raises UsageError for float16 on a CPU, whose arithmetic is far slower."""
+    if settings.precision == "auto":
+        return torch.float16 if ranks.is_cuda else None
+    if settings.precision == "fp16" and not ranks.is_cuda:
+        raise UsageError("--precision fp16 needs a GPU", "leave --precision out, or try bf16")
+    return DTYPES[settings.precision]
+
+
+def find_budget(
+    settings: TrainSettings, data: Data, ranks: Ranks, stepper: Stepper, state: TrainState | None
+) -> Budget:
+    """The frame budget: the user's, the one this run had, or what the GPU has room for."""
+    per_token = token_frames(data.shape.encoder_layers, data.shape.decoder_layers)
+    mode = settings.gradient_checkpointing
+    if settings.frame_budget or not ranks.is_cuda:
+        return cpu_budget(settings.frame_budget, mode, per_token)
+    allowed = allow(settings.vram_budget, ranks.device)
+    if state is not None and state.identity.get("world_size") == ranks.world_size:
+        return Budget(state.frames, state.plain_frames, per_token)
+    worst = window_worst(
+        int(data.train.num_frames.max()),
+        int(data.train.num_labels.max()) - 1,
+        full_contexts=settings.full_context_share > 0,
+    )
+
+    def attempt(batch: MicroBatch) -> None:
+        stepper.try_out(batch, made_up(batch, data.shape.num_mel_bins, data.shape.vocab_size, ranks.device))
+
+    optim = resolve_optim(settings.optim, ranks)
+    pending = 0 if state is not None else pending_bytes(optim, trained_parameters(stepper.model), ranks.world_size)
+    return BudgetSearch(ranks, worst, per_token, allowed, pending, attempt).run(mode)
+
+
+def make_evaluator(settings: TrainSettings, data: Data, stepper: Stepper, frames: int) -> Evaluator | None:
+    """What evaluates the model, on a fixed subset or on everything."""
+    if data.evaluated is None:
+        return None
+    count = len(data.evaluated) if settings.eval_full else max(settings.eval_rows, stepper.ranks.world_size)
+    rows = monitored_rows(data.evaluated, count)
+    tokenizer = Tokenizer.from_str(data.tokenizer_json)
+    window = settings.eval_padding == "window"
+    return Evaluator(data.evaluated, rows, tokenizer, stepper.ranks, stepper.dtype, frames, window)

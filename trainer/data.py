@@ -1,0 +1,127 @@
+"""The store as a data set: opened through its index, and checked against the model before anything is trained."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from shared.errors import StoreError, UsageError
+from shared.index import read_complete
+from shared.layout import StoreLayout, StoreRecord, read_record
+from shared.schema import MAX_LABELS, WINDOW_FRAMES
+from shared.store import StoreSplit, open_split
+from shared.text import Labeller, tokenizer_fingerprint
+
+WAIT_SECONDS = 5.0
+"""How often an incomplete store is looked at again."""
+CHECKED_ROWS = 64
+"""Rows whose labels are made again where the tokenizer's file is another one."""
+EVAL_SPLITS = ("test", "validation")
+
+
+def open_for_training(
+    store: Path, split: str, *, wait: bool, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+) -> StoreSplit:
+    """*split* of the finished *store*; with *wait* an unfinished one is waited for, its progress told when it moves.
+
+    Raises StoreError as `open_split` does; a split that will not come is not waited for.
+    """
+    told = ""
+    while wait and (progress := _progress(store, split)) is not None:
+        if progress != told:
+            tell(f"waiting for the store: {progress}")
+            told = progress
+        sleep(WAIT_SECONDS)
+    return open_split(store, split)
+
+
+def _progress(store: Path, split: str) -> str | None:
+    """How far *split* is in words; None when it is complete, or is not going to be in this store."""
+    layout = StoreLayout(store)
+    if not layout.record.exists():
+        return f"{store} is not there yet"
+    record = read_record(layout)
+    if split not in record.splits or split in read_complete(layout):
+        return None
+    units = record.splits[split].num_units
+    return f"{len(layout.committed(split, units))} of {units} shards of {split!r}"
+
+
+def evaluation_split(record: StoreRecord, named: str | None) -> str | None:
+    """The split to evaluate on: *named*, else test, else validation; None where there is none."""
+    return named or next((name for name in EVAL_SPLITS if name in record.splits), None)
+
+
+def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_long_context: bool) -> None:
+    """Raises UsageError where *split* does not fit the model with *config* and *tokenizer_json*.
+
+    What has to fit: mel bins, vocabulary, tokenizer, label length; and no clip is longer than 30 s without
+    *allow_long_context*.
+    """
+    bins = split.spec.num_mel_bins
+    if bins != config.num_mel_bins:
+        remedy = f"choose a model with {bins} bins, or prepare the store with --model of this one"
+        raise UsageError(f"the store has {bins} mel bins, the model takes {config.num_mel_bins}", remedy)
+    longest = int(split.num_labels.max(initial=0))
+    if longest > min(MAX_LABELS, config.max_target_positions):
+        message = f"a row has {longest} labels, the model's decoder takes {config.max_target_positions}"
+        raise UsageError(message, "choose a model with more positions")
+    _check_tokenizer(split, config.vocab_size, tokenizer_json)
+    too_long = int(np.count_nonzero(split.num_frames > WINDOW_FRAMES))
+    if too_long and not allow_long_context:
+        message = f"{too_long} clips of {split.name!r} are longer than Whisper's 30 s"
+        raise UsageError(message, "--allow-long-context trains on them, or prepare with --max-duration 30")
+
+
+def _check_tokenizer(split: StoreSplit, vocab_size: int, tokenizer_json: str) -> None:
+    if tokenizer_fingerprint(tokenizer_json) != split.record.tokenizer:
+        _check_labels(split, Labeller(tokenizer_json, split.record.language))
+    highest = max((int(split.labels(row).max()) for row in range(min(len(split), CHECKED_ROWS))), default=0)
+    if highest >= vocab_size:
+        message = f"the store has a label {highest}, the model's vocabulary {vocab_size} entries"
+        raise UsageError(message, "choose the model whose tokenizer the store was prepared with")
+
+
+def _check_labels(split: StoreSplit, labeller: Labeller) -> None:
+    """The same tokenizer saved by other software is another file: what counts is that it makes the same labels."""
+    table = next(pq.ParquetFile(split.shard_path(0)).iter_batches(CHECKED_ROWS, columns=["transkription", "labels"]))
+    for text, labels in zip(table["transkription"].to_pylist(), table["labels"].to_pylist(), strict=True):
+        if labeller(text) != labels:
+            message = f"the model's tokenizer makes other labels of {text!r} than the store has"
+            raise UsageError(message, "choose the model whose tokenizer the store was prepared with")
+
+
+def model_file(model: str, name: str) -> str:
+    """The text of the file *name* of *model* (folder or Hub id). Raises UsageError when it cannot be read."""
+    folder = Path(model).expanduser()
+    try:
+        if folder.is_dir():
+            return (folder / name).read_text(encoding="utf-8")
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - a model in a folder needs no Hub
+
+        return Path(hf_hub_download(model, name)).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        raise UsageError(f"--model {model}: cannot read {name}: {reason}", "check the name, or HF_TOKEN") from error
+
+
+def model_config(model: str) -> dict[str, Any]:
+    """`config.json` of *model*. Raises UsageError when it is no model's."""
+    try:
+        value = json.loads(model_file(model, "config.json"))
+    except ValueError as error:
+        raise UsageError(f"config.json of {model} is damaged: {error}", "download the model again") from error
+    if not isinstance(value, dict) or value.get("model_type") != "whisper":
+        raise UsageError(f"{model} is no Whisper model", "give a Whisper model's folder or Hub id")
+    return value
+
+
+def require_rows(split: StoreSplit, rows: int) -> None:
+    """Raises StoreError where *split* has fewer than *rows* rows."""
+    if len(split) < rows:
+        message = f"{split.name!r} has {len(split)} rows, one step takes {rows}"
+        raise StoreError(message, "lower --global-batch-size, or prepare more rows")

@@ -1,0 +1,172 @@
+"""What an evaluation leaves behind: `metrics.json` for programs and `evaluation.html` for people.
+
+The page needs nothing but itself: it runs no script and loads nothing, which its own content policy enforces. Whatever
+comes from outside is put on one line, freed of control characters, and escaped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from shared.durable import json_bytes, write_durably
+from shared.units import format_count
+from trainer.bootstrap import LEVEL, Interval
+from trainer.evaluation_plots import drawn_sources, duration_plot, source_plot
+from trainer.evaluation_results import DETAIL_NORMALISER, EvaluationResult, ModelResult, Score
+from trainer.evaluation_screen import clean, few_rows_note, headline
+from trainer.evaluation_words import (
+    format_interval,
+    format_p,
+    format_points,
+    format_points_interval,
+    format_real_time_factor,
+    format_share,
+    format_silence,
+    verdict,
+)
+from trainer.scoring import Normaliser
+
+METRICS, PAGE = "metrics.json", "evaluation.html"
+MAX_CHARACTERS = 600
+"""The longest text that is shown whole; a row that a model looped on would fill the page."""
+MAX_PIECES = 120
+"""The most stretches of an alignment that are shown."""
+SOURCES_IN_TABLE = 100
+NORMALISERS = {
+    Normaliser.RAW: "as written; only white space, control characters and Unicode composition are evened out",
+    Normaliser.BASIC: "Whisper's BasicTextNormalizer: lower case, no punctuation, nothing in brackets",
+    Normaliser.BASIC_SS: "basic, then ß as ss",
+}
+"""What every normaliser does, in words."""
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_evaluation(result: EvaluationResult, output: Path) -> None:
+    """Writes `metrics.json` and `evaluation.html` into the folder *output*, which is made; each atomically, durably.
+
+    Raises OSError where that is not possible.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    page = render_page(result).encode("utf-8", "backslashreplace")
+    for name, content in ((METRICS, json_bytes(metrics(result))), (PAGE, page)):
+        partial = output / f".{name}.partial"
+        partial.unlink(missing_ok=True)
+        write_durably(output / name, content, partial)
+
+
+def metrics(result: EvaluationResult) -> dict[str, Any]:
+    """The content of `metrics.json`: plain values; rates and differences are shares, 1 is 100 %.
+
+    Every rate stands below the name of its normaliser.
+    """
+    facts = result.facts
+    return {
+        "title": facts.title,
+        "decoding": facts.decoding or None,
+        "rows": len(facts.rows),
+        "audio_seconds": facts.audio_seconds,
+        "baseline": facts.baseline,
+        "normalisers": {str(name): words for name, words in NORMALISERS.items()},
+        "bootstrap": {"level": LEVEL, "resamples": result.resamples, "seed": result.seed},
+        "models": [_model_metrics(model) for model in result.models],
+    }
+
+
+def _model_metrics(model: ModelResult) -> dict[str, Any]:
+    run = model.transcripts
+    compared = model.against_baseline
+    return {
+        "name": model.name,
+        "real_time_factor": run.real_time_factor,
+        "silence": run.silence and {**asdict(run.silence), "examples": list(run.silence.examples)},
+        "overall": _scores(model.overall),
+        "by_source": {source: _scores(scores) for source, scores in model.by_source.items()},
+        "by_duration": [
+            {"shortest": found.shortest, "longest": found.longest, **_scores({DETAIL_NORMALISER: found.score})}
+            for found in model.by_duration
+        ],
+        "against_baseline": compared
+        and {
+            str(name): {
+                "wer_difference": found.difference,
+                "wer_difference_interval": _ends(found.interval),
+                "p_value": found.p_value,
+            }
+            for name, found in compared.items()
+        },
+    }
+
+
+def _scores(scores: Mapping[Normaliser, Score]) -> dict[str, Any]:
+    return {
+        str(name): {**asdict(score.errors), "wer_interval": _ends(score.interval), "rows": score.rows}
+        for name, score in scores.items()
+    }
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def render_page(result: EvaluationResult) -> str:
+    """The page, as HTML. Pure but for reading its template."""
+    sources = list(result.models[0].by_source)
+    drawn = drawn_sources(result)
+    return (
+        _environment()
+        .get_template("evaluation.html.j2")
+        .render(
+            result=result,
+            headline=headline(result),
+            few_rows=few_rows_note() if result.few_rows else None,
+            compared=any(model.against_baseline for model in result.models),
+            measured=any(model.transcripts.real_time_factor is not None for model in result.models)
+            or any(model.transcripts.silence for model in result.models),
+            sources=sources[:SOURCES_IN_TABLE],
+            sources_left_out=len(sources[SOURCES_IN_TABLE:]),
+            source_plot=source_plot(result),
+            sources_not_drawn=len(sources) - len(drawn),
+            duration_plot=duration_plot(result),
+            normalisers=NORMALISERS,
+            detail=DETAIL_NORMALISER,
+            max_pieces=MAX_PIECES,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": format_count,
+        "interval": format_interval,
+        "p": format_p,
+        "points": format_points,
+        "points_interval": format_points_interval,
+        "real_time": format_real_time_factor,
+        "share": format_share,
+        "short": _short,
+        "silence": format_silence,
+        "verdict": verdict,
+    }
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """Text from outside as it may stand on the page; what the template itself made is left alone."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _short(text: str) -> str:
+    text = clean(text)
+    return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"

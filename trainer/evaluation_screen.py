@@ -1,0 +1,147 @@
+"""An evaluation for a terminal: every error rate stands in one row with the normaliser that it was computed under.
+
+Names come from outside: they are shown as they are, without markup or control characters.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Group, JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shared.text import normalise_transcript
+from shared.units import format_audio, format_count
+from trainer.bootstrap import FEW_ROWS, PairedDifference
+from trainer.evaluation_results import EvaluationResult, ModelResult, Score
+from trainer.evaluation_words import (
+    format_interval,
+    format_p,
+    format_points,
+    format_points_interval,
+    format_real_time_factor,
+    format_share,
+    format_silence,
+    verdict,
+)
+from trainer.scoring import Normaliser
+
+SOURCES_SHOWN = 12
+_VERDICT_STYLES = {"better": "green", "worse": "red", "not significant": "dim"}
+_NORMALISER = "normaliser"
+_NARROWEST = 5
+_FIGURES = ("WER", "95 % interval", "CER")
+
+
+def render_evaluation(result: EvaluationResult) -> RenderableType:
+    """All of *result* but the worst rows: overall, against the baseline, by source, speed and silence."""
+    parts: list[RenderableType] = [Text(headline(result), style="bold"), Text(), _overall(result)]
+    if any(model.against_baseline for model in result.models):
+        parts += [Text(), _heading(f"WER against {result.facts.baseline}"), _compared(result)]
+    sources = list(result.models[0].by_source)
+    if len(sources) > 1:
+        parts += [Text(), _heading("by source"), _by_source(result, sources[:SOURCES_SHOWN])]
+        if rest := sources[SOURCES_SHOWN:]:
+            parts.append(Text(f"and {len(rest)} more sources", style="dim"))
+    if any(model.transcripts.real_time_factor is not None or model.transcripts.silence for model in result.models):
+        parts += [Text(), _decoding(result.models)]
+    if result.few_rows:
+        parts += [Text(), Text(few_rows_note(), style="yellow")]
+    return Group(*parts)
+
+
+def headline(result: EvaluationResult) -> str:
+    """What was evaluated: rows, their audio where it is known, and how the models were run."""
+    facts = result.facts
+    audio = "" if facts.audio_seconds is None else f", {format_audio(facts.audio_seconds)}"
+    decoding = f", {facts.decoding}" if facts.decoding else ""
+    return clean(f"{facts.title}: {format_count(len(facts.rows))} rows{audio}{decoding}")
+
+
+def few_rows_note() -> str:
+    """Which intervals not to believe."""
+    return f"Intervals and p values over fewer than {FEW_ROWS} rows are too narrow to rely on."
+
+
+def clean(text: str) -> str:
+    """*text* on one line, harmless to a terminal and a page."""
+    return normalise_transcript(text)
+
+
+def _heading(text: str) -> Text:
+    return Text(clean(text), style="bold")
+
+
+def _table(names: Sequence[str], figures: Sequence[str], last: str = "") -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for name in names:
+        if name == _NORMALISER:
+            # Wrapped or cut it would part from its figures.
+            table.add_column(name, no_wrap=True, min_width=max(map(len, Normaliser)))
+        else:
+            justify: JustifyMethod = "right" if name == "rows" else "left"
+            table.add_column(name, overflow="fold", justify=justify, min_width=_NARROWEST)
+    for name in figures:
+        table.add_column(name, justify="right", no_wrap=True)
+    if last:
+        table.add_column(last, no_wrap=True)
+    return table
+
+
+def _overall(result: EvaluationResult) -> Table:
+    table = _table(("model", _NORMALISER), _FIGURES)
+    for model in result.models:
+        table.add_row(Text(clean(model.name)), *_scores(model.overall))
+    return table
+
+
+def _by_source(result: EvaluationResult, sources: Sequence[str]) -> Table:
+    table = _table(("source", "rows", "model", _NORMALISER), _FIGURES)
+    for source in sources:
+        for number, model in enumerate(result.models):
+            scores = model.by_source[source]
+            rows = format_count(next(iter(scores.values())).rows)
+            of_source = ("", "") if number else (Text(clean(source) or "(no name)"), rows)
+            table.add_row(*of_source, Text(clean(model.name)), *_scores(scores))
+    return table
+
+
+def _scores(scores: Mapping[Normaliser, Score]) -> Iterator[str]:
+    """Cells of normalisers, WER, intervals and CER, with a line for each normaliser."""
+    lines = [
+        (name, format_share(score.errors.wer), format_interval(score.interval), format_share(score.errors.cer))
+        for name, score in scores.items()
+    ]
+    return map("\n".join, zip(*lines, strict=True))
+
+
+def _compared(result: EvaluationResult) -> Table:
+    table = _table(("model", _NORMALISER), ("difference", "95 % interval", "p"), last=" ")
+    for model in result.models:
+        if model.against_baseline:
+            table.add_row(Text(clean(model.name)), *_differences(model.against_baseline))
+    return table
+
+
+def _differences(compared: Mapping[Normaliser, PairedDifference]) -> Iterator[Text]:
+    """Cells of normalisers, differences, intervals, p values and verdicts, with a line for each normaliser."""
+    lines = [
+        (
+            Text(name),
+            Text(format_points(found.difference)),
+            Text(format_points_interval(found.interval)),
+            Text(format_p(found.p_value)),
+            Text(verdict(found), style=_VERDICT_STYLES[verdict(found)]),
+        )
+        for name, found in compared.items()
+    ]
+    return map(Text("\n").join, zip(*lines, strict=True))
+
+
+def _decoding(models: Sequence[ModelResult]) -> Table:
+    table = _table(("model", "real-time factor", "hallucinations on silence"), ())
+    for model in models:
+        run = model.transcripts
+        table.add_row(
+            Text(clean(model.name)), format_real_time_factor(run.real_time_factor), format_silence(run.silence)
+        )
+    return table

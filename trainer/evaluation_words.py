@@ -1,0 +1,54 @@
+"""Figures of an evaluation in words, the same on the screen and on the page."""
+
+from trainer.bootstrap import Interval, PairedDifference
+from trainer.evaluation_facts import SilenceCheck
+
+_SMALLEST_P = 0.001
+UNKNOWN = "-"
+
+
+def format_share(share: float) -> str:
+    """A rate in percent: `12.34 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def format_interval(interval: Interval) -> str:
+    """Both ends in percent: `11.80 to 12.90 %`."""
+    return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"
+
+
+def format_points(difference: float) -> str:
+    """A difference of two rates in points, with its sign: `-0.43 points`."""
+    return f"{100 * difference:+.2f} points"
+
+
+def format_points_interval(interval: Interval) -> str:
+    """Both ends of a difference, in points: `-0.61 to -0.25`."""
+    return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
+
+
+def format_p(value: float) -> str:
+    """A p value with three decimals: `0.012`, `< 0.001`."""
+    return f"< {_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.3f}"
+
+
+def verdict(compared: PairedDifference) -> str:
+    """What a comparison with the baseline comes to: `better`, `worse` or `not significant`."""
+    if not compared.significant:
+        return "not significant"
+    return "better" if compared.difference < 0 else "worse"
+
+
+def format_real_time_factor(factor: float | None) -> str:
+    """`0.05 (20.0 x real time)`, `-` where it was not measured."""
+    if factor is None:
+        return UNKNOWN
+    return f"{factor:.3g} ({1 / factor:.3g} x real time)" if factor > 0 else "0"
+
+
+def format_silence(check: SilenceCheck | None) -> str:
+    """`in 2 of 20 clips, 9 words`, `-` where it was not tried."""
+    if check is None:
+        return UNKNOWN
+    words = f", {check.words} word{'' if check.words == 1 else 's'}" if check.words else ""
+    return f"in {check.clips_with_text} of {check.clips} clip{'' if check.clips == 1 else 's'}{words}"

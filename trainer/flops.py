@@ -1,0 +1,91 @@
+"""Floating point operations of Whisper, and what devices can do of them. Pure.
+
+A multiply-add counts as 2, as in Kaplan et al. 2020 (arXiv:2001.08361, table 1) and PaLM (Chowdhery et al. 2022,
+arXiv:2204.02311, appendix B), whose model FLOPs utilisation (MFU) this is for: matrix products, convolutions and both
+products of attention, over whole squares although the decoder looks back only; element-wise work is left out. The
+backward pass is 2 x the forward one. What gradient checkpointing computes again is the machine's work, not the model's,
+and does not count for MFU.
+"""
+
+import re
+
+from trainer.shape import CONV_WIDTH, ModelShape
+
+_PEAK_TFLOPS = {
+    # Ada and Blackwell GeForce, from NVIDIA's architecture white papers.
+    "RTX 4060": 30.2,
+    "RTX 4060 Ti": 44.1,
+    "RTX 4070": 58.3,
+    "RTX 4070 Ti": 80.2,
+    "RTX 4080": 97.5,
+    "RTX 4090": 165.2,
+    "RTX 5090": 209.5,
+    # Ampere GeForce, from the GA102 white paper.
+    "RTX 3080": 59.5,
+    "RTX 3090": 71.2,
+    "RTX 3090 Ti": 80.0,
+    # Data centre, from NVIDIA's data sheets, halved where those are for sparse matrices.
+    "T4": 65.0,
+    "V100": 125.0,
+    "A10": 125.0,
+    "A40": 149.7,
+    "RTX A6000": 154.8,
+    "L4": 121.0,
+    "L40S": 362.0,
+    "A100": 312.0,
+    "H100": 989.4,
+    "H100 PCIe": 756.5,
+    "H100 NVL": 835.5,
+    "H200": 989.4,
+    "H200 NVL": 835.5,
+}
+"""10^12 operations a second on dense matrices, fp16 with fp32 accumulation."""
+_NO_NAME = re.compile(r"NVIDIA|Tesla|GeForce|SXM\d*|\d+GB|HBM\w+", re.IGNORECASE)
+"""Words of a device's name that tell maker, socket or memory, and not its speed."""
+
+
+def encoder_flops(shape: ModelShape, frames: int) -> float:
+    """Of one forward pass of the encoder over one clip padded to *frames*."""
+    width, positions = shape.d_model, frames / 2
+    convolutions = 2 * CONV_WIDTH * width * (shape.num_mel_bins * frames + width * positions)
+    weights = 4 * width**2 + 2 * width * shape.encoder_ffn_dim
+    attention = 2 * positions**2 * width
+    return convolutions + 2 * shape.encoder_layers * (weights * positions + attention)
+
+
+def decoder_flops(shape: ModelShape, frames: int, tokens: int) -> float:
+    """Of one forward pass of the decoder over *tokens*, with the logits of all, beside a clip of *frames*."""
+    width, positions = shape.d_model, frames / 2
+    by_token = 6 * width**2 + 2 * width * shape.decoder_ffn_dim
+    by_position = 2 * width**2
+    attention = 2 * width * tokens * (tokens + positions)
+    layers = shape.decoder_layers * (by_token * tokens + by_position * positions + attention)
+    return 2 * (layers + width * shape.vocab_size * tokens)
+
+
+def forward_flops(shape: ModelShape, frames: int, tokens: int) -> float:
+    """Of one forward pass over one clip of padded *frames* and *tokens*."""
+    return encoder_flops(shape, frames) + decoder_flops(shape, frames, tokens)
+
+
+def training_flops(shape: ModelShape, frames: int, tokens: int, *, freeze_encoder: bool = False) -> float:
+    """Of one forward and backward pass over one clip: what MFU counts. A frozen encoder has no backward pass."""
+    encoder, decoder = encoder_flops(shape, frames), decoder_flops(shape, frames, tokens)
+    return (1 if freeze_encoder else 3) * encoder + 3 * decoder
+
+
+def recomputed_flops(shape: ModelShape, frames: int, tokens: int, *, freeze_encoder: bool = False) -> float:
+    """What gradient checkpointing adds to `training_flops` at most: another forward pass of what is trained."""
+    encoder = 0.0 if freeze_encoder else encoder_flops(shape, frames)
+    return encoder + decoder_flops(shape, frames, tokens)
+
+
+def peak_flops(device_name: str) -> float | None:
+    """Operations a second of the device that `torch.cuda.get_device_name` calls *device_name*, None when unknown.
+
+    Dense fp16 with fp32 accumulation. Laptop versions are unknown: they share names, not speeds.
+    """
+    words = [word for word in re.split(r"[ -]+", device_name) if not _NO_NAME.fullmatch(word)]
+    name = " ".join(words).lower()
+    known = {each.lower(): tflops * 1e12 for each, tflops in _PEAK_TFLOPS.items()}
+    return known.get(name, known.get(name.removesuffix(" pcie")))

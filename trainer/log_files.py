@@ -1,0 +1,141 @@
+"""What a run leaves to be read: `training.log` for people, `metrics.json` for programs, `best_wer.txt` for both."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from shared.durable import write_durably
+from shared.errors import UsageError
+from shared.units import format_count
+from trainer.health import HealthWarning
+from trainer.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
+from trainer.records import EvaluationRecord, StepRecord
+from trainer.sink import Sink
+from trainer.wording import evaluation_line, one_line, source_lines, step_line, transcript_lines
+
+LOG_NAME = "training.log"
+METRICS_NAME = "metrics.json"
+BEST_NAME = "best_wer.txt"
+STEP_BYTES = 1_200_000
+"""Most of `metrics.json` that step records take, ..."""
+EVALUATION_BYTES = 700_000
+"""... and evaluations."""
+
+Clock = Callable[[], datetime]
+"""Says the time, in UTC."""
+
+
+class TrainingLog(Sink):
+    """Appends to `training.log` in *folder*: one line a record or event, each with the time in UTC.
+
+    A line is handed to the system before the next one is made, so that kill -9 loses none.
+    """
+
+    def __init__(self, folder: Path, max_steps: int, clock: Clock) -> None:
+        self._max_steps, self._clock = max_steps, clock
+        self._file = (folder / LOG_NAME).open("a", encoding="utf-8", buffering=1)
+
+    def step(self, record: StepRecord) -> None:
+        """One line."""
+        self._write(step_line(record, self._max_steps))
+
+    def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
+        """One line, one more for each of several sources, three for each sample transcript."""
+        self._write(evaluation_line(record, best=best), *source_lines(record))
+        for sample in record.samples:
+            self._write(*(f"  {line}" for line in transcript_lines(sample)))
+
+    def event(self, text: str) -> None:
+        """One line, whatever *text* holds."""
+        self._write(one_line(text))
+
+    def warn(self, warning: HealthWarning) -> None:
+        """One line with the remedy."""
+        self._write(one_line(f"WARNING: {warning.message} -> {warning.remedy}"))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _write(self, *lines: str) -> None:
+        now = self._clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._file.write("".join(f"{now} {line}\n" for line in lines))
+
+
+class MetricsFile(Sink):
+    """Keeps `metrics.json` in *folder*, which is a whole JSON document at any moment and stays below 2 MB.
+
+    With *resumed_step* the file goes on behind that step: later records, which will be made again, are dropped. Without
+    it, a file that is there is another run's and is renamed. Raises UsageError when it is no `metrics.json`.
+    """
+
+    def __init__(self, folder: Path, resumed_step: int | None, clock: Clock) -> None:
+        self._path = folder / METRICS_NAME
+        if resumed_step is None:
+            _set_aside(self._path, clock)
+        self._steps, self._evaluations = _read_metrics(self._path, -1 if resumed_step is None else resumed_step)
+
+    def step(self, record: StepRecord) -> None:
+        """Rewrites the file with *record*."""
+        self._steps = thinned([*self._steps, step_entry(record)], STEP_BYTES)
+        self._write()
+
+    def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
+        """Rewrites the file with *record*, without its transcripts."""
+        self._evaluations = thinned([*self._evaluations, evaluation_entry(record, best=best)], EVALUATION_BYTES)
+        self._write()
+
+    def _write(self) -> None:
+        _replace(self._path, document(self._steps, self._evaluations))
+
+
+class BestWer(Sink):
+    """Keeps `best_wer.txt` in *folder*: the step of the best evaluation and its rates by normaliser.
+
+    Without *resumed_step* a file that is there is another run's and is renamed.
+    """
+
+    def __init__(self, folder: Path, resumed_step: int | None, clock: Clock) -> None:
+        self._path = folder / BEST_NAME
+        if resumed_step is None:
+            _set_aside(self._path, clock)
+
+    def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
+        """Rewrites the file when *record* is the best."""
+        if not best:
+            return
+        lines = [f"step: {record.step}"]
+        lines += [f"WER {name}: {errors.wer * 100:.2f} %" for name, errors in record.overall.items()]
+        lines += [f"CER {name}: {errors.cer * 100:.2f} %" for name, errors in record.overall.items()]
+        lines += [f"clips: {format_count(record.rows)}", f"encoder context: {record.padding}"]
+        _replace(self._path, ("\n".join(lines) + "\n").encode())
+
+
+def _read_metrics(path: Path, last_step: int) -> tuple[list[Entry], list[Entry]]:
+    """The step and evaluation entries up to *last_step*; none without a file."""
+    try:
+        found = json.loads(path.read_bytes())
+        steps, evaluations = ([read_entry(fields) for fields in found[name]] for name in ("steps", "evaluations"))
+    except FileNotFoundError:
+        return [], []
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not a history of training: {error!r}", "rename it; a new one is made") from error
+    return _up_to(steps, last_step), _up_to(evaluations, last_step)
+
+
+def _up_to(entries: list[Entry], last_step: int) -> list[Entry]:
+    return [entry for entry in entries if entry.step <= last_step]
+
+
+def _set_aside(path: Path, clock: Clock) -> None:
+    """Renames what another run has left; the name tells when this run began."""
+    if path.exists():
+        path.rename(path.with_name(f"{path.stem}-before-{clock():%Y%m%dT%H%M%SZ}{path.suffix}"))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    # What kill -9 left of this run's last attempt; no other run writes here.
+    partial.unlink(missing_ok=True)
+    write_durably(path, content, partial)

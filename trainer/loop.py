@@ -1,0 +1,166 @@
+"""The training loop: step after step, with records, evaluations and checkpoints in between."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from shared.durable import json_bytes
+from shared.errors import InterruptedRunError, ResourceLimitError, SpeechPrepError
+from trainer.checkpoint import Checkpoints, Snapshot, TrainState, copy_to_cpu
+from trainer.evaluation import Evaluator
+from trainer.health import Health
+from trainer.loader import Loader
+from trainer.memory import lowered
+from trainer.meter import Meter
+from trainer.model import TrainingModel
+from trainer.optim import full_state, learning_rate
+from trainer.records import EvaluationRecord
+from trainer.settings import TrainSettings
+from trainer.step import OutOfMemory, Stepper, StepResult
+from trainer.steps import StepPlan
+from trainer.telemetry import Telemetry
+
+MOST_SKIPPED = 50
+"""Steps in a row without an update after which the run has diverged; a new loss scale needs about 10 to settle."""
+
+
+@dataclass(slots=True)
+class TrainingLoop:
+    """Trains until *max_steps*; *checkpoints* is None on all ranks but the first. *stop* asks whether to end early."""
+
+    settings: TrainSettings
+    max_steps: int
+    state: TrainState
+    stepper: Stepper
+    loader: Loader
+    meter: Meter
+    evaluator: Evaluator | None
+    checkpoints: Checkpoints | None
+    telemetry: Telemetry
+    stop: Callable[[], bool]
+    health: Health = field(init=False)
+    saved_step: int = -1
+    _skipped: int = field(default=0)
+
+    def run(self) -> TrainState:
+        """The state at the end, which is saved.
+
+        Raises InterruptedRunError after a stop request, once what was done is saved; SpeechPrepError when the training
+        has diverged, ResourceLimitError when the last checkpoint found no room.
+        """
+        self.saved_step, self.health = self.state.step, Health(self.state.step)
+        while self.state.step < self.max_steps:
+            self._one_step()
+            step = self.state.step
+            if self._due(self.settings.logging_steps):
+                self._log()
+            best = self._due(self.settings.eval_steps) and self._evaluate()
+            if best or self._due(self.settings.save_steps):
+                self._save()
+            if self.stepper.ranks.any(flag=self.stop()):
+                self._save()
+                self._finish_saving()
+                raise InterruptedRunError(f"stopped after step {step}", "the same command goes on from there")
+        self._finish_saving()
+        return self.state
+
+    def _log(self) -> None:
+        record = self.meter.record(self.state.step, self.stepper.scaler.get_scale())
+        self.telemetry.step(record)
+        for warning in self.health.step(record):
+            self.telemetry.warn(warning)
+
+    def _due(self, every: int) -> bool:
+        return self.state.step % every == 0 or self.state.step == self.max_steps
+
+    def _one_step(self) -> None:
+        settings, step = self.settings, self.state.step
+        rate = learning_rate(
+            step, peak=settings.learning_rate, warmup_steps=settings.warmup_steps, max_steps=self.max_steps
+        )
+        started = perf_counter()
+        plan, result = self._with_room(step, rate)
+        self.meter.add(plan, result, rate, perf_counter() - started)
+        self.state = replace(self.state, step=step + 1)
+        self._skipped = self._skipped + 1 if result.skipped else 0
+        if result.bad:
+            self._keep_for_inspection(plan, result)
+        if self._skipped >= MOST_SKIPPED:
+            remedy = "lower --learning-rate, raise --warmup-steps, or try --precision bf16; see OUTPUT/nonfinite"
+            raise SpeechPrepError(f"{MOST_SKIPPED} steps in a row gave no finite gradient, up to step {step}", remedy)
+
+    def _with_room(self, step: int, rate: float) -> tuple[StepPlan, StepResult]:
+        """Step *step*, repeated with smaller micro-batches as long as memory runs out."""
+        while True:
+            plan, batches = self.loader.step(step)
+            try:
+                return plan, self.stepper.run(plan, batches, rate)
+            except OutOfMemory:
+                self._lower()
+
+    def _lower(self) -> None:
+        """On every rank the same, so that all plan the step alike."""
+        budget = self.loader.planner.budget = lowered(self.loader.planner.budget)
+        self.state = replace(self.state, frames=budget.frames, plain_frames=budget.plain_frames)
+        self.loader.reset()
+        torch.cuda.empty_cache()
+        self.telemetry.event(f"GPU memory ran out: micro-batches of {budget.frames} frames from now on")
+
+    def _evaluate(self) -> bool:
+        """Whether the model is better than it ever was."""
+        if self.evaluator is None:
+            return False
+        record = self.evaluator(self.stepper.model.whisper, self.state.step)
+        wer = record.overall["raw"].wer
+        best = self.state.best_wer is None or wer < self.state.best_wer
+        if best:
+            self.state = replace(self.state, best_wer=wer, best_step=self.state.step)
+        self._tell(record, best=best)
+        return best
+
+    def _tell(self, record: EvaluationRecord, *, best: bool) -> None:
+        self.telemetry.evaluated(record, best=best)
+        for warning in self.health.evaluated(record):
+            self.telemetry.warn(warning)
+
+    def _save(self) -> None:
+        """Starts a checkpoint of this moment; one that found no room ends no run but the last."""
+        if self.saved_step == self.state.step:
+            return
+        self.saved_step = self.state.step
+        optimiser = full_state(self.stepper.optimiser)
+        if self.checkpoints is not None:
+            weights = copy_to_cpu(weights_to_save(self.stepper.model))
+            scaler = self.stepper.scaler.state_dict()
+            try:
+                self.checkpoints.wait()
+            except ResourceLimitError as error:
+                self.telemetry.event(str(error))
+            self.checkpoints.save(Snapshot(self.state, weights, copy_to_cpu(optimiser), scaler))
+
+    def _finish_saving(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.wait()
+        self.stepper.ranks.barrier()
+
+    def _keep_for_inspection(self, plan: StepPlan, result: StepResult) -> None:
+        """Writes which rows made a loss that is no number."""
+        split = self.loader.split
+        rows = [
+            {"row_id": int(split.row_id[clip.row]), "frames": clip.frames, "padding": clip.padding}
+            for batch in result.bad
+            for clip in batch.clips
+        ]
+        folder = Path(self.settings.output_folder) / "nonfinite"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"step-{plan.step:08d}-rank-{self.stepper.ranks.rank}.json"
+        path.write_bytes(json_bytes({"step": plan.step, "split": split.name, "rows": rows}))
+        self.telemetry.event(f"step {plan.step}: the loss is no number; its rows are in {path}")
+
+
+def weights_to_save(model: TrainingModel) -> dict[str, torch.Tensor]:
+    """The model's weights by name, each once: the output projection is the decoder's embedding."""
+    return {name: value for name, value in model.whisper.state_dict().items() if name != "proj_out.weight"}

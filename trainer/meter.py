@@ -1,0 +1,94 @@
+"""What a run measures of itself between two records."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from trainer.distributed import Ranks
+from trainer.flops import peak_flops, training_flops
+from trainer.gpu import GpuMeter
+from trainer.loader import Loader
+from trainer.records import StepRecord
+from trainer.sampler import padding_waste
+from trainer.shape import ModelShape
+from trainer.step import StepResult
+from trainer.steps import StepPlan
+
+
+@dataclass(slots=True)
+class Interval:
+    """What was added up since the last record; *losses* are this rank's, still on the device."""
+
+    steps: int = 0
+    skipped: int = 0
+    clips: int = 0
+    targets: int = 0
+    audio_seconds: float = 0.0
+    seconds: float = 0.0
+    flops: float = 0.0
+    waste: float = 0.0
+    norm: float = 0.0
+    rate: float = 0.0
+    losses: list[torch.Tensor] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Meter:
+    """Adds up steps, on every rank. *gpu* is None on a CPU."""
+
+    ranks: Ranks
+    loader: Loader
+    shape: ModelShape
+    freeze_encoder: bool
+    gpu: GpuMeter | None = None
+    _interval: Interval = field(default_factory=Interval)
+    _waited_seconds: float = 0.0
+
+    def add(self, plan: StepPlan, result: StepResult, rate: float, seconds: float) -> None:
+        """One step was done in *seconds*."""
+        interval = self._interval
+        interval.steps += 1
+        interval.skipped += result.skipped
+        interval.clips += plan.num_clips
+        interval.targets += plan.num_targets
+        interval.audio_seconds += plan.audio_seconds
+        interval.seconds += seconds
+        interval.waste += padding_waste(batch for batches in plan.ranks for batch in batches)
+        interval.flops += sum(
+            training_flops(self.shape, clip.frames, clip.tokens, freeze_encoder=self.freeze_encoder)
+            for batches in plan.ranks
+            for batch in batches
+            for clip in batch.clips
+        )
+        interval.norm, interval.rate = result.norm, rate
+        interval.losses.append(result.loss_sum)
+
+    def record(self, step: int, loss_scale: float) -> StepRecord:
+        """What was measured since the last record, up to *step*; every rank calls it."""
+        interval, self._interval = self._interval, Interval()
+        waited = self.loader.waited_seconds - self._waited_seconds
+        self._waited_seconds = self.loader.waited_seconds
+        loss = self.ranks.sum(torch.stack(interval.losses).double().sum()).item()
+        reading = self.gpu.read() if self.gpu is not None else None
+        return StepRecord(
+            step=step,
+            loss=loss / interval.targets,
+            learning_rate=interval.rate,
+            grad_norm=interval.norm,
+            loss_scale=loss_scale,
+            seconds_per_step=interval.seconds / interval.steps,
+            samples_per_second=interval.clips / interval.seconds,
+            audio_seconds_per_second=interval.audio_seconds / interval.seconds,
+            data_wait_share=min(1.0, waited / interval.seconds),
+            padding_waste=interval.waste / interval.steps,
+            skipped_steps=interval.skipped,
+            mfu=self._mfu(interval),
+            vram_bytes=torch.cuda.max_memory_allocated() if self.ranks.is_cuda else None,
+            gpu_utilisation=reading.utilisation if reading is not None else None,
+        )
+
+    def _mfu(self, interval: Interval) -> float | None:
+        if not self.ranks.is_cuda:
+            return None
+        peak = peak_flops(torch.cuda.get_device_name(self.ranks.device))
+        return interval.flops / interval.seconds / (peak * self.ranks.world_size) if peak else None

@@ -1,0 +1,73 @@
+"""The optimiser and the schedule."""
+
+from typing import Any
+
+import torch
+from torch.distributed.optim import ZeroRedundancyOptimizer
+from torch.optim import Optimizer
+
+from shared.errors import UsageError
+from trainer.distributed import Ranks
+from trainer.settings import Optim
+
+BETAS = (0.9, 0.999)
+
+
+def learning_rate(step: int, *, peak: float, warmup_steps: int, max_steps: int) -> float:
+    """The rate of optimiser step *step*, counted from 0: up to *peak* in *warmup_steps* lines, then down to 0.
+
+    As transformers' `get_linear_schedule_with_warmup`, but that the first step is not lost at rate 0. A warm-up longer
+    than the run is cut to a tenth of it.
+    """
+    warmup = warmup_steps if warmup_steps < max_steps else max_steps // 10
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * max(0.0, (max_steps - step) / max(1, max_steps - warmup))
+
+
+def resolve_optim(optim: Optim, ranks: Ranks) -> Optim:
+    """*optim*, or what suits the device in place of auto."""
+    if optim != "auto":
+        return optim
+    return "adamw-8bit" if ranks.is_cuda else "adamw"
+
+
+def make_optimiser(
+    optim: Optim, parameters: list[torch.nn.Parameter], ranks: Ranks, *, rate: float, weight_decay: float
+) -> Optimizer:
+    """The optimiser *optim* (not auto) over *parameters*. Raises UsageError where its package is missing."""
+    common: dict[str, Any] = {"lr": rate, "weight_decay": weight_decay}
+    match optim:
+        case "adamw-8bit":
+            return _adamw_8bit(parameters, common)
+        case "adamw-zero1" if ranks.world_size > 1:
+            return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, betas=BETAS, **common)
+        case "adafactor":
+            return torch.optim.Adafactor(parameters, **common)
+        case _:
+            return torch.optim.AdamW(parameters, betas=BETAS, fused=ranks.is_cuda, **common)
+
+
+def _adamw_8bit(parameters: list[torch.nn.Parameter], common: dict[str, Any]) -> Optimizer:
+    try:
+        # It loads CUDA libraries, which the others do without.
+        from bitsandbytes.optim.adamw import AdamW8bit  # noqa: PLC0415
+    except ImportError as error:
+        remedy = "pip install bitsandbytes, or --optim adafactor"
+        raise UsageError(f"--optim adamw-8bit needs bitsandbytes: {error}", remedy) from error
+    made: Optimizer = AdamW8bit(parameters, betas=BETAS, **common)  # type: ignore[no-untyped-call] # its own
+    return made
+
+
+def set_rate(optimiser: Optimizer, rate: float) -> None:
+    """Makes *rate* the learning rate of every parameter group."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def full_state(optimiser: Optimizer) -> dict[str, Any]:
+    """The state of the whole optimiser, on rank 0; every rank calls it, the others get {}."""
+    if not isinstance(optimiser, ZeroRedundancyOptimizer):
+        return optimiser.state_dict()
+    optimiser.consolidate_state_dict(to=0)
+    return optimiser.state_dict() if torch.distributed.get_rank() == 0 else {}

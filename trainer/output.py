@@ -1,0 +1,70 @@
+"""The output folder of a run: held by one run at a time, with room for what it will write."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.durable import json_bytes
+from shared.errors import ResourceLimitError, StoreBusyError, UsageError
+from shared.units import format_bytes
+from trainer.data import model_file
+
+LOCK = ".lock"
+SMALL_FILES = (
+    "added_tokens.json",
+    "config.json",
+    "generation_config.json",
+    "merges.txt",
+    "normalizer.json",
+    "preprocessor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+"""What a model folder has besides its weights."""
+NEEDED = {"config.json", "tokenizer.json", "preprocessor_config.json"}
+
+
+@contextmanager
+def hold_output(folder: Path) -> Iterator[None]:
+    """Makes *folder* and holds it. Raises StoreBusyError when another run does, UsageError where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UsageError(f"cannot make {folder}: {error.strerror}", "name a writable --output") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreBusyError(f"another run writes to {folder}", "wait for it, or name another --output") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_room(folder: Path, num_bytes: int) -> None:
+    """Raises ResourceLimitError where *folder*'s disk has no room for a checkpoint of *num_bytes*."""
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        message = f"a checkpoint takes {format_bytes(num_bytes)}, the disk of {folder} has {format_bytes(free)} free"
+        raise ResourceLimitError(message, "make room, or name another --output")
+
+
+def small_files(model: str) -> dict[str, bytes]:
+    """The small files of *model* (folder or Hub id) by name. Raises UsageError when one that is needed is missing."""
+    found = {}
+    for name in SMALL_FILES:
+        try:
+            found[name] = model_file(model, name).encode()
+        except UsageError:
+            if name in NEEDED:
+                raise
+    config = {name: value for name, value in json.loads(found["config.json"]).items() if name != "torch_dtype"}
+    # The weights are float32, whatever those were that training began with.
+    return found | {"config.json": json_bytes(config | {"dtype": "float32"})}

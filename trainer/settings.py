@@ -1,0 +1,112 @@
+"""Settings of the trainer's commands. Environment names begin with TRAINER_ (`TRAINER_LEARNING_RATE=2e-5`)."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from shared.errors import UsageError
+from shared.settings import Folders
+from shared.units import parse_bytes
+
+Optim = Literal["auto", "adamw-8bit", "adamw", "adamw-zero1", "adafactor"]
+Checkpointing = Literal["auto", "always", "never"]
+Precision = Literal["auto", "fp16", "bf16", "fp32"]
+REPORTERS = ("tensorboard", "wandb", "none")
+
+
+class TrainerSettings(Folders):
+    """What every command of the trainer has: the folders, under the trainer's own prefix."""
+
+    model_config = SettingsConfigDict(env_prefix="TRAINER_")
+
+
+class TrainSettings(TrainerSettings):
+    """Settings of `python -m trainer.train`."""
+
+    store: Path | None = Field(None, description="folder of the finished store [required]")
+    model: str = Field("openai/whisper-large-v3-turbo", description="Hub id or folder of the model to start from")
+    output: Path | None = Field(None, description="folder of the checkpoints [MODEL_DIR/NAME-STORE]")
+    split: str = Field("train", description="split to train on")
+    eval_split: str | None = Field(None, description="split to evaluate on [test, else validation, where there is one]")
+    wait_for_store: bool = Field(default=False, description="wait until the store is complete instead of refusing it")
+
+    learning_rate: float = Field(1e-5, gt=0, description="peak of the linear schedule")
+    warmup_steps: int = Field(500, ge=0, description="steps over which the learning rate rises")
+    max_steps: int | None = Field(None, ge=1, description="optimiser steps [as many as --num-epochs takes]")
+    num_epochs: float = Field(3.0, gt=0, description="passes over the split, where no --max-steps says")
+    global_batch_size: int = Field(48, ge=1, description="clips in one optimiser step, over all ranks")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
+    optim: Optim = Field("auto", description="optimiser; auto: adamw-8bit on a GPU, adamw on CPU")
+    precision: Precision = Field("auto", description="autocast; weights stay float32. auto: fp16 on a GPU, fp32 on CPU")
+    gradient_checkpointing: Checkpointing = Field(
+        "auto", description="recompute activations; auto: only micro-batches that do not fit otherwise"
+    )
+    freeze_encoder: bool = Field(default=False, description="train the decoder alone")
+    full_context_share: float = Field(
+        0.15, ge=0, le=1, description="share of the clips padded to 30 s, as faster-whisper runs the model"
+    )
+    allow_long_context: bool = Field(default=False, description="clips over 30 s, with longer sinusoids")
+    spec_augment: bool = Field(default=False, description="mask times and bins of the training clips")
+    seed: int = Field(42, ge=0, description="of the order of clips and of all chance")
+
+    vram_budget: int | None = Field(None, ge=1, description="bytes of the GPU to use, such as 16GB [all it has]")
+    frame_budget: int | None = Field(
+        None, ge=1, description="padded frames of a micro-batch [GPU: found under --vram-budget; CPU: 12000]"
+    )
+    loader_threads: int = Field(2, ge=1, le=64, description="threads that form micro-batches ahead, on each rank")
+
+    resume: Literal["auto", "never"] = Field(
+        "auto", description="go on at the last checkpoint of --output; never: refuse"
+    )
+    save_steps: int = Field(1000, ge=1, description="steps between checkpoints")
+    keep_latest: int = Field(2, ge=1, description="checkpoints kept besides the best")
+    eval_steps: int = Field(1000, ge=1, description="steps between evaluations")
+    eval_rows: int = Field(512, ge=1, description="clips of the fixed subset that is evaluated")
+    eval_padding: Literal["window", "own"] = Field(
+        "window", description="context of evaluated clips: Whisper's 30 s as in use, or their own length (faster)"
+    )
+    eval_full: bool = Field(default=False, description="evaluate on every clip of the split")
+    logging_steps: int = Field(25, ge=1, description="steps between log records")
+    report_to: tuple[str, ...] = Field(("tensorboard",), description="tensorboard, wandb or none; repeatable")
+    tensorboard_port: int | None = Field(
+        None, ge=0, le=65535, description="start TensorBoard on this port [not started]"
+    )
+    push_to_hub: str | None = Field(None, description="upload the best checkpoint to this Hub id at the end [not done]")
+
+    @field_validator("vram_budget", mode="before")
+    @classmethod
+    def _parse_size(cls, value: Any) -> Any:
+        return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _parse_reporters(cls, value: Any) -> Any:
+        names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+        unknown = [name for name in names if name not in REPORTERS]
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: not among {', '.join(REPORTERS)}")
+        return names
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.store is None:
+            raise ValueError("no store was named: --store STORE")
+        return self
+
+    @property
+    def store_folder(self) -> Path:
+        """The store, which is named for sure."""
+        if self.store is None:
+            raise UsageError("no store was named", "--store STORE")
+        return self.store.expanduser()
+
+    @property
+    def output_folder(self) -> Path:
+        """`--output`, or a folder below MODEL_DIR that names model and store."""
+        if self.output is not None:
+            return self.output.expanduser()
+        models = self.model_dir or self.base / "models"
+        return models / f"{self.model.rstrip('/').rpartition('/')[2]}-{self.store_folder.name}"

@@ -1,0 +1,141 @@
+"""One optimiser step: micro-batches forward and backward, gradients over all ranks, one update.
+
+The loss is the mean over all tokens of the step, whatever micro-batch or rank they are in: each micro-batch adds its
+sum, divided by the tokens of the whole step. Means of means would weigh short clips' tokens more.
+"""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from trainer.distributed import Ranks
+from trainer.loader import Tensors
+from trainer.model import TrainingModel, set_recompute, trained_parameters
+from trainer.optim import set_rate
+from trainer.sampler import MicroBatch
+from trainer.steps import StepPlan
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """*loss_sum* is this rank's, over its own tokens; *norm* the gradients' before clipping, over all ranks.
+
+    *skipped* when the update was left out because a gradient was not finite; *bad* are this rank's micro-batches whose
+    own loss was not.
+    """
+
+    loss_sum: torch.Tensor
+    norm: float
+    skipped: bool = False
+    bad: tuple[MicroBatch, ...] = ()
+
+
+class OutOfMemory(Exception):  # noqa: N818 - it ends no run: the step is repeated with smaller micro-batches
+    """Some rank had too little memory for its micro-batches; nothing was updated."""
+
+
+@dataclass(slots=True)
+class Stepper:
+    """Updates *model* by *optimiser*. *dtype* is autocast's, None for none; only float16 needs a loss *scaler*."""
+
+    model: TrainingModel
+    optimiser: Optimizer
+    ranks: Ranks
+    dtype: torch.dtype | None
+    max_grad_norm: float
+    seed: int
+    scaler: torch.amp.GradScaler = field(init=False)
+    parallel: nn.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scaler = torch.amp.GradScaler(self.ranks.device.type, enabled=self.dtype is torch.float16)
+        self.parallel = _parallel(self.model, self.ranks)
+
+    def run(self, plan: StepPlan, batches: Iterable[tuple[MicroBatch, Tensors]], rate: float) -> StepResult:
+        """The step of *plan* with learning rate *rate*. Raises OutOfMemory on all ranks when one has too little."""
+        torch.manual_seed(self._chance(plan.step))
+        set_rate(self.optimiser, rate)
+        # Kept, not dropped: they are views into the buckets that travel between ranks.
+        self.optimiser.zero_grad(set_to_none=False)
+        losses = self._gradients(plan, batches)
+        self.scaler.unscale_(self.optimiser)
+        norm = float(nn.utils.clip_grad_norm_(trained_parameters(self.model), self.max_grad_norm))
+        finite = bool(np.isfinite(norm))
+        if finite or self.scaler.is_enabled():
+            # The scaler leaves the update out by itself, and has to see that it did.
+            self.scaler.step(self.optimiser)
+        self.scaler.update()
+        loss_sum = torch.stack([loss for _, loss in losses]).sum()
+        bad = () if finite else tuple(batch for batch, loss in losses if not torch.isfinite(loss))
+        return StepResult(loss_sum, norm, not finite, bad)
+
+    def try_out(self, batch: MicroBatch, tensors: Tensors) -> None:
+        """Computes *batch* forward and backward for nothing, to see what memory that takes.
+
+        Raises torch.OutOfMemoryError. The first time the gradients meet, so that they come to lie in the buckets.
+        """
+        first = next(parameter.grad for parameter in trained_parameters(self.model)) is None
+        try:
+            with nullcontext() if first else self._unsynced():
+                self.scaler.scale(self._loss(batch, tensors) * 0.0).backward()  # type: ignore[no-untyped-call] # torch's
+        finally:
+            self.optimiser.zero_grad(set_to_none=False)
+
+    def _gradients(
+        self, plan: StepPlan, batches: Iterable[tuple[MicroBatch, Tensors]]
+    ) -> list[tuple[MicroBatch, torch.Tensor]]:
+        """Adds this rank's gradients up, and all ranks' with its last micro-batch; each batch with its loss."""
+        # Ranks are averaged, so each one's share counts as many times as there are ranks.
+        weight = self.ranks.world_size / plan.num_targets
+        count, losses, last = len(plan.ranks[self.ranks.rank]), [], None
+        failed = False
+        try:
+            for number, (batch, tensors) in enumerate(batches, 1):
+                with self._unsynced() if number < count else nullcontext():
+                    loss = self._loss(batch, tensors)
+                    losses.append((batch, loss.detach()))
+                    if number < count:
+                        self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call] # torch's own
+                    else:
+                        last = loss
+        except torch.OutOfMemoryError:
+            failed = True
+        # Before the ranks' gradients meet: one that does not come would leave the others waiting.
+        if self.ranks.is_cuda and self.ranks.any(flag=failed):
+            raise OutOfMemory
+        if last is not None:
+            self.scaler.scale(last * weight).backward()  # type: ignore[no-untyped-call] # torch's own
+        return losses
+
+    def _loss(self, batch: MicroBatch, tensors: Tensors) -> torch.Tensor:
+        set_recompute(self.model.whisper, recompute=batch.recompute)
+        with autocast(self.ranks, self.dtype):
+            loss: torch.Tensor = self.parallel(*tensors)
+        return loss
+
+    def _unsynced(self) -> AbstractContextManager[None]:
+        if isinstance(self.parallel, DistributedDataParallel):
+            return self.parallel.no_sync()
+        return nullcontext()
+
+    def _chance(self, step: int) -> int:
+        """Seed of a step's dropout: told by seed, step and rank, so that nothing has to be saved or replayed."""
+        return int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0])
+
+
+def autocast(ranks: Ranks, dtype: torch.dtype | None) -> AbstractContextManager[None]:
+    """Computing in *dtype* where that is safe; as it is for None."""
+    return torch.autocast(ranks.device.type, dtype) if dtype is not None else nullcontext()
+
+
+def _parallel(model: TrainingModel, ranks: Ranks) -> nn.Module:
+    if ranks.world_size == 1:
+        return model
+    devices = [ranks.device.index] if ranks.is_cuda else None
+    return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)

@@ -1,0 +1,56 @@
+"""Records as TensorBoard's event files."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from trainer.health import HealthWarning
+from trainer.records import EvaluationRecord, StepRecord
+from trainer.scalars import evaluation_prefix, evaluation_scalars, step_scalars
+from trainer.sink import Sink
+from trainer.wording import one_line, transcript_lines
+
+FOLDER = "tensorboard"
+"""In the log folder."""
+_FLUSH_SECONDS = 10
+
+
+class TensorBoardWriter(Sink):
+    """Writes to `tensorboard/` in *folder*; every figure of a record is a scalar, every warning and transcript a text.
+
+    What earlier runs wrote after *resumed_step* (all of it, without one) is hidden by TensorBoard, so that no step
+    stands twice.
+    """
+
+    def __init__(self, folder: Path, resumed_step: int | None) -> None:
+        # Half a second to import, for those who want it.
+        module = import_module("torch.utils.tensorboard")
+        first = 0 if resumed_step is None else resumed_step + 1
+        self._step = max(0, first - 1)
+        self._writer: Any = module.SummaryWriter(str(folder / FOLDER), purge_step=first, flush_secs=_FLUSH_SECONDS)
+
+    def step(self, record: StepRecord) -> None:
+        """Scalars `train/…`, `speed/…`, `gpu/…`."""
+        self._add(record.step, step_scalars(record))
+
+    def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:  # noqa: ARG002 - the curves show it
+        """Scalars `eval/…` and `eval_by_source/…`, and the sample transcripts as text."""
+        self._add(record.step, evaluation_scalars(record))
+        # Indented lines are shown as they are, not as Markdown.
+        samples = ("\n".join(f"    {line}" for line in transcript_lines(sample)) for sample in record.samples)
+        if text := "\n    \n".join(samples):
+            self._writer.add_text(f"{evaluation_prefix(record)}/transcripts", text, record.step)
+
+    def warn(self, warning: HealthWarning) -> None:
+        """A text at the last step."""
+        text = one_line(f"{warning.message} -> {warning.remedy}")
+        self._writer.add_text(f"warnings/{warning.kind}", f"    {text}", self._step)
+
+    def close(self) -> None:
+        """Flushes and closes the event file."""
+        self._writer.close()
+
+    def _add(self, step: int, scalars: dict[str, float]) -> None:
+        self._step = step
+        for tag, value in scalars.items():
+            self._writer.add_scalar(tag, value, step)

@@ -1,0 +1,70 @@
+"""Records on Weights & Biases, for those who ask for it; nothing else imports wandb."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from shared.cli import python_command
+from shared.errors import UsageError
+from trainer.health import HealthWarning
+from trainer.records import EvaluationRecord, StepRecord
+from trainer.scalars import evaluation_prefix, evaluation_scalars, step_scalars
+from trainer.sink import Sink
+from trainer.wording import one_line
+
+RUN_NAME = "wandb_run.txt"
+"""In the log folder: the id of the run to go on with."""
+PROJECT = "whisper-finetuning"
+"""Where `WANDB_PROJECT` names none."""
+
+
+class WandbWriter(Sink):
+    """Logs to wandb's run of this log folder, which a resumed training goes on with; wandb's own variables count.
+
+    wandb takes no step below its last one: steps that are made again after a crash stay as they were first logged.
+    Raises UsageError where wandb is not installed or does not start. *wandb* is the module, imported unless told.
+    """
+
+    def __init__(self, folder: Path, resumed_step: int | None, wandb: Any = None) -> None:
+        self._wandb = _import_wandb() if wandb is None else wandb
+        known = folder / RUN_NAME
+        run_id = known.read_text().strip() if resumed_step is not None and known.exists() else None
+        project = os.environ.get("WANDB_PROJECT") or PROJECT
+        try:
+            self._run: Any = self._wandb.init(project=project, dir=str(folder), id=run_id, resume="allow")
+        except self._wandb.Error as error:
+            remedy = "`wandb login`, WANDB_MODE=offline, or --report-to tensorboard"
+            raise UsageError(f"--report-to wandb: {error}", remedy) from error
+        known.write_text(f"{self._run.id}\n")
+
+    def step(self, record: StepRecord) -> None:
+        """The scalars of `trainer.scalars`."""
+        self._run.log(step_scalars(record), step=record.step)
+
+    def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
+        """The scalars of `trainer.scalars`, the transcripts as a table, and the best rates as the run's summary."""
+        values: dict[str, Any] = dict(evaluation_scalars(record))
+        if best:
+            self._run.summary.update({f"best/{tag}": value for tag, value in values.items()})
+        if record.samples:
+            rows = [[sample.row_id, sample.source, sample.reference, sample.hypothesis] for sample in record.samples]
+            table = self._wandb.Table(columns=["row", "source", "reference", "hypothesis"], data=rows)
+            values[f"{evaluation_prefix(record)}/transcripts"] = table
+        self._run.log(values, step=record.step)
+
+    def warn(self, warning: HealthWarning) -> None:
+        """An alert, which wandb shows and may mail."""
+        self._run.alert(title=str(warning.kind), text=one_line(f"{warning.message} -> {warning.remedy}"))
+
+    def close(self) -> None:
+        """Uploads the rest and ends the run."""
+        self._run.finish()
+
+
+def _import_wandb() -> Any:
+    try:
+        return import_module("wandb")
+    except ImportError as error:
+        remedy = f"{python_command()} -m pip install wandb, or --report-to tensorboard"
+        raise UsageError("--report-to wandb: wandb is not installed", remedy) from error

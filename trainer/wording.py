@@ -1,0 +1,74 @@
+"""Records as people read them: one line each, every WER with the name of its normaliser. Pure."""
+
+import math
+from collections.abc import Mapping
+
+from shared.units import format_audio_rate, format_bytes, format_count, format_rate, format_seconds
+from trainer.records import EvaluationRecord, StepRecord, Transcript, WordErrors
+
+_PADDING = {"own": "", "window": " at 30 s"}
+
+
+def one_line(text: str) -> str:
+    """*text* on one line and harmless to a terminal: white space folded, other control characters replaced."""
+    folded = " ".join(text.split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in folded)
+
+
+def step_line(record: StepRecord, max_steps: int) -> str:
+    """A `StepRecord` in one line; figures that the device does not tell, or that mean no trouble, are left out."""
+    parts = [
+        f"step {format_count(record.step)}/{format_count(max_steps)}",
+        f"loss {record.loss:.4f}",
+        f"learning rate {record.learning_rate:.3g}",
+        f"gradient norm {record.grad_norm:.3g}",
+        f"{format_rate(record.samples_per_second)} samples/s",
+        f"audio {format_audio_rate(record.audio_seconds_per_second)}",
+        f"{format_seconds(record.seconds_per_step)}/step",
+        f"data wait {record.data_wait_share:.1%}",
+        f"padding {record.padding_waste:.1%}",
+        "" if record.mfu is None else f"MFU {record.mfu:.1%}",
+        "" if record.vram_bytes is None else f"VRAM {format_bytes(record.vram_bytes)}",
+        "" if record.gpu_utilisation is None else f"GPU {record.gpu_utilisation:.0%}",
+        "" if record.loss_scale == 1 else f"loss scale {record.loss_scale:g}",
+        f"skipped steps {record.skipped_steps}" if record.skipped_steps else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def wer_words(overall: Mapping[str, WordErrors]) -> str:
+    """`WER 12.70 % raw, 11.30 % basic`: raw and normalised, always both."""
+    return "WER " + ", ".join(f"{errors.wer * 100:.2f} % {name}" for name, errors in overall.items())
+
+
+def padding_words(record: EvaluationRecord) -> str:
+    """` at 30 s` where the encoder saw the full window, nothing at own length."""
+    return _PADDING.get(record.padding, f" at {record.padding}")
+
+
+def evaluation_line(record: EvaluationRecord, *, best: bool) -> str:
+    """An `EvaluationRecord` in one line."""
+    cer = ", ".join(f"{errors.cer * 100:.2f} % {name}" for name, errors in record.overall.items())
+    return (
+        f"evaluation at step {format_count(record.step)}{padding_words(record)}: {wer_words(record.overall)}; "
+        f"CER {cer}; {format_count(record.rows)} clips in {format_seconds(record.seconds)}"
+        + (", the best so far" if best else "")
+    )
+
+
+def source_lines(record: EvaluationRecord) -> list[str]:
+    """One line for each source, where there are several."""
+    if len(record.by_source) < 2:  # noqa: PLR2004 - one source is the whole again
+        return []
+    return [f"  {one_line(source or 'unknown')}: {wer_words(rates)}" for source, rates in record.by_source.items()]
+
+
+def transcript_lines(sample: Transcript) -> tuple[str, str, str]:
+    """The row, what was said, and what the model heard, one below the other to be compared by eye."""
+    heading = f"row {sample.row_id}, {one_line(sample.source or 'unknown')}"
+    return heading, f"said  {one_line(sample.reference)}", f"heard {one_line(sample.hypothesis)}"
+
+
+def loss_word(loss: float) -> str:
+    """A loss in few characters."""
+    return f"loss {loss:.3f}" if math.isfinite(loss) else f"loss {loss}"
