@@ -1,4 +1,5 @@
 # make demo    a store from the built-in German speech corpus, from nothing
+# make demo-train  that store trained on by two processes: a tiny model learns its clips by heart in some minutes
 # make test    lint, types, import rules and the whole test suite, from nothing
 # make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs;
 #              make hostile: ten thousand damaged audio files; make soak: a small machine beside a hog;
@@ -8,11 +9,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
+DEMO_OPTIONS :=
+DEMO_STEPS := 1500
 
-.PHONY: demo test lint faults hostile kills planted soak bench clean
+.PHONY: demo demo-train test lint faults hostile kills planted soak bench clean
 
 demo: .venv/preprocess.installed
-	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store
+	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store $(DEMO_OPTIONS)
+
+# Random weights and an hour of speech: the model can only learn its own clips, so those are what it is scored on.
+demo-train: .venv/train.installed demo
+	$(BIN)/torchrun --standalone --nproc_per_node=2 -m trainer.train --store $(DEMO)/store \
+	  --model $(DEMO)/cache/datasets/demo/model-80 --output $(DEMO)/model --eval-split train --eval-padding own \
+	  --global-batch-size 16 --learning-rate 3e-3 --warmup-steps 50 --max-steps $(DEMO_STEPS) \
+	  --logging-steps 50 --eval-steps 150 --save-steps 500 --eval-rows 64 --full-context-share 0
 
 test: .venv/test.installed lint
 	$(BIN)/python -m pytest
@@ -52,4 +62,5 @@ clean:
 	touch $@
 
 .venv/preprocess.installed: EXTRAS := preprocess
+.venv/train.installed: EXTRAS := preprocess,trainer
 .venv/test.installed: EXTRAS := preprocess,trainer,test

@@ -137,7 +137,7 @@ def _metavar(name: str, kind: Any) -> str:
 
 
 def _is_size(name: str) -> bool:
-    return name.endswith(("size", "budget", "reserve", "growth"))
+    return name.endswith(("_size", "budget", "reserve", "growth")) and not name.endswith(("batch_size", "world_size"))
 
 
 def _help(name: str, field: FieldInfo, kind: Any) -> str:

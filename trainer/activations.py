@@ -111,17 +111,16 @@ def _cross_position(shape: ModelShape, options: StepOptions) -> int:
 def passing_bytes(shape: ModelShape, options: StepOptions) -> int:
     """The most that a step has at any moment besides weights, gradients, optimiser and `activation_bytes`.
 
-    Without checkpointing autograd holds the 16-bit weights to the end; with it all of them are there only while the
-    forward pass lasts, as long as autocast remembers them.
+    Without checkpointing autograd holds the 16-bit weights to the end; with it, and an autocast that remembers nothing,
+    each is there while its layer is.
     """
-    copies = cast_weight_bytes(shape, options)
     forward = logit_bytes(shape, options)
     backward = max(_head_bytes(shape, options), _layer_bytes(shape, options))
     if not options.checkpointing:
-        return copies + max(forward, backward)
+        return cast_weight_bytes(shape, options) + max(forward, backward)
     # Of the copies, the output matrix's alone is still needed when the backward pass begins.
     matrix = HALF * shape.vocab_size * shape.d_model if options.autocast else 0
-    return max(copies + forward, matrix + backward)
+    return matrix + max(forward, backward)
 
 
 def cast_weight_bytes(shape: ModelShape, options: StepOptions) -> int:

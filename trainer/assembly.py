@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ from tokenizers import Tokenizer
 
 from shared.errors import UsageError
 from shared.store import StoreSplit, open_split
+from trainer.activations import StepOptions, frame_bytes, token_bytes
 from trainer.checkpoint import TrainState, latest, load_training
 from trainer.data import check_split, evaluation_split, model_config, model_file, open_for_training, require_rows
 from trainer.distributed import Ranks
 from trainer.evaluation import Evaluator, monitored_rows
-from trainer.memory import BudgetSearch, allow, cpu_budget, made_up, pending_bytes, token_frames, window_worst
+from trainer.footprint import optimiser_bytes
+from trainer.memory import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
 from trainer.model import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser, resolve_optim
 from trainer.sampler import Budget, MicroBatch
@@ -125,11 +127,28 @@ def precision(settings: TrainSettings, ranks: Ranks) -> torch.dtype | None:
     return DTYPES[settings.precision]
 
 
+def step_options(settings: TrainSettings, ranks: Ranks) -> StepOptions:
+    """What decides how much memory a step of this run takes."""
+    optim = resolve_optim(settings.optim, ranks)
+    return StepOptions(
+        optimiser="adamw" if optim == "auto" else optim,
+        world_size=ranks.world_size,
+        freeze_encoder=settings.freeze_encoder,
+        autocast=precision(settings, ranks) is not None,
+    )
+
+
+def token_frames(shape: ModelShape, options: StepOptions) -> float:
+    """Frames whose activations take as much as one label's, kept or recomputed, whichever is more."""
+    both = (replace(options, checkpointing=checkpointing) for checkpointing in (False, True))
+    return max(token_bytes(shape, options) / frame_bytes(shape, options) for options in both)
+
+
 def find_budget(
     settings: TrainSettings, data: Data, ranks: Ranks, stepper: Stepper, state: TrainState | None
 ) -> Budget:
     """The frame budget: the user's, the one this run had, or what the GPU has room for."""
-    per_token = token_frames(data.shape.encoder_layers, data.shape.decoder_layers)
+    per_token = token_frames(data.shape, step_options(settings, ranks))
     mode = settings.gradient_checkpointing
     if settings.frame_budget or not ranks.is_cuda:
         return cpu_budget(settings.frame_budget, mode, per_token)
@@ -145,9 +164,11 @@ def find_budget(
     def attempt(batch: MicroBatch) -> None:
         stepper.try_out(batch, made_up(batch, data.shape.num_mel_bins, data.shape.vocab_size, ranks.device))
 
-    optim = resolve_optim(settings.optim, ranks)
-    pending = 0 if state is not None else pending_bytes(optim, trained_parameters(stepper.model), ranks.world_size)
-    return BudgetSearch(ranks, worst, per_token, allowed, pending, attempt).run(mode)
+    def peak_bytes(batch: MicroBatch) -> int | None:
+        return peak_on_gpu(batch, attempt, ranks)
+
+    pending = 0 if state is not None else optimiser_bytes(data.shape, step_options(settings, ranks))
+    return BudgetSearch(worst, per_token, SHARE * allowed - pending, peak_bytes).run(mode)
 
 
 def make_evaluator(settings: TrainSettings, data: Data, stepper: Stepper, frames: int) -> Evaluator | None:

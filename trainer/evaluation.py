@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 from transformers import WhisperForConditionalGeneration
-from transformers.generation.utils import GenerationMixin
 
-from shared.schema import MAX_LABELS, WINDOW_FRAMES
+from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.collate import collate
 from trainer.distributed import Ranks
@@ -20,7 +18,9 @@ from trainer.model import encoder_outputs
 from trainer.records import EvaluationRecord, Transcript
 from trainer.sampler import Budget, Clip, Padding, share_out
 from trainer.scoring import score_all, score_by_source
+from trainer.search import search
 from trainer.step import autocast
+from trainer.transcribers import longest_text, words
 
 SUBSET_SEED = 20_240_601
 """The monitored subset is the same for every run, whatever its seed."""
@@ -28,8 +28,6 @@ FORWARD_FACTOR = 4
 """Frames of a micro-batch without gradients, against those of one with them."""
 PROMPT_LABELS = 4
 """A store's labels begin with start, language, task and timestamps tokens: the prompt."""
-TOKENS_PER_SECOND = 25
-"""More than anybody speaks; a model that goes on and on is cut off there."""
 SHOWN = 5
 
 
@@ -100,11 +98,11 @@ class Evaluator:
         )
         seconds = max(float(self.split.duration[clip.row]) for clip in clips)
         with autocast(self.ranks, self.dtype):
-            tokens = greedy(
+            tokens = search(
                 model,
                 encoder_outputs(model, features, floor),
                 prompt.to(self.ranks.device),
-                max_length=min(MAX_LABELS, round(TOKENS_PER_SECOND * seconds) + 2 * PROMPT_LABELS),
+                max_length=longest_text(seconds),
             )
         return [self._transcript(clip.row, ids) for clip, ids in zip(clips, tokens.tolist(), strict=True)]
 
@@ -112,32 +110,6 @@ class Evaluator:
         return Transcript(
             row_id=int(self.split.row_id[row]),
             source=str(self.split.source[row]),
-            reference=self._words(self.split.labels(row).tolist()),
-            hypothesis=self._words(ids),
+            reference=words(self.tokenizer, self.split.labels(row).tolist()),
+            hypothesis=words(self.tokenizer, ids),
         )
-
-    def _words(self, ids: Sequence[int]) -> str:
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text.strip()
-
-
-def greedy(
-    model: WhisperForConditionalGeneration, encoded: Any, prompt: torch.Tensor, *, max_length: int
-) -> torch.Tensor:
-    """Token ids [rows, tokens] that *model* says after *prompt* [rows, tokens], each time the likeliest.
-
-    transformers' plain generation: Whisper's own would pad every clip to 30 s and cut it into segments.
-    """
-    plain: Any = GenerationMixin.generate
-    found: torch.Tensor = plain(
-        model,
-        encoder_outputs=encoded,
-        attention_mask=torch.ones(encoded.last_hidden_state.shape[:2], dtype=torch.int64, device=prompt.device),
-        decoder_input_ids=prompt,
-        decoder_attention_mask=torch.ones_like(prompt),
-        max_length=max_length,
-        num_beams=1,
-        do_sample=False,
-        use_cache=True,
-    )
-    return found

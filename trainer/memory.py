@@ -1,18 +1,16 @@
 """How large micro-batches may be: found on the GPU by trying the worst ones, lowered when memory runs out later."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from shared.errors import ResourceLimitError
 from shared.schema import WINDOW_FRAMES
 from trainer.distributed import Ranks
 from trainer.loader import Tensors
 from trainer.sampler import Budget, Clip, MicroBatch
-from trainer.settings import Checkpointing, Optim
+from trainer.settings import Checkpointing
 
 CPU_FRAMES = 12_000
 """A micro-batch on a CPU: four full windows. Larger ones are no faster there."""
@@ -21,8 +19,8 @@ SHARE = 0.92
 LOWERED = 0.8
 """What is left of a budget after memory ran out."""
 LEAST_FRAMES = 500
-STATE_BYTES: dict[Optim, float] = {"adamw": 8.0, "adamw-8bit": 2.1, "adamw-zero1": 8.0, "adafactor": 0.1}
-"""Optimiser state per parameter; AdamW's two moments are float32, ZeRO-1's are shared out over the ranks."""
+PARTS = 4
+"""The worst clip is tried in so many parts: short clips fill what is left beside a long one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +29,6 @@ class Worst:
 
     frames: int
     tokens: int
-
-
-def token_frames(encoder_layers: int, decoder_layers: int) -> float:
-    """Frames whose activations take as much as one token's.
-
-    A decoder layer keeps about 1.5 times what an encoder layer does (it attends twice), and two frames are one encoder
-    position.
-    """
-    return 2 * 1.5 * decoder_layers / encoder_layers
 
 
 def cpu_budget(frames: int | None, mode: Checkpointing, per_token: float) -> Budget:
@@ -57,61 +46,69 @@ def lowered(budget: Budget) -> Budget:
     return smaller
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class BudgetSearch:
-    """Finds the budget on a GPU with *allowed_bytes*: *attempt* runs one micro-batch forward and backward.
+    """Finds the budget under *room_bytes*; *peak_bytes* tries a micro-batch, and says None when memory ran out. Pure.
 
-    *pending_bytes* is what the optimiser will take at its first update.
+    The worst clip has to fit by itself. What fits beyond it is told by the growth from few to more quarters of that
+    clip, and then tried.
     """
 
-    ranks: Ranks
     worst: Worst
     per_token: float
-    allowed_bytes: int
-    pending_bytes: int
-    attempt: Callable[[MicroBatch], None]
+    room_bytes: float
+    peak_bytes: Callable[[MicroBatch], int | None]
 
     def run(self, mode: Checkpointing) -> Budget:
-        """The budget, the same on all ranks. Raises ResourceLimitError when the worst clip alone does not fit."""
+        """The budget. Raises ResourceLimitError when the worst clip alone does not fit."""
         recomputed = 0 if mode == "never" else self._largest(recompute=True)
         plain = 0 if mode == "always" else self._largest(recompute=False)
         if max(recomputed, plain) == 0:
             remedy = "python -m trainer.estimate tells what fits; --gradient-checkpointing always takes least"
             raise ResourceLimitError("the longest clip does not fit into the GPU's memory", remedy)
-        one = Budget(0, 0, self.per_token).cost(self.worst.frames, self.worst.tokens)
         # Recomputing costs a third more time: it is for clips that do not fit otherwise, not for larger batches.
-        frames = plain or recomputed
-        return Budget(frames * one, plain * one, self.per_token)
+        return Budget(plain or recomputed, plain, self.per_token)
 
     def _largest(self, *, recompute: bool) -> int:
-        """The most of the worst clips that fit at once; 0 when not even one does."""
-        first = self._peak_bytes(1, recompute=recompute)
-        if first is None:
+        """The most padded frames that fit at once; 0 when the worst clip does not."""
+        whole = self.peak_bytes(self._clips(1, 1, recompute=recompute))
+        if whole is None or whole > self.room_bytes:
             return 0
-        room = SHARE * self.allowed_bytes - self.pending_bytes
-        second = self._peak_bytes(2, recompute=recompute)
-        if first > room or second is None:
-            return int(first <= room)
-        count = 1 + max(0, math.floor((room - first) / max(1, second - first)))
-        while count > 1:
-            peak = self._peak_bytes(count, recompute=recompute)
-            if peak is not None and peak <= room:
-                return count
-            count = int(count * LOWERED)
-        return 1
+        few, more = (self.peak_bytes(self._clips(count, PARTS, recompute=recompute)) for count in (PARTS // 2, PARTS))
+        if few is None or more is None:
+            return self._frames(PARTS)
+        growth = max(1.0, (more - few) / (PARTS // 2))
+        count = PARTS + max(0, int((self.room_bytes - max(whole, more)) / growth))
+        while count > PARTS:
+            peak = self.peak_bytes(self._clips(count, PARTS, recompute=recompute))
+            if peak is not None and peak <= self.room_bytes:
+                break
+            count = max(PARTS, int(count * LOWERED))
+        return self._frames(count)
 
-    def _peak_bytes(self, count: int, *, recompute: bool) -> int | None:
-        """Most memory of any rank while *count* of the worst clips are computed; None when one has too little."""
-        clip = Clip(0, self.worst.frames, self.worst.tokens)
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        try:
-            self.attempt(MicroBatch((clip,) * count, clip.frames, recompute=recompute))
-            peak = torch.cuda.max_memory_allocated()
-        except torch.OutOfMemoryError:
-            peak = -1
-        peaks: list[int] = self.ranks.gather(peak)
-        return None if min(peaks) < 0 else max(peaks)
+    def _clips(self, count: int, parts: int, *, recompute: bool) -> MicroBatch:
+        """*count* clips, each one of *parts* parts of the worst."""
+        clip = Clip(0, -(-self.worst.frames // parts), max(1, self.worst.tokens // parts))
+        return MicroBatch((clip,) * count, clip.frames, recompute=recompute)
+
+    def _frames(self, count: int) -> int:
+        """What *count* parts cost, at least as much as the whole."""
+        budget = Budget(0, 0, self.per_token)
+        part = self._clips(1, PARTS, recompute=False).clips[0]
+        return max(count * budget.cost(part.frames, part.tokens), budget.cost(self.worst.frames, self.worst.tokens))
+
+
+def peak_on_gpu(batch: MicroBatch, attempt: Callable[[MicroBatch], None], ranks: Ranks) -> int | None:
+    """The most memory of any rank while all of them *attempt* the batch; None when one has too little."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    try:
+        attempt(batch)
+        peak = torch.cuda.max_memory_allocated()
+    except torch.OutOfMemoryError:
+        peak = -1
+    peaks: list[int] = ranks.gather(peak)
+    return None if min(peaks) < 0 else max(peaks)
 
 
 def made_up(batch: MicroBatch, num_mel_bins: int, vocab_size: int, device: torch.device) -> Tensors:
@@ -124,12 +121,6 @@ def made_up(batch: MicroBatch, num_mel_bins: int, vocab_size: int, device: torch
         torch.arange(count * tokens, device=device),
         torch.randint(vocab_size, (count * tokens,), device=device),
     )
-
-
-def pending_bytes(optim: Optim, parameters: list[nn.Parameter], world_size: int) -> int:
-    """What the optimiser will take at its first update."""
-    share = world_size if optim == "adamw-zero1" else 1
-    return int(STATE_BYTES[optim] * sum(parameter.numel() for parameter in parameters) / share)
 
 
 def allow(vram_budget: int | None, device: torch.device) -> int:

@@ -31,7 +31,7 @@ def load_model(name: str) -> WhisperForConditionalGeneration:
     float16 weights cannot be trained: their updates round to nothing. Raises UsageError when it cannot be loaded.
     """
     # A bar for every rank, over in a second.
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call] # its own
     try:
         model = WhisperForConditionalGeneration.from_pretrained(
             str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name,

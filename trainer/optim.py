@@ -41,7 +41,7 @@ def make_optimiser(
         case "adamw-8bit":
             return _adamw_8bit(parameters, common)
         case "adamw-zero1" if ranks.world_size > 1:
-            return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, betas=BETAS, **common)
+            return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, betas=BETAS, fused=ranks.is_cuda, **common)
         case "adafactor":
             return torch.optim.Adafactor(parameters, **common)
         case _:

@@ -115,7 +115,8 @@ class Stepper:
 
     def _loss(self, batch: MicroBatch, tensors: Tensors) -> torch.Tensor:
         set_recompute(self.model.whisper, recompute=batch.recompute)
-        with autocast(self.ranks, self.dtype):
+        # Every weight is used once: remembering its 16-bit copy until the backward pass would only take memory.
+        with autocast(self.ranks, self.dtype, remember=not batch.recompute):
             loss: torch.Tensor = self.parallel(*tensors)
         return loss
 
@@ -129,9 +130,9 @@ class Stepper:
         return int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0])
 
 
-def autocast(ranks: Ranks, dtype: torch.dtype | None) -> AbstractContextManager[None]:
-    """Computing in *dtype* where that is safe; as it is for None."""
-    return torch.autocast(ranks.device.type, dtype) if dtype is not None else nullcontext()
+def autocast(ranks: Ranks, dtype: torch.dtype | None, *, remember: bool = True) -> AbstractContextManager[None]:
+    """Computing in *dtype* where that is safe; as it is for None. *remember* keeps the weights' copies of that type."""
+    return torch.autocast(ranks.device.type, dtype, cache_enabled=remember) if dtype is not None else nullcontext()
 
 
 def _parallel(model: TrainingModel, ranks: Ranks) -> nn.Module:

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import torch
 from rich.console import Console
 
-from shared.cli import parse_settings, run_command
+from shared.cli import parse_settings, python_command, run_command
 from shared.durable import json_bytes
 from shared.errors import ExitCode
 from trainer.assembly import (
@@ -20,21 +21,22 @@ from trainer.assembly import (
     max_steps,
     open_data,
     planner,
+    step_options,
 )
 from trainer.augment import SpecAugment
 from trainer.checkpoint import Checkpoints, TrainState, latest, point_best_at
 from trainer.distributed import Ranks, join_ranks
+from trainer.footprint import optimiser_bytes
 from trainer.gpu import GpuMeter
 from trainer.hub import push_to_hub
 from trainer.loader import Loader
 from trainer.loop import TrainingLoop
-from trainer.memory import pending_bytes
 from trainer.meter import Meter
-from trainer.model import trained_parameters
 from trainer.optim import resolve_optim
 from trainer.output import check_room, hold_output, small_files
 from trainer.sampler import Budget
 from trainer.settings import TrainSettings
+from trainer.shape import ModelShape
 from trainer.step import Stepper
 from trainer.stopping import StopRequest
 from trainer.telemetry import Telemetry, open_telemetry
@@ -53,7 +55,6 @@ def main(argv: Sequence[str]) -> int:
     with join_ranks() as ranks, ExitStack() as stack:
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
-            (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
         ranks.barrier()
         data = open_data(settings, console.print if ranks.is_main else lambda _text: None)
         _train(settings, data, ranks, console, stop)
@@ -74,13 +75,15 @@ def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, 
     state = _state(state, settings, data, ranks, budget)
     with ExitStack() as stack:
         telemetry = stack.enter_context(_telemetry(settings, ranks, state, last, console, resumed=found is not None))
-        checkpoints = stack.enter_context(_checkpoints(settings, ranks, stepper))
+        checkpoints = stack.enter_context(_checkpoints(settings, ranks, stepper, data.shape))
         augment = SpecAugment(settings.seed) if settings.spec_augment else None
         loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
         stack.enter_context(loader)
         gpu = stack.enter_context(GpuMeter(_uuid(ranks.device))) if ranks.is_cuda else None
         meter = Meter(ranks, loader, data.shape, settings.freeze_encoder, gpu)
         evaluator = make_evaluator(settings, data, stepper, budget.frames)
+        if ranks.is_main:
+            (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
         telemetry.event(_opening_words(settings, data, ranks, budget, last))
         if evaluator is None:
             telemetry.event("the store has no test or validation split: nothing is evaluated, the last is the best")
@@ -124,7 +127,9 @@ def _telemetry(
 
 
 @contextmanager
-def _checkpoints(settings: TrainSettings, ranks: Ranks, stepper: Stepper) -> Iterator[Checkpoints | None]:
+def _checkpoints(
+    settings: TrainSettings, ranks: Ranks, stepper: Stepper, shape: ModelShape
+) -> Iterator[Checkpoints | None]:
     """What writes checkpoints, on rank 0."""
     if not ranks.is_main:
         yield None
@@ -132,9 +137,9 @@ def _checkpoints(settings: TrainSettings, ranks: Ranks, stepper: Stepper) -> Ite
     output = settings.output_folder
     checkpoints = Checkpoints(output, small_files(settings.model), settings.keep_latest)
     checkpoints.clear_partial()
-    parameters = trained_parameters(stepper.model)
     weights = sum(parameter.nbytes for parameter in stepper.model.parameters())
-    check_room(output, weights + pending_bytes(resolve_optim(settings.optim, ranks), parameters, 1))
+    # Rank 0 writes the whole optimiser, however it is shared out.
+    check_room(output, weights + optimiser_bytes(shape, replace(step_options(settings, ranks), world_size=1)))
     try:
         yield checkpoints
     finally:
@@ -160,8 +165,8 @@ def _finish(settings: TrainSettings, state: TrainState, telemetry: Telemetry) ->
         telemetry.event(f"uploaded to {push_to_hub(output, settings.push_to_hub)}")
     wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"
     telemetry.event(f"done: the best model is {output / 'best'}{wer}")
-    command = f"python -m trainer.export --checkpoint {output / 'best'} --output {output / 'faster-whisper'}"
-    telemetry.event(f"next: {command}")
+    best, store = output / "best", settings.store_folder
+    telemetry.event(f"next: {python_command()} -m trainer.evaluate --store {store} --model {best}")
 
 
 def _uuid(device: torch.device) -> str:

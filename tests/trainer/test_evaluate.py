@@ -1,0 +1,140 @@
+"""`python -m trainer.evaluate`: transformers and CTranslate2 folders alike, ready tables, checkpoints as they come."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ctranslate2.converters import TransformersConverter
+
+from preprocess.demo.model import build_model
+from shared.cli import run_command
+from shared.store import open_split
+from tests.support.training import ROOT, Training, tiny_model, training_store
+from trainer.checkpoint import checkpoints
+from trainer.evaluate import main
+from trainer.transcribers import longest_text, open_transcriber
+from trainer.transcribing import transcribed, windows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A store, a model, and the same model as CTranslate2 has it."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    tiny_model(folder / "model")
+    training_store(folder / "store", folder / "model", test_clips=6)
+    converter = TransformersConverter(str(folder / "model"), copy_files=["tokenizer.json", "preprocessor_config.json"])
+    converter.convert(str(folder / "converted"))
+    return folder
+
+
+def run(folder, *arguments):
+    return run_command(main, ["--store", str(folder / "store"), *arguments])
+
+
+def test_a_transformers_and_a_ctranslate2_folder_say_the_same(folder, capsys, tmp_path):
+    names = [str(folder / name) for name in ("model", "converted")]
+    assert (
+        run(folder, "--model", names[0], "--baseline", names[1], "--output", str(tmp_path), "--resamples", "200") == 0
+    )
+    said = capsys.readouterr().out
+    assert all(normaliser in said for normaliser in ("raw", "basic", "basic+ss"))
+    value = json.loads((tmp_path / "metrics.json").read_text())
+    assert len(value["models"]) == 2
+    assert "<html" in (tmp_path / "evaluation.html").read_text()
+    texts = [
+        open_transcriber(name, language="de", beam_size=1)(log_mel, max_length=24)
+        for name in names
+        for log_mel in [windows(open_split(folder / "store", "test"), range(4))]
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_rows_come_once_each_with_their_own_reference(folder):
+    split = open_split(folder / "store", "test")
+    facts = transcribed(
+        folder / "store",
+        "test",
+        [str(folder / "model")],
+        baseline=None,
+        beam_size=2,
+        rows=None,
+        silence_clips=2,
+        console=None,
+    )
+    assert sorted(row.row_id for row in facts.rows) == list(range(len(split)))
+    assert facts.decoding == "beam of 2, 30 s window"
+    assert facts.models[0].silence.clips == 2
+    texts = dict(zip((row.row_id for row in facts.rows), facts.rows, strict=True))
+    labels = [split.labels(row).tolist() for row in range(len(split))]
+    assert len({tuple(ids) for ids in labels}) == len({row.reference for row in texts.values()})
+
+
+def test_what_the_models_see_is_whispers_window(folder):
+    split = open_split(folder / "store", "test")
+    log_mel = windows(split, [0])
+    frames = int(split.num_frames[0])
+    assert log_mel.shape == (1, 3_000, 80)
+    np.testing.assert_array_equal(log_mel[0, :frames], split.log_mel(0))
+    np.testing.assert_array_equal(log_mel[0, frames:], split.floor[0])
+
+
+def test_a_clip_gets_more_labels_than_anybody_speaks_and_no_more_than_the_decoder_has():
+    assert longest_text(1) < longest_text(10) < longest_text(30) == longest_text(300) == 448
+
+
+def test_published_transcripts_are_scored_without_any_model(tmp_path):
+    """And without torch: a table is scored on any machine."""
+    table = tmp_path / "table.csv"
+    table.write_text("said,heard\nguten Tag,guten Tag\nauf Wiedersehen,auf Widersehen\n")
+    program = (
+        "import sys; from shared.cli import run_command; from trainer.evaluate import main; "
+        "code = run_command(main); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    arguments = ["--hypotheses", str(table), "--reference-column", "said", "--hypothesis-column", "heard"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "25.00 %" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nothing to evaluate was named"),
+        (("--model", "nowhere/at-all/x"), "cannot read tokenizer.json"),
+        (("--watch", "/nonexistent"), "--watch needs --store"),
+    ],
+)
+def test_what_is_missing_is_said(folder, capsys, arguments, said):
+    assert run(folder, *arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_model_of_other_mel_bins_is_refused(folder, tmp_path, capsys):
+    build_model(tmp_path / "wide", num_mel_bins=128)
+    assert run(folder, "--model", str(tmp_path / "wide")) == 2
+    assert "takes 128 mel bins, the store has 80" in capsys.readouterr().err
+
+
+def test_watch_scores_every_checkpoint_of_a_training_and_ends_with_it(folder, capsys, tmp_path):
+    options = (
+        *("--store", str(folder / "store"), "--model", str(folder / "model"), "--max-steps", "3", "--save-steps", "1"),
+        *("--global-batch-size", "4", "--eval-steps", "99", "--eval-rows", "1", "--eval-padding", "own"),
+        *("--full-context-share", "0", "--report-to", "none", "--keep-latest", "9"),
+    )
+    training = Training(tmp_path / "out", options)
+    process = training.start()
+    while process.poll() is None and not checkpoints(training.output):
+        pass
+    assert (
+        run(folder, "--watch", str(training.output), "--rows", "2", "--silence-clips", "0", "--resamples", "100") == 0
+    )
+    assert process.wait(60) == 0
+    said = capsys.readouterr().out
+    for step, path in checkpoints(training.output):
+        assert f"checkpoint-{step:08d}" in said
+        assert (training.output / "evaluations" / path.name / "metrics.json").exists()
+    assert len(checkpoints(training.output)) == 3

@@ -1,0 +1,107 @@
+"""A checkpoint as a CTranslate2 folder that `faster_whisper.WhisperModel` and RealtimeSTT load.
+
+The weights are converted by CTranslate2 itself, the files around them are `export_files`'. A folder is written aside
+and renamed, so that one that exists is whole.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from shared.durable import fsync_directory, json_bytes
+from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
+from shared.units import format_bytes
+from trainer.export_files import RECORD, Checkpoint, digests, expected_config, expected_preprocessor, read_record
+
+Quantization = Literal[
+    "float16", "int8_float16", "int8", "int8_float32", "int8_bfloat16", "int16", "bfloat16", "float32"
+]
+QUANTIZATIONS: tuple[str, ...] = get_args(Quantization)
+"""What CTranslate2 stores weights in; `int8_float16` is int8 matrices and float16 for the rest."""
+PARTIAL = ".partial-"
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
+_REST = 64 << 20
+"""Room for what is not weights."""
+
+
+def export_folders(output: Path, quantizations: Sequence[str]) -> dict[str, Path]:
+    """Where each quantisation lies: *output* itself for one, a folder below it for each of several."""
+    if len(quantizations) == 1:
+        return {quantizations[0]: output}
+    return {name: output / name for name in quantizations}
+
+
+def convert(checkpoint: Checkpoint, folder: Path, quantization: str) -> bool:
+    """Makes the export *folder*, complete or not at all; False where it is there already, from the same checkpoint.
+
+    Raises UsageError where *folder* holds something else, ResourceLimitError where its disk has no room, and
+    SpeechPrepError where CTranslate2 cannot convert the model.
+    """
+    identity = {"checkpoint": checkpoint.fingerprint(), "quantization": quantization}
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        _require_same(folder, identity)
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder.parent / f"{PARTIAL}{folder.name}"
+    shutil.rmtree(aside, ignore_errors=True)
+    _check_room(folder.parent, checkpoint, quantization)
+    try:
+        _fill(aside, checkpoint, identity)
+        _fsync_files(aside)
+        aside.rename(folder)
+        fsync_directory(folder.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return True
+
+
+def folder_bytes(folder: Path) -> int:
+    """The bytes of the files in *folder*."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def _require_same(folder: Path, identity: Mapping[str, str]) -> None:
+    found = read_record(folder) if folder.is_dir() else {}
+    if all(found.get(name) == value for name, value in identity.items()):
+        return
+    of = "this" if found.get("checkpoint") == identity["checkpoint"] else "another"
+    holds = f"an export of {of} checkpoint as {found.get('quantization')}" if found else "something else"
+    raise UsageError(f"{folder} exists and holds {holds}", "name another --output, or remove it")
+
+
+def _check_room(folder: Path, checkpoint: Checkpoint, quantization: str) -> None:
+    size = checkpoint.shape.parameter_count * _BYTES.get(quantization, 1) + _REST
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        message = f"an export as {quantization} takes {format_bytes(size)}, {folder} has {format_bytes(free)} free"
+        raise ResourceLimitError(message, "make room, or name another --output")
+
+
+def _fill(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> None:
+    from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - imports transformers
+
+    quantization = identity["quantization"]
+    try:
+        with torch.no_grad():
+            TransformersConverter(str(checkpoint.folder)).convert(str(folder), quantization=quantization)
+    except (ValueError, RuntimeError, KeyError, AttributeError, NotImplementedError) as error:
+        message = f"CTranslate2 cannot convert {checkpoint.folder} to {quantization}: {error}"
+        raise SpeechPrepError(message, "check that the checkpoint opens with transformers") from error
+    (folder / "config.json").write_bytes(json_bytes(expected_config(checkpoint)))
+    (folder / "preprocessor_config.json").write_bytes(json_bytes(expected_preprocessor(checkpoint)))
+    (folder / "tokenizer.json").write_text(checkpoint.tokenizer_json, encoding="utf-8")
+    (folder / RECORD).write_bytes(json_bytes({**identity, "digests": digests(folder)}))
+
+
+def _fsync_files(folder: Path) -> None:
+    for path in folder.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    fsync_directory(folder)

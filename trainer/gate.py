@@ -1,0 +1,258 @@
+"""Whether an export says what the original says: the decision, from transcripts and figures that others made. Pure.
+
+Three things are judged. The files around the weights must be what the checkpoint asks for. The encoder's output and the
+next token's distribution after the reference's own tokens (teacher forcing) must be those of the original but for
+rounding: a changed weight shows there before it shows in words. And the transcripts must be equal, as RealtimeSTT
+decodes: at least 97 % of them, with word error rates at most 0.1 points apart.
+
+A beam search takes the better of two transcripts even where they are equally good, so rounding may tip it. A transcript
+that the original itself finds as good as its own, within `TOSS_UP`, is therefore no difference; it is counted and shown.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.text import normalise_transcript
+from trainer.records import WordErrors
+from trainer.scoring import Normaliser, count_errors, rates, score_all
+
+MAX_DIFFERENCE = 0.001
+"""Word error rates of original and export may be this far apart, in either direction: 0.1 points."""
+MIN_EQUAL = 0.97
+"""Share of transcripts that must be equal."""
+TOSS_UP = 1e-3
+"""Nats per token; float16 weights move a score by about 1e-4."""
+WORST = 5
+"""Rows that are named."""
+JUDGED_BY = Normaliser.RAW
+
+
+class Decoding(StrEnum):
+    """How RealtimeSTT decodes: one temperature, five beams, no prompt; the value stands beside every figure."""
+
+    BATCHED = "no timestamps"
+    """`AudioToTextRecorder`'s default, `batch_size=16`: faster-whisper's batched pipeline, which leaves them out."""
+    SEQUENTIAL = "timestamps"
+    """`batch_size=0`: faster-whisper's sequential path, with timestamp tokens and their rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What both models say under one decoding.
+
+    *margin*: by how many nats per token the original finds its own transcript better than the export's.
+    """
+
+    original: str
+    export: str
+    margin: float
+
+    @property
+    def equal(self) -> bool:
+        """Equal but for white space and Unicode composition."""
+        return normalise_transcript(self.original) == normalise_transcript(self.export)
+
+    @property
+    def toss_up(self) -> bool:
+        """Not equal, but equally good to the original."""
+        return not self.equal and self.margin <= TOSS_UP
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One clip with original and export.
+
+    *encoder_error*: |export - original| / |original| of the encoder's output (L2). *divergence*: mean Kullback-Leibler
+    divergence of the next token's distributions, in nats, over *tokens* places after the reference's own tokens;
+    *same_tokens* are those where both find the same token likeliest.
+    """
+
+    row_id: int
+    reference: str
+    pairs: Mapping[Decoding, Pair]
+    encoder_error: float
+    divergence: float
+    tokens: int
+    same_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that rounding explains: of any row's encoder error and the mean divergence; and the least agreement."""
+
+    encoder_error: float
+    divergence: float
+    same_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The worst row's encoder error, the mean divergence, and the share of equal next tokens, with their limits."""
+
+    encoder_error: float
+    divergence: float
+    same_tokens: float
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The transcripts of both models under one decoding; rates by normaliser, 1 is 100 %.
+
+    *difference* is the export's WER less the original's, raw, and *settled* the same with toss-ups as the original has
+    them: that one is judged.
+    """
+
+    decoding: Decoding
+    rows: int
+    equal: int
+    toss_ups: int
+    original: Mapping[str, WordErrors]
+    export: Mapping[str, WordErrors]
+    difference: float
+    settled: float
+
+    @property
+    def share(self) -> float:
+        """The share of rows that are equal, or a toss-up."""
+        return (self.equal + self.toss_ups) / self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one export; *problems* are why it failed, [] when it did not.
+
+    *transcripts_judged* is False for types whose transcripts are only measured. *worst* are the rows that differ most.
+    """
+
+    transcripts_judged: bool
+    problems: Sequence[str]
+    figures: Figures | None
+    agreements: Sequence[Agreement]
+    worst: Sequence[Comparison]
+
+
+def transcripts_are_judged(stored: str, computed: str) -> bool:
+    """Whether the thresholds on transcripts hold for weights *stored* and *computed* as these types.
+
+    They hold for floating point weights, and for int8 with 16-bit arithmetic where the hardware has it; int8 by itself
+    is a choice of size over accuracy, whose price is measured and shown.
+    """
+    return "int" not in stored or (stored in {"int8_float16", "int8_bfloat16"} and computed == stored)
+
+
+def limits(stored: str, computed: str) -> Limits:
+    """What rounding explains of weights *stored* and *computed* as these types.
+
+    Ten to fifty times what a model of 600 k weights showed on a CPU: 5e-7 and 2e-12 for float32, 3e-4 and 6e-7 for
+    float16 computed in float32, 5e-3 and 5e-4 for int8; 16-bit arithmetic has fewer digits than 16-bit storage.
+    """
+    if "int" in stored:
+        return Limits(0.1, 0.05, 0.9)
+    if "bfloat16" in {stored, computed}:
+        return Limits(0.1, 0.02, 0.95)
+    if computed == "float16":
+        return Limits(0.03, 2e-3, 0.98)
+    return Limits(5e-3, 1e-4, 0.99) if stored == "float16" else Limits(1e-4, 1e-6, 0.99)
+
+
+def judge(stored: str, computed: str, file_problems: Sequence[str], rows: Sequence[Comparison]) -> Verdict:
+    """The verdict on an export *stored* and *computed* as these types; without *rows* its files alone are judged."""
+    judged = transcripts_are_judged(stored, computed)
+    if not rows:
+        return Verdict(judged, list(file_problems), None, [], [])
+    figures = _figures(rows, limits(stored, computed))
+    agreements = [_agreement(rows, decoding) for decoding in rows[0].pairs]
+    worst = _worst(rows)
+    problems = [*file_problems, *_figure_problems(rows, figures)]
+    if judged:
+        problems += _transcript_problems(agreements, worst)
+    return Verdict(judged, problems, figures, agreements, worst)
+
+
+def _figures(rows: Sequence[Comparison], allowed: Limits) -> Figures:
+    tokens = sum(row.tokens for row in rows)
+    return Figures(
+        # A NaN, which `max` may lose, is the worst there is.
+        encoder_error=max(row.encoder_error if math.isfinite(row.encoder_error) else math.inf for row in rows),
+        divergence=sum(row.divergence * row.tokens for row in rows) / tokens,
+        same_tokens=sum(row.same_tokens for row in rows) / tokens,
+        limits=allowed,
+    )
+
+
+def _figure_problems(rows: Sequence[Comparison], figures: Figures) -> Iterator[str]:
+    allowed = figures.limits
+    if not figures.encoder_error <= allowed.encoder_error:
+        yield (
+            f"the encoder's output is off by {figures.encoder_error:.2g} of its size, rounding explains "
+            f"{allowed.encoder_error:.2g}; most in {_names(rows, 'encoder_error')}"
+        )
+    if not figures.divergence <= allowed.divergence:
+        yield (
+            f"the next token's probabilities diverge by {figures.divergence:.2g} nats, rounding explains "
+            f"{allowed.divergence:.2g}; most in {_names(rows, 'divergence')}"
+        )
+    if not figures.same_tokens >= allowed.same_tokens:
+        yield (
+            f"the likeliest next token is the same in {100 * figures.same_tokens:.1f} % of places, at least "
+            f"{100 * allowed.same_tokens:.0f} % are expected; most others in {_names(rows, 'divergence')}"
+        )
+
+
+def _names(rows: Sequence[Comparison], figure: str) -> str:
+    """The rows whose *figure* is largest, in words."""
+    size = {row.row_id: getattr(row, figure) for row in rows}
+    order = sorted(size, key=lambda name: -size[name] if math.isfinite(size[name]) else -math.inf)
+    return "rows " + ", ".join(map(str, order[:WORST])) if len(order) > 1 else f"row {order[0]}"
+
+
+def _agreement(rows: Sequence[Comparison], decoding: Decoding) -> Agreement:
+    pairs = [row.pairs[decoding] for row in rows]
+    references = [row.reference for row in rows]
+    original, export = [pair.original for pair in pairs], [pair.export for pair in pairs]
+    settled = [pair.original if pair.toss_up else pair.export for pair in pairs]
+    before, after, judged = (
+        rates(count_errors(references, texts, JUDGED_BY)).wer for texts in (original, export, settled)
+    )
+    return Agreement(
+        decoding=decoding,
+        rows=len(rows),
+        equal=sum(pair.equal for pair in pairs),
+        toss_ups=sum(pair.toss_up for pair in pairs),
+        original=score_all(references, original),
+        export=score_all(references, export),
+        difference=after - before,
+        settled=judged - before,
+    )
+
+
+def _worst(rows: Sequence[Comparison]) -> list[Comparison]:
+    """The rows whose transcripts differ by most words, toss-ups last; of rows without a difference none."""
+    return sorted((row for row in rows if any(not pair.equal for pair in row.pairs.values())), key=_badness)[:WORST]
+
+
+def _badness(row: Comparison) -> tuple[bool, int, int]:
+    pairs = row.pairs.values()
+    settled = all(pair.equal or pair.toss_up for pair in pairs)
+    originals, exports = zip(*((pair.original, pair.export) for pair in pairs), strict=True)
+    return settled, -int(count_errors(originals, exports, JUDGED_BY).word_errors.sum()), row.row_id
+
+
+def _transcript_problems(agreements: Sequence[Agreement], worst: Sequence[Comparison]) -> Iterator[str]:
+    rows = f"most in row{'s' if len(worst) > 1 else ''} " + ", ".join(str(row.row_id) for row in worst)
+    for found in agreements:
+        differ = found.rows - found.equal - found.toss_ups
+        if found.share < MIN_EQUAL:
+            yield (
+                f"{differ} of {found.rows} transcripts ({found.decoding}) differ, at most "
+                f"{100 * (1 - MIN_EQUAL):.0f} % may; {rows}"
+            )
+        # Shares of whole words: what is exactly 0.1 points must not fail by a rounding of the last bit.
+        if abs(found.settled) > MAX_DIFFERENCE + 1e-9:  # noqa: PLR2004 - see above
+            yield (
+                f"the WER ({JUDGED_BY}, {found.decoding}) is {100 * found.settled:+.2f} points off the original's, at "
+                f"most {100 * MAX_DIFFERENCE:.1f} are allowed; {rows}"
+            )

@@ -1,0 +1,115 @@
+"""A store's clips transcribed by one model after the other, all of them in Whisper's 30 s window."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from tokenizers import Tokenizer
+
+from shared.errors import UsageError
+from shared.rows import rebuild
+from shared.schema import WINDOW_FRAMES
+from shared.store import StoreSplit, open_split
+from trainer.data import model_file
+from trainer.evaluation import monitored_rows
+from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
+from trainer.transcribers import Transcriber, longest_text, open_transcriber, words
+
+BATCH_CLIPS = 8
+SILENCE = -1.5
+"""log-mel of no sound at all: the lowest value that there is."""
+SILENCE_SECONDS = 10.0
+EXAMPLES = 3
+
+
+def transcribed(
+    store: Path,
+    split_name: str,
+    models: Sequence[str],
+    *,
+    baseline: str | None,
+    beam_size: int,
+    rows: int | None,
+    silence_clips: int,
+    console: Console,
+) -> EvaluationFacts:
+    """What each of *models* makes of a split; references are the store's labels as text.
+
+    Raises StoreError for a store that is not complete, UsageError for a model that does not fit it.
+    """
+    split = open_split(store, split_name)
+    chosen = monitored_rows(split, rows or len(split))
+    # Longest first: batches of one length stop early, and want of memory shows at once.
+    chosen.sort(key=lambda row: -int(split.num_frames[row]))
+    references: list[str] = []
+    found = []
+    for name in models:
+        references = references or _references(split, chosen, name)
+        model = open_transcriber(name, language=split.record.language, beam_size=beam_size)
+        found.append(_by_model(model, split, chosen, silence_clips, console))
+    return EvaluationFacts(
+        title=f"{split_name} of {store}" if len(chosen) == len(split) else f"{len(chosen)} clips of {split_name}",
+        rows=[_row(split, row, text) for row, text in zip(chosen, references, strict=True)],
+        models=found,
+        decoding="greedy, 30 s window" if beam_size == 1 else f"beam of {beam_size}, 30 s window",
+        baseline=baseline,
+    )
+
+
+def _references(split: StoreSplit, rows: Sequence[int], model: str) -> list[str]:
+    tokenizer = Tokenizer.from_str(model_file(model, "tokenizer.json"))
+    return [words(tokenizer, split.labels(row).tolist()) for row in rows]
+
+
+def _row(split: StoreSplit, row: int, reference: str) -> EvaluationRow:
+    return EvaluationRow(int(split.row_id[row]), str(split.source[row]), reference, float(split.duration[row]))
+
+
+def _by_model(
+    model: Transcriber, split: StoreSplit, rows: Sequence[int], silence_clips: int, console: Console
+) -> ModelTranscripts:
+    if model.num_mel_bins != split.spec.num_mel_bins:
+        message = f"{model.name} takes {model.num_mel_bins} mel bins, the store has {split.spec.num_mel_bins}"
+        raise UsageError(message, "choose a model that the store was prepared for")
+    hypotheses: list[str] = []
+    started = perf_counter()
+    with Progress(console=console, transient=True) as progress:
+        for part in progress.track(list(_parts(rows)), description=model.name):
+            seconds = max(float(split.duration[row]) for row in part)
+            hypotheses += model(windows(split, part), max_length=longest_text(seconds))
+    spent, audio = perf_counter() - started, float(split.duration[list(rows)].sum())
+    return ModelTranscripts(model.name, hypotheses, spent / audio, _on_silence(model, silence_clips))
+
+
+def windows(split: StoreSplit, rows: Sequence[int]) -> NDArray[np.float32]:
+    """Whisper's input of *rows*, float32[rows, 3000, num_mel_bins]. Raises StoreError for a clip over 30 s."""
+    return np.stack(
+        [
+            rebuild(split.log_mel(row).tobytes(), split.spec, int(split.num_frames[row]), float(split.floor[row]))
+            for row in rows
+        ]
+    )
+
+
+def _on_silence(model: Transcriber, clips: int) -> SilenceCheck | None:
+    """What *model* hears in silence, as loud as none at all and as soft noise of several seeds."""
+    if not clips:
+        return None
+    quiet = [
+        np.random.default_rng(seed).uniform(SILENCE, SILENCE + 0.1 * (seed > 0), (WINDOW_FRAMES, model.num_mel_bins))
+        for seed in range(clips)
+    ]
+    texts = []
+    for part in _parts(range(clips)):
+        log_mel = np.stack([quiet[number] for number in part]).astype(np.float32)
+        texts += model(log_mel, max_length=longest_text(SILENCE_SECONDS))
+    spoken = [text for text in texts if text]
+    return SilenceCheck(clips, len(spoken), sum(len(text.split()) for text in spoken), spoken[:EXAMPLES])
+
+
+def _parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (rows[start : start + BATCH_CLIPS] for start in range(0, len(rows), BATCH_CLIPS))
