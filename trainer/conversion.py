@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -83,7 +83,11 @@ def _check_room(folder: Path, checkpoint: Checkpoint, quantization: str) -> None
 
 def _fill(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> None:
     from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - imports transformers
+    from transformers.utils import logging  # noqa: PLC0415 - as above
 
+    # A bar that is over in a second.
+    hide: Any = logging.disable_progress_bar
+    hide()
     quantization = identity["quantization"]
     try:
         with torch.no_grad():

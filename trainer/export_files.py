@@ -1,4 +1,4 @@
-"""The files around an export's weights: what they must say, from the checkpoint's own files, and what is wrong with them.
+"""The files around an export's weights: what the checkpoint asks them to say, and what they get wrong.
 
 CTranslate2's converter leaves some of them to chance: the mel bins (faster-whisper takes 80 where nothing says
 otherwise), the alignment heads and the language ids. So they are written, and checked, from here.

@@ -5,133 +5,25 @@ next token's distribution after the reference's own tokens (teacher forcing) mus
 rounding: a changed weight shows there before it shows in words. And the transcripts must be equal, as RealtimeSTT
 decodes: at least 97 % of them, with word error rates at most 0.1 points apart.
 
-A beam search takes the better of two transcripts even where they are equally good, so rounding may tip it. A transcript
-that the original itself finds as good as its own, within `TOSS_UP`, is therefore no difference; it is counted and shown.
+A beam search takes the better of two transcripts even where they are equally good, so rounding may tip it. One that the
+original itself finds as good as its own, within `TOSS_UP`, is therefore no difference; it is counted and shown.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Sequence
 
-from shared.text import normalise_transcript
-from trainer.records import WordErrors
+from trainer.gate_facts import Agreement, Comparison, Decoding, Figures, Limits, Verdict
 from trainer.scoring import Normaliser, count_errors, rates, score_all
 
 MAX_DIFFERENCE = 0.001
 """Word error rates of original and export may be this far apart, in either direction: 0.1 points."""
 MIN_EQUAL = 0.97
 """Share of transcripts that must be equal."""
-TOSS_UP = 1e-3
-"""Nats per token; float16 weights move a score by about 1e-4."""
 WORST = 5
 """Rows that are named."""
 JUDGED_BY = Normaliser.RAW
-
-
-class Decoding(StrEnum):
-    """How RealtimeSTT decodes: one temperature, five beams, no prompt; the value stands beside every figure."""
-
-    BATCHED = "no timestamps"
-    """`AudioToTextRecorder`'s default, `batch_size=16`: faster-whisper's batched pipeline, which leaves them out."""
-    SEQUENTIAL = "timestamps"
-    """`batch_size=0`: faster-whisper's sequential path, with timestamp tokens and their rules."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What both models say under one decoding.
-
-    *margin*: by how many nats per token the original finds its own transcript better than the export's.
-    """
-
-    original: str
-    export: str
-    margin: float
-
-    @property
-    def equal(self) -> bool:
-        """Equal but for white space and Unicode composition."""
-        return normalise_transcript(self.original) == normalise_transcript(self.export)
-
-    @property
-    def toss_up(self) -> bool:
-        """Not equal, but equally good to the original."""
-        return not self.equal and self.margin <= TOSS_UP
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One clip with original and export.
-
-    *encoder_error*: |export - original| / |original| of the encoder's output (L2). *divergence*: mean Kullback-Leibler
-    divergence of the next token's distributions, in nats, over *tokens* places after the reference's own tokens;
-    *same_tokens* are those where both find the same token likeliest.
-    """
-
-    row_id: int
-    reference: str
-    pairs: Mapping[Decoding, Pair]
-    encoder_error: float
-    divergence: float
-    tokens: int
-    same_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The most that rounding explains: of any row's encoder error and the mean divergence; and the least agreement."""
-
-    encoder_error: float
-    divergence: float
-    same_tokens: float
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """The worst row's encoder error, the mean divergence, and the share of equal next tokens, with their limits."""
-
-    encoder_error: float
-    divergence: float
-    same_tokens: float
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """The transcripts of both models under one decoding; rates by normaliser, 1 is 100 %.
-
-    *difference* is the export's WER less the original's, raw, and *settled* the same with toss-ups as the original has
-    them: that one is judged.
-    """
-
-    decoding: Decoding
-    rows: int
-    equal: int
-    toss_ups: int
-    original: Mapping[str, WordErrors]
-    export: Mapping[str, WordErrors]
-    difference: float
-    settled: float
-
-    @property
-    def share(self) -> float:
-        """The share of rows that are equal, or a toss-up."""
-        return (self.equal + self.toss_ups) / self.rows
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate says of one export; *problems* are why it failed, [] when it did not.
-
-    *transcripts_judged* is False for types whose transcripts are only measured. *worst* are the rows that differ most.
-    """
-
-    transcripts_judged: bool
-    problems: Sequence[str]
-    figures: Figures | None
-    agreements: Sequence[Agreement]
-    worst: Sequence[Comparison]
+_LAST_BIT = 1e-9
+"""What is exactly 0.1 points must not fail by the rounding of a difference."""
 
 
 def transcripts_are_judged(stored: str, computed: str) -> bool:
@@ -250,8 +142,7 @@ def _transcript_problems(agreements: Sequence[Agreement], worst: Sequence[Compar
                 f"{differ} of {found.rows} transcripts ({found.decoding}) differ, at most "
                 f"{100 * (1 - MIN_EQUAL):.0f} % may; {rows}"
             )
-        # Shares of whole words: what is exactly 0.1 points must not fail by a rounding of the last bit.
-        if abs(found.settled) > MAX_DIFFERENCE + 1e-9:  # noqa: PLR2004 - see above
+        if abs(found.settled) > MAX_DIFFERENCE + _LAST_BIT:
             yield (
                 f"the WER ({JUDGED_BY}, {found.decoding}) is {100 * found.settled:+.2f} points off the original's, at "
                 f"most {100 * MAX_DIFFERENCE:.1f} are allowed; {rows}"

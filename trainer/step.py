@@ -107,7 +107,7 @@ class Stepper:
         except torch.OutOfMemoryError:
             failed = True
         # Before the ranks' gradients meet: one that does not come would leave the others waiting.
-        if self.ranks.is_cuda and self.ranks.any(flag=failed):
+        if self.ranks.any(flag=failed):
             raise OutOfMemory
         if last is not None:
             self.scaler.scale(last * weight).backward()  # type: ignore[no-untyped-call] # torch's own

@@ -12,6 +12,9 @@ from preprocess.clean import CleanSettings
 from preprocess.demo.model import build_model
 from preprocess.settings import RunSettings
 from tests.support.hub import serve
+from trainer.estimate import EstimateSettings
+from trainer.evaluate import EvaluateSettings
+from trainer.settings import TrainSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,11 +44,17 @@ def desk(demo_corpus, tmp_path_factory):
             "HF_ENDPOINT": endpoint,
             "HF_HOME": str(folder / "hf"),
             "NO_PROXY": "*",
+            # The corpus of the test has fewer clips than one step takes by default.
+            "TRAINER_GLOBAL_BATCH_SIZE": "8",
+            "TRAINER_MAX_STEPS": "2",
+            "CUDA_VISIBLE_DEVICES": "",
             "PYTHONPATH": str(ROOT),
         }
         said = {}
         for command in commands():
-            arguments = [sys.executable, *command.split()[1:]]
+            program, *options = command.split()
+            start = ["-m", "torch.distributed.run", "--standalone"] if program == "torchrun" else []
+            arguments = [sys.executable, *start, *options]
             said[command] = subprocess.run(
                 arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False
             )
@@ -67,7 +76,9 @@ def test_the_store_that_the_readme_makes_has_its_files(desk):
 
 def test_nothing_of_the_data_set_is_copied_into_a_cache(desk, demo_corpus):
     folder, _ = desk
-    cached = sum(path.stat().st_size for path in (folder / "hf").rglob("*") if path.is_file())
+    # A model's weights are downloaded, by the trainer.
+    files = (path for path in (folder / "hf").rglob("*") if path.is_file() and "models--" not in str(path))
+    cached = sum(path.stat().st_size for path in files)
     assert cached < 0.2 * sum(path.stat().st_size for path in demo_corpus.rglob("*.parquet"))
 
 
@@ -97,7 +108,8 @@ def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(t
 
 
 def test_options_in_the_readme_exist():
-    fields = {**RunSettings.model_fields, **CleanSettings.model_fields}
+    classes = (RunSettings, CleanSettings, TrainSettings, EvaluateSettings, EstimateSettings)
+    fields = {name: field for one in classes for name, field in one.model_fields.items()}
     known = {f"--{name.replace('_', '-')}" for name in fields}
     known |= {f"--no-{name.replace('_', '-')}" for name, field in fields.items() if field.annotation is bool}
     named = set(re.findall(r"`(--[a-z-]+)", README))

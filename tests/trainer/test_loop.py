@@ -1,0 +1,182 @@
+"""The training loop when something goes wrong: too little memory, a loss that is no number, no room for a checkpoint."""
+
+import json
+
+import pytest
+import torch
+
+from shared.cli import parse_settings
+from shared.errors import ResourceLimitError, SpeechPrepError
+from tests.support.ext4 import Ext4Disk
+from tests.support.training import tiny_model, training_store
+from trainer.assembly import find_budget, identity, make_stepper, max_steps, open_data, planner
+from trainer.checkpoint import Checkpoints, TrainState, checkpoints
+from trainer.distributed import Ranks
+from trainer.loader import Loader
+from trainer.loop import MOST_SKIPPED, TrainingLoop
+from trainer.meter import Meter
+from trainer.settings import TrainSettings
+from trainer.sink import Sink
+from trainer.telemetry import Telemetry
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+class Ears(Sink):
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.records, self.events = [], []
+
+    def step(self, record):
+        self.records.append(record)
+
+    def event(self, text):
+        self.events.append(text)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loop")
+    training_store(folder / "store", tiny_model(folder / "model"))
+    return folder
+
+
+class Workshop:
+    """A loop with everything in it, not yet run."""
+
+    def __init__(self, folder, output, *options, checkpointing=False):
+        plain = ["--store", str(folder / "store"), "--model", str(folder / "model"), "--output", str(output)]
+        own = ["--global-batch-size", "8", "--max-steps", "4", "--logging-steps", "1", "--eval-steps", "99"]
+        settings = parse_settings(TrainSettings, [*plain, *own, *options], prog="t", about="t")
+        output.mkdir(exist_ok=True)
+        data = open_data(settings, print)
+        self.stepper = make_stepper(settings, ALONE, settings.model)
+        budget = find_budget(settings, data, ALONE, self.stepper, None)
+        plans = planner(settings, data, ALONE, budget)
+        last = max_steps(settings, plans.steps_per_epoch)
+        self.loader = Loader(data.train, plans, 0, ALONE.device, last)
+        self.ears = Ears()
+        kept = Checkpoints(output, {"config.json": b"{}"}, 9) if checkpointing else None
+        state = TrainState(0, identity(settings, data), budget.frames, budget.plain_frames)
+        meter = Meter(ALONE, self.loader, data.shape, freeze_encoder=False)
+        self.loop = TrainingLoop(
+            settings, last, state, self.stepper, self.loader, meter, None, kept, Telemetry([self.ears]), lambda: False
+        )
+
+    def run(self):
+        with self.loader:
+            return self.loop.run()
+
+    def weights(self):
+        return [parameter.detach().clone() for parameter in self.stepper.model.parameters()]
+
+
+def test_a_step_that_runs_out_of_memory_is_repeated_with_smaller_micro_batches(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out", "--full-context-share", "0")
+
+    def too_large(_module, arguments):
+        if arguments[0].shape[0] * arguments[0].shape[1] > 500:
+            raise torch.OutOfMemoryError
+
+    shop.stepper.model.register_forward_pre_hook(too_large)
+    state = shop.run()
+    assert state.step == 4
+    assert [record.step for record in shop.ears.records] == [1, 2, 3, 4]
+    assert state.frames < 600
+    assert any("memory ran out" in event for event in shop.ears.events)
+
+
+def test_the_repeated_step_is_the_same_step(folder, tmp_path):
+    """Memory that ran out once leaves no trace in the gradients."""
+    one, other = (Workshop(folder, tmp_path / name, "--frame-budget", "700") for name in ("one", "other"))
+    failures = iter([False, True])
+
+    def once(_module, _arguments):
+        if next(failures, False):
+            raise torch.OutOfMemoryError
+
+    other.stepper.model.register_forward_pre_hook(once)
+    one.run()
+    other.run()
+    losses = [[record.loss for record in shop.ears.records] for shop in (one, other)]
+    # The budget is a fifth smaller from then on, so clips are padded to other lengths.
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_where_not_even_one_clip_fits_the_run_ends_and_says_so(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out")
+
+    def never(_module, _arguments):
+        raise torch.OutOfMemoryError
+
+    shop.stepper.model.register_forward_pre_hook(never)
+    with pytest.raises(ResourceLimitError, match="not even a single clip"):
+        shop.run()
+
+
+def break_rows(shop, rows):
+    """From now on the loss of micro-batches with as many clips as *rows* is no number."""
+
+    def forward(_module, arguments, output):
+        return output * float("nan") if rows(arguments[0]) else output
+
+    shop.stepper.model.register_forward_hook(forward)
+
+
+def test_a_loss_that_is_no_number_changes_nothing_and_its_rows_are_kept(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out")
+    before = shop.weights()
+    break_rows(shop, lambda _features: True)
+    shop.run()
+    assert all(torch.equal(old, new) for old, new in zip(before, shop.weights(), strict=True))
+    assert [record.skipped_steps for record in shop.ears.records] == [1, 1, 1, 1]
+    found = sorted((tmp_path / "out" / "nonfinite").iterdir())
+    assert [path.name for path in found] == [f"step-{step:08d}-rank-0.json" for step in range(4)]
+    value = json.loads(found[0].read_text())
+    planned = {clip.row for batch in shop.loader.planner.plan(0).ranks[0] for clip in batch.clips}
+    assert {row["row_id"] for row in value["rows"]} == planned
+    assert value["split"] == "train"
+
+
+def test_a_run_that_never_recovers_ends_and_says_what_to_do(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out", "--max-steps", "80")
+    break_rows(shop, lambda _features: True)
+    with pytest.raises(SpeechPrepError, match=rf"{MOST_SKIPPED} steps in a row[\s\S]*lower --learning-rate"):
+        shop.run()
+
+
+def test_a_disk_without_room_loses_checkpoints_and_not_the_training(folder, tmp_path):
+    with Ext4Disk(tmp_path, 64 << 20) as disk:
+        shop = Workshop(folder, disk.folder / "out", "--save-steps", "1", checkpointing=True)
+        disk.fill(leave_bytes=1 << 20)
+        freed = []
+
+        def free(*_arguments):
+            if len(shop.ears.records) == 3 and not freed:
+                freed.append(disk.free())
+
+        shop.stepper.model.register_forward_pre_hook(free)
+        assert shop.run().step == 4
+        assert [step for step, _ in checkpoints(disk.folder / "out")] == [4]
+        assert sum("has no room for" in event for event in shop.ears.events) >= 2
+
+
+def test_the_last_checkpoint_without_room_is_an_error(folder, tmp_path):
+    with Ext4Disk(tmp_path, 64 << 20) as disk:
+        shop = Workshop(folder, disk.folder / "out", checkpointing=True)
+        disk.fill(leave_bytes=1 << 20)
+        with pytest.raises(ResourceLimitError, match="the same command goes on"):
+            shop.run()
+
+
+def test_a_record_tells_what_was_measured(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out", "--full-context-share", "0")
+    shop.run()
+    for record in shop.ears.records:
+        assert record.samples_per_second == pytest.approx(8 / record.seconds_per_step)
+        assert 0 <= record.data_wait_share <= 1
+        assert 0 <= record.padding_waste < 0.6
+        assert (record.mfu, record.vram_bytes, record.gpu_utilisation) == (None, None, None)
+        plan = shop.loader.planner.plan(record.step - 1)
+        assert record.audio_seconds_per_second == pytest.approx(plan.audio_seconds / record.seconds_per_step)

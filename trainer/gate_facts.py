@@ -1,0 +1,116 @@
+"""What the gate knows of an export, and what it says: plain values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.text import normalise_transcript
+from trainer.records import WordErrors
+
+TOSS_UP = 1e-3
+"""Nats per token; float16 weights move a score by about 1e-4."""
+
+
+class Decoding(StrEnum):
+    """How RealtimeSTT decodes: one temperature, five beams, no prompt; the value stands beside every figure."""
+
+    BATCHED = "no timestamps"
+    """`AudioToTextRecorder`'s default, `batch_size=16`: faster-whisper's batched pipeline, which leaves them out."""
+    SEQUENTIAL = "timestamps"
+    """`batch_size=0`: faster-whisper's sequential path, with timestamp tokens and their rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What both models say under one decoding.
+
+    *margin*: by how many nats per token the original finds its own transcript better than the export's.
+    """
+
+    original: str
+    export: str
+    margin: float
+
+    @property
+    def equal(self) -> bool:
+        """Equal but for white space and Unicode composition."""
+        return normalise_transcript(self.original) == normalise_transcript(self.export)
+
+    @property
+    def toss_up(self) -> bool:
+        """Not equal, but equally good to the original."""
+        return not self.equal and self.margin <= TOSS_UP
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One clip with original and export.
+
+    *encoder_error*: |export - original| / |original| of the encoder's output (L2). *divergence*: mean Kullback-Leibler
+    divergence of the next token's distributions, in nats, over *tokens* places after the reference's own tokens;
+    *same_tokens* are those where both find the same token likeliest.
+    """
+
+    row_id: int
+    reference: str
+    pairs: Mapping[Decoding, Pair]
+    encoder_error: float
+    divergence: float
+    tokens: int
+    same_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that rounding explains: of any row's encoder error and the mean divergence; and the least agreement."""
+
+    encoder_error: float
+    divergence: float
+    same_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The worst row's encoder error, the mean divergence, and the share of equal next tokens, with their limits."""
+
+    encoder_error: float
+    divergence: float
+    same_tokens: float
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The transcripts of both models under one decoding; rates by normaliser, 1 is 100 %.
+
+    *difference* is the export's WER less the original's, raw, and *settled* the same with toss-ups as the original has
+    them: that one is judged.
+    """
+
+    decoding: Decoding
+    rows: int
+    equal: int
+    toss_ups: int
+    original: Mapping[str, WordErrors]
+    export: Mapping[str, WordErrors]
+    difference: float
+    settled: float
+
+    @property
+    def share(self) -> float:
+        """The share of rows that are equal, or a toss-up."""
+        return (self.equal + self.toss_ups) / self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of one export; *problems* are why it failed, [] when it did not.
+
+    *transcripts_judged* is False for types whose transcripts are only measured. *worst* are the rows that differ most.
+    """
+
+    transcripts_judged: bool
+    problems: Sequence[str]
+    figures: Figures | None
+    agreements: Sequence[Agreement]
+    worst: Sequence[Comparison]
