@@ -41,18 +41,17 @@ class Batch:
     targets: NDArray[np.int64]
 
 
-def collate(
-    split: StoreSplit, clips: Sequence[Clip], augment: Augment | None = None, out: NDArray[Any] | None = None
-) -> Batch:
+def collate(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None = None) -> Batch:
     """The micro-batch of *clips* of *split*, as long as the longest; *augment* changes a clip's frames in place.
 
-    Its features lie in *out*, of `features_shape`, where there is one. Raises ValueError for no clips.
+    Raises ValueError for no clips.
     """
-    out = np.empty(features_shape(split, clips), split.spec.dtype) if out is None else out
+    if not clips:
+        raise ValueError("a micro-batch needs at least one row")
     inputs, targets = _tokens([split.labels(clip.row) for clip in clips])
     places = np.flatnonzero(targets != IGNORED)
     return Batch(
-        features=_fill(out, split, clips, augment),
+        features=_features(split, clips, augment),
         floor=split.floor[[clip.row for clip in clips]].astype(np.float32),
         inputs=inputs,
         places=places,
@@ -65,17 +64,11 @@ def context_frames(longest: int) -> int:
     return -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
 
 
-def features_shape(split: StoreSplit, clips: Sequence[Clip]) -> tuple[int, int, int]:
-    """Rows, frames and bins of the micro-batch of *clips*. Raises ValueError for no clips."""
-    if not clips:
-        raise ValueError("a micro-batch needs at least one row")
-    longest = max(clip.frames for clip in clips)
+def _features(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None) -> NDArray[Any]:
     # The window itself is no multiple of 16; it stays what inference has.
+    longest = max(clip.frames for clip in clips)
     frames = longest if longest == WINDOW_FRAMES else context_frames(longest)
-    return len(clips), frames, split.spec.num_mel_bins
-
-
-def _fill(out: NDArray[Any], split: StoreSplit, clips: Sequence[Clip], augment: Augment | None) -> NDArray[Any]:
+    out = np.empty((len(clips), frames, split.spec.num_mel_bins), split.spec.dtype)
     for number, clip in enumerate(clips):
         log_mel, floor = split.log_mel(clip.row), float(split.floor[clip.row])
         out[number, : len(log_mel)] = log_mel

@@ -7,11 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
 
 import ctranslate2
 import torch
-from pydantic import Field, field_validator, model_validator
 from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
@@ -21,10 +19,11 @@ from shared.errors import ExitCode, SpeechPrepError, UsageError
 from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
 from shared.text import normalise_transcript
-from trainer.conversion import QUANTIZATIONS, convert, export_folders, folder_bytes
+from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data import check_split, evaluation_split
 from trainer.export_files import Checkpoint, alignment_heads, file_problems
 from trainer.export_screen import render_exports
+from trainer.export_settings import ExportSettings, spread
 from trainer.gate_models import OriginalModel, load_export
 from trainer.gate_run import Candidate, GateRun, check_files, gate_rows, run_gate
 from trainer.listener import transcribe_file
@@ -36,53 +35,8 @@ from trainer.model_card import (
     training_settings,
     write_card,
 )
-from trainer.settings import TrainerSettings
 
-QUANTIZATION = "--quantization"
 ABOUT = "Export a checkpoint for faster-whisper and RealtimeSTT, and check that it says what the original says."
-
-
-class ExportSettings(TrainerSettings):
-    """Settings of `python -m trainer.export`."""
-
-    checkpoint: Path | None = Field(None, description="folder of the model, such as OUTPUT/best [required]")
-    output: Path | None = Field(None, description="folder of the export; of several, they lie below it [required]")
-    quantization: tuple[str, ...] = Field(
-        ("float16",), description=f"types to store the weights in, of {', '.join(QUANTIZATIONS)} [float16]"
-    )
-    store: Path | None = Field(None, description="store that the export is checked on [the training's]")
-    split: str | None = Field(None, description="split of it, held out [the training's, test, or validation]")
-    gate_rows: int = Field(200, ge=0, description="clips that original and export must agree on; 0: checks files only")
-    sample: Path | None = Field(None, description="sound file to transcribe with the original and every export [none]")
-    language: str | None = Field(None, description="language of the recordings [the store's, else de]")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="where both are run; auto: a GPU if there is one"
-    )
-    threads: int | None = Field(None, ge=1, description="CPU threads [all cores]")
-    push_to_hub: str | None = Field(None, description="upload the export to this Hub id if it passed [not done]")
-
-    @field_validator("quantization", mode="before")
-    @classmethod
-    def _parse_types(cls, value: Any) -> Any:
-        names = value.split(",") if isinstance(value, str) else value
-        names = tuple(dict.fromkeys(str(name).strip() for name in names))
-        unknown = [name for name in names if name not in QUANTIZATIONS]
-        if unknown:
-            raise ValueError(f"{', '.join(unknown)}: not among {', '.join(QUANTIZATIONS)}")
-        return names
-
-    @field_validator("sample", mode="after")
-    @classmethod
-    def _readable(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError("there is no such file")
-        return value
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.checkpoint is None or self.output is None or not self.quantization:
-            raise ValueError("--checkpoint OUTPUT/best --output DIR are needed, and one --quantization at least")
-        return self
 
 
 def main(argv: Sequence[str]) -> int:
@@ -92,9 +46,9 @@ def main(argv: Sequence[str]) -> int:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     console = Console()
-    checkpoint = Checkpoint.read(_named(settings.checkpoint))
+    checkpoint = Checkpoint.read(settings.checkpoint_folder)
     split = find_split(settings, checkpoint)
-    folders = export_folders(_named(settings.output), settings.quantization)
+    folders = export_folders(settings.output_folder, settings.quantization)
     for name, folder in folders.items():
         made = convert(checkpoint, folder, name)
         _say(console, f"{name}: {'made' if made else 'made before, from this checkpoint:'} {folder}")
@@ -102,23 +56,8 @@ def main(argv: Sequence[str]) -> int:
     _write_cards(settings, checkpoint, run, split)
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
     if settings.push_to_hub and run.passed:
-        _say(console, f"uploaded to {upload(_named(settings.output), settings.push_to_hub)}")
+        _say(console, f"uploaded to {upload(settings.output_folder, settings.push_to_hub)}")
     return int(ExitCode.DONE if run.passed else ExitCode.FAILED)
-
-
-def spread(argv: Sequence[str]) -> list[str]:
-    """*argv* with `--quantization a b` as `--quantization a --quantization b`, which is how the parser takes lists."""
-    found: list[str] = []
-    values = 0
-    for argument in argv:
-        if argument.startswith("-"):
-            values = int(argument == QUANTIZATION)
-        elif values:
-            # The first value has the option before it already.
-            found += [QUANTIZATION] if values > 1 else []
-            values += 1
-        found.append(argument)
-    return found
 
 
 def find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit | None:
@@ -216,13 +155,6 @@ def _device(settings: ExportSettings) -> str:
 
 def _language(settings: ExportSettings, split: StoreSplit | None) -> str:
     return settings.language or (split.record.language if split is not None else "de")
-
-
-def _named(folder: Path | None) -> Path:
-    """A folder that the settings have for sure."""
-    if folder is None:
-        raise UsageError("a folder is missing", "--checkpoint OUTPUT/best --output DIR")
-    return folder
 
 
 def _say(console: Console, text: str) -> None:

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from shared.text import normalise_transcript
 from shared.units import format_audio, format_bytes, format_count, format_rate
-from trainer.evaluation_words import UNKNOWN, format_points, format_share
+from trainer.evaluation_words import UNKNOWN, format_share
 from trainer.gate import JUDGED_BY
 from trainer.gate_facts import Comparison
-from trainer.gate_run import Checked, GateRun
+from trainer.gate_run import Checked, GateRun, computed_otherwise
 
 
 def render_exports(run: GateRun, sizes: Mapping[Path, int]) -> RenderableType:
@@ -39,46 +39,40 @@ def _sizes(run: GateRun, sizes: Mapping[Path, int]) -> Table:
 
 
 def _transcripts(run: GateRun) -> Table:
-    table = _table(
-        "stored as", "decoding", "equal", "as good", "normaliser", "WER original", "WER export", "difference"
-    )
+    table = _table("stored as", "decoding", "equal", "as good", f"WER ({JUDGED_BY})", "original's", "points")
     for export in run.exports:
         for found in export.verdict.agreements:
-            rates = (format_share(errors[JUDGED_BY].wer) for errors in (found.original, found.export))
-            equal = f"{found.equal} of {found.rows}"
             table.add_row(
                 export.stored,
                 str(found.decoding),
-                equal,
+                f"{found.equal} of {found.rows}",
                 str(found.toss_ups or UNKNOWN),
-                str(JUDGED_BY),
-                *rates,
-                format_points(found.difference),
+                format_share(found.export[JUDGED_BY].wer),
+                format_share(found.original[JUDGED_BY].wer),
+                f"{100 * found.difference:+.2f}",
             )
     return table
 
 
 def _figures(run: GateRun) -> Table:
-    table = _table("stored as", "encoder error", "allowed", "divergence", "allowed", "same next token", "at least")
+    """What was measured, and in brackets what rounding explains."""
+    table = _table("stored as", "encoder error", "divergence (nats)", "same next token")
     for export in run.exports:
         found = export.verdict.figures
         if found is not None:
             limits = found.limits
             table.add_row(
                 export.stored,
-                f"{found.encoder_error:.2g}",
-                f"{limits.encoder_error:.2g}",
-                f"{found.divergence:.2g}",
-                f"{limits.divergence:.2g}",
-                format_share(found.same_tokens),
-                format_share(limits.same_tokens),
+                f"{found.encoder_error:.1e} (at most {limits.encoder_error:.0e})",
+                f"{found.divergence:.1e} (at most {limits.divergence:.0e})",
+                f"{format_share(found.same_tokens)} (at least {100 * limits.same_tokens:.0f} %)",
             )
     return table
 
 
 def _remarks(run: GateRun) -> Iterator[Text]:
     for export in run.exports:
-        if export.computed and export.computed != export.stored:
+        if computed_otherwise(export):
             yield Text(f"{export.stored}: this device lacks it and computed {export.computed}", style="dim")
         if not export.verdict.transcripts_judged:
             yield Text(f"{export.stored}: its transcripts are measured, not judged", style="dim")
@@ -89,8 +83,7 @@ def _verdict(export: Checked, *, checked: bool) -> Iterator[Text]:
     problems = export.verdict.problems
     if not problems:
         yield Text()
-        said = "as the original" if checked else "its files are in order; its transcripts were not checked"
-        yield Text(f"{export.stored}: {said}", style="green")
+        yield Text(f"{export.stored}: {_said(export, checked=checked)}", style="green")
         return
     yield Text()
     yield Text(f"{export.stored}: FAILED", style="bold red")
@@ -98,6 +91,15 @@ def _verdict(export: Checked, *, checked: bool) -> Iterator[Text]:
         yield Text(f"  {_plain(problem)}")
     for row in export.verdict.worst:
         yield from _row(row)
+
+
+def _said(export: Checked, *, checked: bool) -> str:
+    """What no problem means."""
+    if not checked:
+        return "its files are in order; its transcripts were not checked"
+    if not export.verdict.transcripts_judged:
+        return "the original but for rounding; what that does to its transcripts stands above"
+    return "says what the original says"
 
 
 def _row(row: Comparison) -> Iterator[Text]:

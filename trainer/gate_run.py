@@ -60,6 +60,12 @@ class GateRun:
         return not any(export.verdict.problems for export in self.exports)
 
 
+def computed_otherwise(export: Checked) -> bool:
+    """Whether the device lacks the type that the weights are stored in; int8 alone leaves the rest to the device."""
+    own = export.stored == "int8" and export.computed.startswith("int8")
+    return bool(export.computed) and export.computed != export.stored and not own
+
+
 @dataclass(slots=True)
 class _Running:
     """An export in the course of the gate."""

@@ -4,23 +4,19 @@ Rows are slices of mapped files, so there is nothing to decode, and nothing to c
 lie in pinned memory, from which they travel while it works.
 """
 
-import math
-import weakref
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from shared.store import StoreSplit
 from trainer.augment import SpecAugment
-from trainer.collate import Batch, collate, features_shape
+from trainer.collate import Batch, collate
 from trainer.sampler import MicroBatch
 from trainer.steps import StepPlan, StepPlanner
 
@@ -29,30 +25,6 @@ AHEAD = 6
 
 Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Features, floor, inputs, places and targets, as `TrainingModel` takes them."""
-
-
-@dataclass(slots=True)
-class Buffers:
-    """Memory for one micro-batch after the other, used again as soon as nothing refers to it any more.
-
-    The kernel clears every page that it hands out, which takes longer than to fill it with a row.
-    """
-
-    _free: defaultdict[int, list[NDArray[np.uint8]]] = field(default_factory=lambda: defaultdict(list))
-
-    def empty(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-        """An array with anything in it. It, not a slice of it, must be kept as long as the memory is used."""
-        num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
-        # Powers of two, so that micro-batches of much the same size take each other's place.
-        capacity = 1 << num_bytes.bit_length()
-        free = self._free[capacity]
-        try:
-            memory = free.pop()
-        except IndexError:
-            memory = np.empty(capacity, np.uint8)
-        array: NDArray[Any] = memory[:num_bytes].view(dtype).reshape(shape)
-        weakref.finalize(array, free.append, memory).atexit = False
-        return array
 
 
 @dataclass(slots=True)
@@ -70,7 +42,6 @@ class Loader:
     threads: int = 2
     augment: SpecAugment | None = None
     waited_seconds: float = 0.0
-    _buffers: Buffers = field(default_factory=Buffers)
     _pool: ThreadPoolExecutor = field(init=False)
     _queue: deque[tuple[int, Future[Tensors]]] = field(default_factory=deque)
     _plans: dict[int, StepPlan] = field(default_factory=dict)
@@ -124,21 +95,11 @@ class Loader:
 
     def _form(self, batch: MicroBatch, step: int) -> Tensors:
         augment = self.augment.at(step) if self.augment else None
-        features = self._empty(features_shape(self.split, batch.clips))
-        formed = collate(self.split, batch.clips, augment, features.numpy())
-        _, *others = as_tensors(formed)
-        if self.device.type == "cuda":
-            others = [tensor.pin_memory() for tensor in others]
-        return features, *others  # type: ignore[return-value] # five
-
-    def _empty(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Memory for features: pinned, which torch uses again by itself once it has travelled, or `Buffers`."""
-        if self.device.type == "cuda":
-            return torch.empty(shape, dtype=getattr(torch, self.split.spec.dtype), pin_memory=True)
-        return torch.from_numpy(self._buffers.empty(shape, self.split.spec.dtype))
+        return as_tensors(collate(self.split, batch.clips, augment), pinned=self.device.type == "cuda")
 
 
-def as_tensors(batch: Batch) -> Tensors:
-    """*batch* as tensors that share its memory."""
+def as_tensors(batch: Batch, *, pinned: bool = False) -> Tensors:
+    """*batch* as tensors that share its memory, or in pinned memory."""
     arrays = (batch.features, batch.floor, batch.inputs, batch.places, batch.targets)
-    return tuple(torch.from_numpy(array) for array in arrays)  # type: ignore[return-value] # five
+    tensors = tuple(torch.from_numpy(array) for array in arrays)
+    return tuple(tensor.pin_memory() for tensor in tensors) if pinned else tensors  # type: ignore[return-value] # five

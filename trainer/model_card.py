@@ -1,4 +1,4 @@
-"""The README.md of an export: what it is, what it was made from, how well it does, and what is still to be filled in."""
+"""The README.md of an export: what it is, what it was made from, how well it does, and what is left to fill in."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from shared.text import normalise_transcript
 from shared.units import format_bytes, format_count, format_rate
 from trainer.evaluation_report import NORMALISERS
 from trainer.evaluation_words import UNKNOWN, format_share
-from trainer.gate_run import Checked, GateRun
+from trainer.gate_run import Checked, GateRun, computed_otherwise
 
 CARD = "README.md"
 PACKAGES = ("ctranslate2", "faster-whisper", "transformers")
@@ -98,7 +98,11 @@ def write_card(facts: CardFacts) -> Path:
 
 def render_card(facts: CardFacts) -> str:
     """The card as Markdown. Pure but for reading its template."""
-    return _environment().get_template("model_card.md.j2").render(facts=facts, normalisers=NORMALISERS)
+    return (
+        _environment()
+        .get_template("model_card.md.j2")
+        .render(facts=facts, normalisers=NORMALISERS, otherwise=computed_otherwise(facts.export))
+    )
 
 
 def _environment() -> Environment:

@@ -2,10 +2,12 @@
 
 python tests/benchmarks/loader.py [--clips 2000] [--frames 450] [--rounds 7] [--index-rows 970064] [--json FILE]
 
-Clips of one length, 128 bins in float16; a step is 48 of them in two micro-batches. Hot, the loader takes turns with
-memcpy, which copies the same bytes in blocks as large as a micro-batch's features, from memory to memory that is used
-again: no lookups, no plan, no labels. Cold, the files have left the page cache, and the peer reads them with `readinto`
-from beginning to end. Besides, a store with an index as long as the German data set's is opened.
+Clips of one length, 128 bins in float16; a step is 48 of them in two micro-batches. Hot, three contenders take turns.
+memcpy copies as many bytes from memory to memory, in blocks of a micro-batch's features, to as many of these as the
+loader has under way. `rows alone` does the same from the store, row by row in random order. The loader plans its steps
+besides, pads, and forms labels; it runs in one or more threads beside the one that is told. Cold, the files have left
+the page cache, and the peer reads them with `readinto` from beginning to end. At last, a store with an index as long as
+the German data set's is opened.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -30,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from shared.store import StoreSplit, open_split
 from tests.support.synthetic import speech_split
-from trainer.loader import Loader
+from trainer.loader import AHEAD, Loader
 from trainer.sampler import Budget
 from trainer.shape import PUBLISHED
 from trainer.steps import Lengths, StepPlanner
@@ -41,7 +44,6 @@ THREADS = (1, 4)
 HOT_SHARE, OPEN_SECONDS = 0.6, 2.0
 """What is wanted: the loader's rate against memcpy's, and the time to open a store."""
 BLOCK = 1 << 20
-MEMCPY, READ = "memcpy", "readinto"
 
 Contender = Callable[[], float]
 """Does its work; seconds."""
@@ -102,14 +104,23 @@ def loaded_sums(split: StoreSplit) -> int:
 
 
 def hot_contenders(split: StoreSplit) -> dict[str, Contender]:
-    """memcpy, and the loader with few threads and many; everything is in the page cache."""
+    """memcpy, rows alone, and the loader with few threads and many; everything is in the page cache."""
     block = MICRO_BATCH * split.spec.payload_bytes(int(split.num_frames.max()))
-    source = np.random.default_rng(0).integers(0, 256, rows_of(split) // MICRO_BATCH * block, np.uint8)
-    target = np.empty(block, np.uint8)
+    blocks = rows_of(split) // MICRO_BATCH
+    source = np.random.default_rng(0).integers(0, 256, (blocks, block), np.uint8)
+    targets = np.ones((AHEAD + 1, block), np.uint8)
+    order = np.random.default_rng(0).permutation(len(split))[: rows_of(split)].reshape(blocks, MICRO_BATCH)
 
     def memcpy() -> None:
-        for start in range(0, len(source), block):
-            target[:] = source[start : start + block]
+        for number in range(blocks):
+            targets[number % len(targets)] = source[number]
+
+    def rows_alone() -> None:
+        for number, rows in enumerate(order.tolist()):
+            target = targets[number % len(targets)].view(split.spec.dtype)
+            target = target.reshape(MICRO_BATCH, -1, split.spec.num_mel_bins)
+            for place, row in enumerate(rows):
+                target[place] = split.log_mel(row)
 
     def loading(threads: int) -> Contender:
         return lambda: seconds_of(lambda: load(split, threads))
@@ -142,7 +153,7 @@ def cold_contenders(root: Path) -> dict[str, Contender]:
 
         return cold
 
-    return {READ: reading} | {f"loader, {threads} threads": loading(threads) for threads in THREADS}
+    return {"readinto": reading} | {f"loader, {threads} threads": loading(threads) for threads in THREADS}
 
 
 def drop(shards: list[Path]) -> None:
@@ -191,7 +202,7 @@ def print_table(report: dict) -> None:
             table.add_row(cache, name, *rates, *shares, f"{median(found['disk_bytes']) / report['bytes']:.0%}")
     opened = report["opened"]
     words = (
-        f"wanted: the loader hot at {HOT_SHARE:.0%} of memcpy and more; {opened['rows']:,} rows opened in "
+        f"wanted: hot at least {HOT_SHARE:.0%} of memcpy; {opened['rows']:,} rows opened in "
         f"{opened['seconds']:.2f} s, wanted: {OPEN_SECONDS:.0f} s"
     )
     Console(highlight=False).print(table, words)

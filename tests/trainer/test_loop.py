@@ -1,4 +1,4 @@
-"""The training loop when something goes wrong: too little memory, a loss that is no number, no room for a checkpoint."""
+"""The training loop when something goes wrong: too little memory, a loss that is no number, no room on the disk."""
 
 import json
 

@@ -155,6 +155,17 @@ def test_two_ranks_learn_what_one_does_and_hand_over_to_one_and_back(straight, o
     assert losses(two) == pytest.approx(expected, rel=1e-3)
 
 
+def test_an_optimiser_shared_out_over_two_ranks_is_handed_over_whole_to_one(options, tmp_path):
+    """ZeRO-1 updates as plain AdamW does, whoever goes on."""
+    runs = {}
+    for optim in ("adamw", "adamw-zero1"):
+        arguments = (*options, "--optim", optim, "--max-steps", "3", "--warmup-steps", "1")
+        Training(tmp_path / optim, arguments, ranks=2).run()
+        runs[optim] = Training(tmp_path / optim, (*options, "--optim", optim), ranks=1)
+        runs[optim].run()
+    assert losses(runs["adamw-zero1"]) == pytest.approx(losses(runs["adamw"]), rel=1e-6)
+
+
 def test_checkpoints_are_rotated_and_the_best_keeps_its_model(options, tmp_path):
     output = tmp_path / "out"
     assert main(["--output", str(output), *options, "--keep-latest", "2"]) == 0

@@ -1,0 +1,116 @@
+"""`python -m trainer.clean`: old checkpoints go; the best, the last and everything that is not its own stay."""
+
+import tarfile
+
+import pytest
+
+from shared.cli import run_command
+from tests.support.samples import feature_row, make_store
+from trainer.checkpoint import point_best_at
+from trainer.clean import main
+from trainer.output import hold_output
+
+
+@pytest.fixture
+def output(tmp_path):
+    """A training's folder with four checkpoints, the second one best, and things that are somebody else's."""
+    folder = tmp_path / "out"
+    for step in (1, 2, 3, 4):
+        path = folder / f"checkpoint-{step:08d}"
+        path.mkdir(parents=True)
+        (path / "model.safetensors").write_bytes(bytes([step]) * 5_000)
+    point_best_at(folder, folder / "checkpoint-00000002")
+    (folder / ".partial-checkpoint-00000005").mkdir()
+    (folder / "tensorboard").mkdir()
+    (folder / "tensorboard" / "events.out.tfevents.1").write_text("curves")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "checkpoint-notes").mkdir()
+    return folder
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+KEPT = {"checkpoint-00000002", "checkpoint-00000004", "best", "notes.txt", "checkpoint-notes", "tensorboard", ".lock"}
+
+
+def test_all_go_but_the_best_and_the_last(output, capsys):
+    assert run_command(main, [str(output)]) == 0
+    assert names(output) == KEPT
+    said = capsys.readouterr().out
+    assert "checkpoint-00000001: an old checkpoint" in said
+    assert "left by a killed run" in said
+
+
+def test_a_dry_run_lists_the_same_and_changes_nothing(output, capsys):
+    before = names(output)
+    assert run_command(main, [str(output), "--dry-run"]) == 0
+    assert names(output) == before | {".lock"}
+    assert "would remove" in capsys.readouterr().out
+
+
+def test_what_is_archived_can_be_had_back(output, tmp_path):
+    assert run_command(main, [str(output), "--archive", str(tmp_path / "attic")]) == 0
+    assert names(tmp_path / "attic") == {"checkpoint-00000001.tar", "checkpoint-00000003.tar"}
+    with tarfile.open(tmp_path / "attic" / "checkpoint-00000003.tar") as tar:
+        assert tar.extractfile("checkpoint-00000003/model.safetensors").read() == b"\x03" * 5_000
+
+
+def test_an_archive_that_exists_is_not_overwritten_and_nothing_is_removed(output, tmp_path, capsys):
+    (tmp_path / "attic").mkdir()
+    (tmp_path / "attic" / "checkpoint-00000001.tar").write_text("older")
+    assert run_command(main, [str(output), "--archive", str(tmp_path / "attic")]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert (output / "checkpoint-00000001").is_dir()
+    assert (tmp_path / "attic" / "checkpoint-00000001.tar").read_text() == "older"
+
+
+def test_curves_are_packed_with_the_date(output):
+    assert run_command(main, [str(output), "--pack-logs"]) == 0
+    (packed,) = output.glob("tensorboard-????????.tar.gz")
+    with tarfile.open(packed) as tar:
+        assert tar.extractfile("tensorboard/events.out.tfevents.1").read() == b"curves"
+    assert not (output / "tensorboard").exists()
+
+
+def test_beside_a_live_training_nothing_is_touched(output, capsys):
+    with hold_output(output):
+        assert run_command(main, [str(output)]) == 1
+    assert "another run writes to" in capsys.readouterr().err
+    assert (output / "checkpoint-00000001").is_dir()
+
+
+def test_a_link_in_a_checkpoints_place_leads_nowhere(output, tmp_path):
+    canary = tmp_path / "canary"
+    canary.mkdir()
+    (canary / "model.safetensors").write_text("precious")
+    (output / "checkpoint-00000000").symlink_to(canary)
+    (output / "checkpoint-00000001" / "inner").symlink_to(canary)
+    assert run_command(main, [str(output)]) == 0
+    assert (canary / "model.safetensors").read_text() == "precious"
+    assert not (output / "checkpoint-00000001").exists()
+
+
+def test_a_store_goes_only_when_it_is_named_and_leaves_what_is_not_its_own(output, tmp_path):
+    make_store(tmp_path / "store", {"train": [[feature_row(0)], [feature_row(1)]]})
+    (tmp_path / "store" / "mine.txt").write_text("mine")
+    (tmp_path / "store" / "data" / "mine.parquet").write_text("mine")
+    assert run_command(main, [str(output)]) == 0
+    assert (tmp_path / "store" / "COMPLETE").exists()
+    assert run_command(main, [str(output), "--free-store", str(tmp_path / "store")]) == 0
+    left = {str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*") if path.is_file()}
+    assert left == {"mine.txt", "data/mine.parquet"}
+
+
+def test_a_folder_that_is_no_store_is_not_freed(output, tmp_path, capsys):
+    (tmp_path / "README.md").write_text("mine")
+    assert run_command(main, [str(output), "--free-store", str(tmp_path)]) == 1
+    assert "is no store" in capsys.readouterr().err
+    assert (tmp_path / "README.md").exists()
+
+
+def test_without_a_folder_nothing_happens(capsys, tmp_path):
+    assert run_command(main, []) == 2
+    assert run_command(main, [str(tmp_path / "nowhere")]) == 2
+    assert "is no folder" in capsys.readouterr().err

@@ -1,0 +1,119 @@
+"""What may be put away of a training, and how: only names that it makes, only inside the folder named, no links.
+
+Removal goes through the folder's descriptor and follows no symlink: a folder that is swapped for a link meanwhile leads
+nowhere else.
+"""
+
+import os
+import re
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from shared.durable import fsync_directory
+from shared.errors import SpeechPrepError
+from shared.layout import StoreLayout, read_record
+from trainer.checkpoint import BEST, PARTIAL, checkpoints
+
+EVENTS = "tensorboard"
+_STORE_FILES = ("COMPLETE", "README.md", "settings.json", "report.html")
+_SHARD = re.compile(r"[\w.-]+-\d{5,}-of-\d{5,}\.parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Tidying:
+    """Entry *name* of *folder*, of *num_bytes*, goes for the reason *why*; first into *archive*, where one is named."""
+
+    folder: Path
+    name: str
+    num_bytes: int
+    why: str
+    archive: Path | None = None
+
+
+def partial_tidyings(output: Path) -> list[Tidying]:
+    """What killed runs left half written in *output*."""
+    return [_tidying(output, path.name, "left by a killed run") for path in sorted(output.glob(f"{PARTIAL}*"))]
+
+
+def checkpoint_tidyings(output: Path, keep_latest: int, archive: Path | None) -> list[Tidying]:
+    """Old checkpoints of *output*: all but the *keep_latest* last ones and the best."""
+    best = (output / BEST).resolve().name if (output / BEST).is_symlink() else ""
+    old = [path for _, path in checkpoints(output)[:-keep_latest] if path.name != best and not path.is_symlink()]
+    return [
+        _tidying(output, path.name, "an old checkpoint", archive / f"{path.name}.tar" if archive else None)
+        for path in old
+    ]
+
+
+def log_tidyings(output: Path, today: date) -> list[Tidying]:
+    """TensorBoard's files of *output*, to be packed beside themselves with the date."""
+    folder = output / EVENTS
+    if folder.is_symlink() or not folder.is_dir() or not any(folder.iterdir()):
+        return []
+    return [_tidying(output, EVENTS, "curves of the past", output / f"{EVENTS}-{today:%Y%m%d}.tar.gz")]
+
+
+def store_tidyings(store: Path) -> list[Tidying]:
+    """The files of the store at *store*, its record last. Raises StoreError when it is none."""
+    layout = StoreLayout(store)
+    record = read_record(layout)
+    found = [_tidying(store, name, "of the feature store") for name in _STORE_FILES if (store / name).is_file()]
+    for folder in (layout.data, layout.quarantine):
+        if folder.is_dir() and not folder.is_symlink():
+            names = sorted(path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name))
+            found += [_tidying(folder, name, "of the feature store") for name in names]
+    index = [layout.index_of(split) for split in record.splits if layout.index_of(split).is_file()]
+    found += [_tidying(path.parent, path.name, "of the feature store") for path in index]
+    return [*found, _tidying(store, layout.record.name, "of the feature store")]
+
+
+def enact(tidying: Tidying) -> None:
+    """Packs where that is asked for, then removes. Raises SpeechPrepError when the archive exists already."""
+    if tidying.archive is not None:
+        _pack(tidying.folder / tidying.name, tidying.archive)
+    descriptor = os.open(tidying.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        kind = os.stat(tidying.name, dir_fd=descriptor, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(kind):
+            shutil.rmtree(tidying.name, dir_fd=descriptor)
+        else:
+            os.unlink(tidying.name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _pack(path: Path, archive: Path) -> None:
+    """Writes *path* to *archive*, durably, before anything is removed."""
+    if archive.exists():
+        raise SpeechPrepError(f"{archive} exists already", "move it away; nothing was removed")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    partial = archive.with_name(f"{PARTIAL}{archive.name}")
+    try:
+        with partial.open("wb") as file:
+            # Weights do not get smaller; curves do.
+            with tarfile.open(fileobj=file, mode="w:gz" if archive.suffix == ".gz" else "w") as tar:
+                tar.add(path, path.name)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(archive)
+    finally:
+        partial.unlink(missing_ok=True)
+    fsync_directory(archive.parent)
+
+
+def _tidying(folder: Path, name: str, why: str, archive: Path | None = None) -> Tidying:
+    return Tidying(folder, name, sum(_sizes(folder / name)), why, archive)
+
+
+def _sizes(path: Path) -> Iterator[int]:
+    """Allocated bytes of *path* and all below it; links count for themselves."""
+    if path.is_symlink() or not path.is_dir():
+        yield path.lstat().st_blocks * 512
+        return
+    for folder, _, files in os.walk(path):
+        yield from ((Path(folder) / name).lstat().st_blocks * 512 for name in files)
