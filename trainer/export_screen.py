@@ -55,7 +55,7 @@ def _transcripts(run: GateRun) -> Table:
 
 
 def _figures(run: GateRun) -> Table:
-    """What was measured, and in brackets what rounding explains."""
+    """What was measured, and after the stroke what rounding explains at most, or least."""
     table = _table("stored as", "encoder error", "divergence (nats)", "same next token")
     for export in run.exports:
         found = export.verdict.figures
@@ -63,9 +63,9 @@ def _figures(run: GateRun) -> Table:
             limits = found.limits
             table.add_row(
                 export.stored,
-                f"{found.encoder_error:.1e} (at most {limits.encoder_error:.0e})",
-                f"{found.divergence:.1e} (at most {limits.divergence:.0e})",
-                f"{format_share(found.same_tokens)} (at least {100 * limits.same_tokens:.0f} %)",
+                f"{found.encoder_error:.1e} / {limits.encoder_error:.0e}",
+                f"{found.divergence:.1e} / {limits.divergence:.0e}",
+                f"{format_share(found.same_tokens)} / {100 * limits.same_tokens:.0f} %",
             )
     return table
 

@@ -10,7 +10,7 @@ original itself finds as good as its own, within `TOSS_UP`, is therefore no diff
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from trainer.gate_facts import Agreement, Comparison, Decoding, Figures, Limits, Verdict
 from trainer.scoring import Normaliser, count_errors, rates, score_all
@@ -80,25 +80,25 @@ def _figure_problems(rows: Sequence[Comparison], figures: Figures) -> Iterator[s
     if not figures.encoder_error <= allowed.encoder_error:
         yield (
             f"the encoder's output is off by {figures.encoder_error:.2g} of its size, rounding explains "
-            f"{allowed.encoder_error:.2g}; most in {_names(rows, 'encoder_error')}"
+            f"{allowed.encoder_error:.2g}; most in {_names(rows, lambda row: row.encoder_error)}"
         )
     if not figures.divergence <= allowed.divergence:
         yield (
             f"the next token's probabilities diverge by {figures.divergence:.2g} nats, rounding explains "
-            f"{allowed.divergence:.2g}; most in {_names(rows, 'divergence')}"
+            f"{allowed.divergence:.2g}; most in {_names(rows, lambda row: row.divergence)}"
         )
     if not figures.same_tokens >= allowed.same_tokens:
         yield (
             f"the likeliest next token is the same in {100 * figures.same_tokens:.1f} % of places, at least "
-            f"{100 * allowed.same_tokens:.0f} % are expected; most others in {_names(rows, 'divergence')}"
+            f"{100 * allowed.same_tokens:.0f} % are expected; most others in {_names(rows, lambda row: row.tokens - row.same_tokens)}"
         )
 
 
-def _names(rows: Sequence[Comparison], figure: str) -> str:
-    """The rows whose *figure* is largest, in words."""
-    size = {row.row_id: getattr(row, figure) for row in rows}
-    order = sorted(size, key=lambda name: -size[name] if math.isfinite(size[name]) else -math.inf)
-    return "rows " + ", ".join(map(str, order[:WORST])) if len(order) > 1 else f"row {order[0]}"
+def _names(rows: Sequence[Comparison], size: Callable[[Comparison], float]) -> str:
+    """The rows whose *size* is largest, in words; NaN is the largest there is."""
+    sizes = [(size(row), row.row_id) for row in rows]
+    order = sorted((-value if math.isfinite(value) else -math.inf, name) for value, name in sizes)
+    return f"row{'s' if len(order) > 1 else ''} " + ", ".join(str(name) for _, name in order[:WORST])
 
 
 def _agreement(rows: Sequence[Comparison], decoding: Decoding) -> Agreement:

@@ -3,10 +3,11 @@
 python tests/benchmarks/training.py [--size base] [--clips 48] [--batch 24] [--json FILE]
 
 One model of random weights, the same clips (lengths like the German data's, 4.2 s in the mean), float32 on the CPU,
-forward, backward and AdamW. The contenders take turns, step by step, each with the same clips of a step; on a busy
-machine only the ratios travel, and of several rounds each step's fastest counts. Ours reads a store on disk and forms its batches within the measured time.
-`Seq2SeqTrainer` has its features in memory, padded to 30 s as `datasets.map` leaves them, and micro-batches of 4, as
-its users have it. That it computes the same loss of the same clips is checked first.
+forward, backward and AdamW. The contenders take turns, step by step, each with the same clips of a step; only the
+ratios travel, and of several rounds each step's fastest counts, as neighbours on the machine disturb. Ours reads a
+store on disk and forms its batches within the measured time. `Seq2SeqTrainer` has its features in memory, padded to
+30 s as `datasets.map` leaves them, and micro-batches of 4, as its users have it. That it computes the same loss of the
+same clips is checked first.
 """
 
 import argparse
