@@ -59,7 +59,7 @@ class Loader:
         self._pool.shutdown(cancel_futures=True)
 
     def step(self, step: int) -> tuple[StepPlan, Iterator[tuple[MicroBatch, Tensors]]]:
-        """The plan of *step*, and this rank's micro-batches on the device, longest first.
+        """The plan of *step*, and this rank's micro-batches on the device, in the plan's order.
 
         Steps in order are formed ahead; any other order, or a step repeated after `reset`, starts afresh.
         """

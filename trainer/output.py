@@ -27,7 +27,7 @@ SMALL_FILES = (
     "vocab.json",
 )
 """What a model folder has besides its weights."""
-NEEDED = {"config.json", "tokenizer.json", "preprocessor_config.json"}
+NEEDED = {"config.json", "tokenizer.json"}
 
 
 @contextmanager

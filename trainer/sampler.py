@@ -7,7 +7,7 @@ on at any step with the identical order, on other GPUs too: nothing is replayed.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -149,7 +149,7 @@ def _micro_batches(clips: Sequence[Clip], budget: Budget) -> tuple[MicroBatch, .
     """
     best, cut = [0], [0]
     for stop in range(1, len(clips) + 1):
-        cost, start = min((best[start] + cost, start) for start, cost in _ending_at(stop, clips, budget))
+        cost, start = _cheapest_ending_at(stop, clips, budget, best)
         best.append(cost)
         cut.append(start)
     found: list[MicroBatch] = []
@@ -157,20 +157,33 @@ def _micro_batches(clips: Sequence[Clip], budget: Budget) -> tuple[MicroBatch, .
     while stop:
         found.append(_micro_batch(clips[cut[stop] : stop], budget))
         stop = cut[stop]
-    return tuple(reversed(found))
+    # The cheapest last: its gradients meet those of other ranks, where running out of memory could not be undone.
+    return tuple(sorted(found, key=lambda batch: -_padded_cost(batch.clips, budget)))
 
 
-def _ending_at(stop: int, clips: Sequence[Clip], budget: Budget) -> Iterator[tuple[int, int]]:
-    """Start and cost of every micro-batch that ends before *stop* and keeps the budget, and of the last clip alone."""
-    tokens = 0
+def _cheapest_ending_at(stop: int, clips: Sequence[Clip], budget: Budget, best: Sequence[int]) -> tuple[int, int]:
+    """Least cost of the first *stop* clips, and where their last micro-batch begins; of equals the longest.
+
+    A micro-batch keeps the budget, or is a single clip.
+    """
+    tokens = extra = 0
+    least, place = math.inf, stop - 1
     for start in range(stop - 1, -1, -1):
-        tokens = max(tokens, clips[start].tokens)
-        padded = (stop - start) * budget.cost(clips[start].frames, tokens)
+        if clips[start].tokens > tokens:
+            tokens = clips[start].tokens
+            extra = budget.cost(0, tokens)
+        padded = (stop - start) * (clips[start].frames + extra)
         if padded > budget.frames and start < stop - 1:
-            return
-        yield start, padded + LAUNCH_FRAMES
+            break
+        cost = best[start] + padded + LAUNCH_FRAMES
+        if cost <= least:
+            least, place = cost, start
+    return int(least), place
+
+
+def _padded_cost(clips: Sequence[Clip], budget: Budget) -> int:
+    return len(clips) * budget.cost(clips[0].frames, max(clip.tokens for clip in clips))
 
 
 def _micro_batch(clips: Sequence[Clip], budget: Budget) -> MicroBatch:
-    padded = len(clips) * budget.cost(clips[0].frames, max(clip.tokens for clip in clips))
-    return MicroBatch(tuple(clips), clips[0].frames, recompute=padded > budget.plain_frames)
+    return MicroBatch(tuple(clips), clips[0].frames, recompute=_padded_cost(clips, budget) > budget.plain_frames)

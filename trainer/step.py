@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from shared.errors import ResourceLimitError
 from trainer.distributed import Ranks
 from trainer.loader import Tensors
 from trainer.model import TrainingModel, set_recompute, trained_parameters
@@ -110,8 +111,22 @@ class Stepper:
         if self.ranks.any(flag=failed):
             raise OutOfMemory
         if last is not None:
-            self.scaler.scale(last * weight).backward()  # type: ignore[no-untyped-call] # torch's own
+            self._meet(last * weight)
         return losses
+
+    def _meet(self, loss: torch.Tensor) -> None:
+        """The last backward pass, in which the ranks' gradients meet.
+
+        Raises OutOfMemory when this rank is alone. Of several the others wait for it by now: then ResourceLimitError
+        ends the run at its last checkpoint.
+        """
+        try:
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch's own
+        except torch.OutOfMemoryError as error:
+            if self.ranks.world_size == 1:
+                raise OutOfMemory from error
+            remedy = "the same command with a smaller --frame-budget, or --gradient-checkpointing always, goes on"
+            raise ResourceLimitError("GPU memory ran out while gradients were exchanged", remedy) from error
 
     def _loss(self, batch: MicroBatch, tensors: Tensors) -> torch.Tensor:
         set_recompute(self.model.whisper, recompute=batch.recompute)

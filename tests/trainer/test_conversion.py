@@ -160,7 +160,9 @@ def test_an_export_that_has_no_room_is_not_begun(model, tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "generation_config.json", "preprocessor_config.json", "config.json"])
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "generation_config.json", "preprocessor_config.json", "config.json"]
+)
 def test_a_checkpoint_without_one_of_its_files_is_refused(model, tmp_path, name):
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / name).unlink()

@@ -1,4 +1,4 @@
-"""The trainer's benchmarks: at a small size, what is compared is the same work and the figures agree with each other."""
+"""The trainer's benchmarks: at a small size, what is compared is the same work, and the figures agree."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.synthetic import END, MINI, START, random_whisper, speech_sec
 from trainer.model import positions, trained_parameters
 
 ROOT = Path(__file__).parents[2]
-CLIPS, BATCH = 6, 3
+CLIPS, BATCH = 4, 2
 ARGUMENTS = {
     "training": ["--size", "mini", "--clips", str(CLIPS), "--batch", str(BATCH), "--rounds", "1"],
     "loader": ["--clips", "90", "--frames", "40", "--rounds", "1", "--index-rows", "5000"],
@@ -29,7 +29,9 @@ def run(tmp_path_factory):
     def benchmark(name):
         file = tmp_path_factory.mktemp(name) / "figures.json"
         command = [sys.executable, f"tests/benchmarks/{name}.py", *ARGUMENTS[name], "--json", str(file)]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600, check=False
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(file.read_text())
 

@@ -340,9 +340,16 @@ SENSORS = (
     Fault(
         "sensors/memory-budget-ignores-the-machine",
         "preprocess/governor/control.py",
-        "return max(own, machine, key=lambda reading: reading.share)",
+        "return tightest((own, machine, *machine.others), machine.psi_percent)",
         "return own",
         (f"{_CONTROL}test_of_a_memory_budget_and_the_machine_the_one_nearer_to_its_limit_counts",),
+    ),
+    Fault(
+        "sensors/room-is-counted-under-the-largest-share-alone",
+        "preprocess/governor/policy.py",
+        "for reading in (self, *self.others))",
+        "for reading in (self,))",
+        ("tests/unit/test_headroom.py::test_the_tightest_room_counts_not_the_largest_share",),
     ),
     Fault(
         "sensors/memory-budget-loosens-when-its-reading-fails",
