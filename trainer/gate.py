@@ -90,7 +90,8 @@ def _figure_problems(rows: Sequence[Comparison], figures: Figures) -> Iterator[s
     if not figures.same_tokens >= allowed.same_tokens:
         yield (
             f"the likeliest next token is the same in {100 * figures.same_tokens:.1f} % of places, at least "
-            f"{100 * allowed.same_tokens:.0f} % are expected; most others in {_names(rows, lambda row: row.tokens - row.same_tokens)}"
+            f"{100 * allowed.same_tokens:.0f} % are expected; most others in "
+            f"{_names(rows, lambda row: row.tokens - row.same_tokens)}"
         )
 
 

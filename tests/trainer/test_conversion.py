@@ -155,7 +155,7 @@ def test_what_a_killed_conversion_left_is_replaced(model, tmp_path):
 def test_an_export_that_has_no_room_is_not_begun(model, tmp_path):
     huge = {"vocab_size": 10**9, "d_model": 10**6}
     checkpoint = checkpoint_with(model, tmp_path / "model", "config.json", **huge)
-    with pytest.raises(ResourceLimitError, match="takes .* PB"):
+    with pytest.raises(ResourceLimitError, match=r"takes .* PB"):
         convert(checkpoint, tmp_path / "export", "float32")
     assert not (tmp_path / "export").exists()
 
