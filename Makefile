@@ -43,6 +43,7 @@ hostile: .venv/test.installed
 
 kills: .venv/test.installed
 	$(BIN)/python tests/cluster/campaign.py
+	$(BIN)/python -m pytest tests/trainer/test_train.py -m campaign
 
 planted: .venv/test.installed
 	$(BIN)/python tests/fault/planted_campaign.py

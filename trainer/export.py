@@ -104,9 +104,12 @@ def _check(
             tell = partial(progress.advance, task)
             run = run_gate(original, candidates, split, rows, language=language, threads=threads, tell=tell)
     if settings.sample is not None and run.passed:
-        _say(console, f"original: {transcribe_file(original, settings.sample, language)}")
-        for name, folder in folders.items():
-            _say(console, f"{name}: {transcribe_file(load_export(folder, device, threads), settings.sample, language)}")
+        models = {"original": original} | {
+            name: load_export(folder, device, threads) for name, folder in folders.items()
+        }
+        for name, model in models.items():
+            text = transcribe_file(model, settings.sample, language)
+            _say(console, f"sample, {name}: {text or '(nothing)'}")
     return run
 
 
@@ -135,14 +138,13 @@ def upload(folder: Path, repository: str) -> str:
     Raises SpeechPrepError when the Hub refuses.
     """
     from huggingface_hub import HfApi  # noqa: PLC0415 - only those who upload need it
-    from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415 - as above
 
     hub = HfApi()
     try:
         hub.create_repo(repository, private=True, exist_ok=True)
         return str(hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=".*"))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # the Hub's own errors, those of its HTTP library, and those of the disk
+        reason = (str(error) or repr(error)).splitlines()[0]
         raise SpeechPrepError(f"{repository} could not be uploaded: {reason}", "check HF_TOKEN and the name") from error
 
 

@@ -47,7 +47,7 @@ def limits(stored: str, computed: str) -> Limits:
         return Limits(0.1, 0.02, 0.95)
     if computed == "float16":
         return Limits(0.03, 2e-3, 0.98)
-    return Limits(5e-3, 1e-4, 0.99) if stored == "float16" else Limits(1e-4, 1e-6, 0.99)
+    return Limits(5e-3, 1e-4, 0.99) if stored == "float16" else Limits(1e-4, 1e-7, 0.99)
 
 
 def judge(stored: str, computed: str, file_problems: Sequence[str], rows: Sequence[Comparison]) -> Verdict:

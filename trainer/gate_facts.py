@@ -24,7 +24,8 @@ class Decoding(StrEnum):
 class Pair:
     """What both models say under one decoding.
 
-    *margin*: by how many nats per token the original finds its own transcript better than the export's.
+    *margin*: by how many nats per token the original finds its own transcript better than the export's; inf where the
+    export's text is not what the original's tokenizer makes of the same tokens.
     """
 
     original: str

@@ -3,6 +3,7 @@
 The store's log-mel goes into the models as it is, so that no audio is needed.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,9 +182,12 @@ def _compare(reference: Listener, original: Heard, export: Heard, row_id: int, t
 
 def _pair(reference: Listener, original: Heard, export: Heard, decoding: Decoding) -> Pair:
     before, after = original.tokens[decoding], export.tokens[decoding]
+    said, text = original.texts[decoding], export.texts[decoding]
+    if reference.tokenizer.decode(after).strip() != text:
+        # Whatever its tokens are worth, the export spells them otherwise.
+        return Pair(said, text, math.inf)
     margin = 0.0
     if before != after:
-        margin = reference.score(original.encoded, decoding, before) - reference.score(
-            original.encoded, decoding, after
-        )
-    return Pair(original.texts[decoding], export.texts[decoding], margin)
+        own, other = (reference.score(original.encoded, decoding, tokens) for tokens in (before, after))
+        margin = own - other
+    return Pair(said, text, margin)

@@ -116,7 +116,7 @@ def realtimestt_options(model: Any, language: str) -> dict[Decoding, Any]:
 def transcribe_file(model: OriginalModel | ExportedModel, path: Path, language: str) -> str:
     """What *model* hears in the audio file *path*, from its samples on, with RealtimeSTT's sequential call.
 
-    Raises UsageError where the file cannot be read.
+    May be empty. Raises UsageError where the file cannot be read.
     """
     try:
         segments, _ = model.transcribe(

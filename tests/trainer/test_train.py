@@ -1,9 +1,12 @@
 """`trainer.train` as a user runs it: it learns, stops and goes on, on one process or two."""
 
 import json
+import random
 import shutil
 import signal
+import subprocess
 import time
+from contextlib import suppress
 
 import pytest
 import torch
@@ -125,6 +128,26 @@ def test_a_killed_run_goes_on_at_its_last_checkpoint_and_ends_the_same(straight,
     assert "goes on after step" in _log(training)
     assert same(weights(training.output), weights(straight.output))
     assert not list(training.output.glob(".partial-*"))
+    assert losses(training) == losses(straight)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(40))
+def test_a_run_killed_at_any_moment_goes_on_and_ends_the_same(straight, options, tmp_path, seed):
+    """Again and again, at random times, until one run gets through."""
+    chance = random.Random(seed)
+    training = Training(tmp_path / "out", options)
+    kills = 0
+    while not (training.output / f"checkpoint-{STEPS:08d}").exists():
+        process = training.start()
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=chance.uniform(3, 12))
+        process.kill()
+        process.communicate()
+        kills += 1
+        assert kills < 60
+    assert main(["--output", str(training.output), *options]) == 0
+    assert same(weights(training.output), weights(straight.output))
     assert losses(training) == losses(straight)
 
 
