@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
@@ -17,11 +17,6 @@ from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from shared.units import format_bytes
 from trainer.export_files import RECORD, Checkpoint, digests, expected_config, expected_preprocessor, read_record
 
-Quantization = Literal[
-    "float16", "int8_float16", "int8", "int8_float32", "int8_bfloat16", "int16", "bfloat16", "float32"
-]
-QUANTIZATIONS: tuple[str, ...] = get_args(Quantization)
-"""What CTranslate2 stores weights in; `int8_float16` is int8 matrices and float16 for the rest."""
 PARTIAL = ".partial-"
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
 _REST = 64 << 20

@@ -4,37 +4,11 @@ What it makes is checked against the original before it is called done; see `gat
 """
 
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
-
-import ctranslate2
-import torch
-from rich.console import Console
-from rich.progress import Progress
-from rich.text import Text
+from collections.abc import Sequence
 
 from shared.cli import parse_settings, run_command
-from shared.errors import ExitCode, SpeechPrepError, UsageError
-from shared.layout import StoreLayout, read_record
-from shared.store import StoreSplit, open_split
-from shared.text import normalise_transcript
-from trainer.conversion import convert, export_folders, folder_bytes
-from trainer.data import check_split, evaluation_split
-from trainer.export_files import Checkpoint, alignment_heads, file_problems
-from trainer.export_screen import render_exports
+from shared.errors import ExitCode
 from trainer.export_settings import ExportSettings, spread
-from trainer.gate_models import OriginalModel, load_export
-from trainer.gate_run import Candidate, GateRun, check_files, gate_rows, run_gate
-from trainer.listener import transcribe_file
-from trainer.model_card import (
-    SETTINGS,
-    CardFacts,
-    installed_versions,
-    training_evaluation,
-    training_settings,
-    write_card,
-)
 
 ABOUT = "Export a checkpoint for faster-whisper and RealtimeSTT, and check that it says what the original says."
 
@@ -43,124 +17,10 @@ def main(argv: Sequence[str]) -> int:
     """Converts, checks and describes; 1 where an export does not say what the original says."""
     settings = parse_settings(ExportSettings, spread(argv), prog="python -m trainer.export", about=ABOUT)
     settings.prepare()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    console = Console()
-    checkpoint = Checkpoint.read(settings.checkpoint_folder)
-    split = find_split(settings, checkpoint)
-    folders = export_folders(settings.output_folder, settings.quantization)
-    for name, folder in folders.items():
-        made = convert(checkpoint, folder, name)
-        _say(console, f"{name}: {'made' if made else 'made before, from this checkpoint:'} {folder}")
-    run = _check(settings, checkpoint, folders, split, console)
-    _write_cards(settings, checkpoint, run, split)
-    console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
-    if settings.push_to_hub and run.passed:
-        _say(console, f"uploaded to {upload(settings.output_folder, settings.push_to_hub)}")
-    return int(ExitCode.DONE if run.passed else ExitCode.FAILED)
+    # The Hub's library looks for its folders when it is imported, which is with this.
+    from trainer.exporting import run_export  # noqa: PLC0415
 
-
-def find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit | None:
-    """The held-out clips; None where none are asked for.
-
-    Raises UsageError where no store is known or it does not fit the model, StoreError where it cannot be read.
-    """
-    training = training_settings(checkpoint.folder) or {}
-    store = settings.store or (Path(training["store"]).expanduser() if training.get("store") else None)
-    if store is None or (settings.store is None and not store.exists()):
-        if settings.gate_rows == 0:
-            return None
-        message = f"the training's store {store} is not there" if store else "no store is known"
-        raise UsageError(message, "--store STORE names one to check the export on; --gate-rows 0 checks files alone")
-    named = settings.split or (None if settings.store else training.get("eval_split"))
-    name = evaluation_split(read_record(StoreLayout(store)), named)
-    if name is None:
-        raise UsageError(f"{store} has no test or validation split", "--split names one to check the export on")
-    split = open_split(store, name)
-    check_split(split, checkpoint.shape, checkpoint.tokenizer_json, allow_long_context=True)
-    return split
-
-
-def _check(
-    settings: ExportSettings,
-    checkpoint: Checkpoint,
-    folders: Mapping[str, Path],
-    split: StoreSplit | None,
-    console: Console,
-) -> GateRun:
-    """The gate; afterwards, where it passed, the sample."""
-    candidates = [Candidate(folder, name, file_problems(folder, checkpoint)) for name, folder in folders.items()]
-    rows = gate_rows(split, settings.gate_rows) if split is not None else []
-    if not rows and settings.sample is None:
-        return check_files(candidates)
-    device, threads = _device(settings), settings.threads or torch.get_num_threads()
-    language = _language(settings, split)
-    original = OriginalModel(checkpoint.folder, device)
-    if split is None or not rows:
-        run = check_files(candidates)
-    else:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("against the original", total=len(rows))
-            tell = partial(progress.advance, task)
-            run = run_gate(original, candidates, split, rows, language=language, threads=threads, tell=tell)
-    if settings.sample is not None and run.passed:
-        models = {"original": original} | {
-            name: load_export(folder, device, threads) for name, folder in folders.items()
-        }
-        for name, model in models.items():
-            text = transcribe_file(model, settings.sample, language)
-            _say(console, f"sample, {name}: {text or '(nothing)'}")
-    return run
-
-
-def _write_cards(settings: ExportSettings, checkpoint: Checkpoint, run: GateRun, split: StoreSplit | None) -> None:
-    training = training_settings(checkpoint.folder)
-    for export in run.exports:
-        facts = CardFacts(
-            name=checkpoint.folder.resolve().parent.name,
-            export=export,
-            run=run,
-            num_bytes=folder_bytes(export.folder),
-            language=_language(settings, split),
-            heads=alignment_heads(checkpoint),
-            own_heads=checkpoint.names_alignment_heads,
-            versions=installed_versions(),
-            store=split.record if split is not None else None,
-            training=training and {name: training[name] for name in SETTINGS if training.get(name) is not None},
-            evaluation=training_evaluation(checkpoint.folder),
-        )
-        write_card(facts)
-
-
-def upload(folder: Path, repository: str) -> str:
-    """Uploads *folder* to *repository*, which is made private where it is not there; its address.
-
-    Raises SpeechPrepError when the Hub refuses.
-    """
-    from huggingface_hub import HfApi  # noqa: PLC0415 - only those who upload need it
-
-    hub = HfApi()
-    try:
-        hub.create_repo(repository, private=True, exist_ok=True)
-        return str(hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=".*"))
-    except Exception as error:  # the Hub's own errors, those of its HTTP library, and those of the disk
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise SpeechPrepError(f"{repository} could not be uploaded: {reason}", "check HF_TOKEN and the name") from error
-
-
-def _device(settings: ExportSettings) -> str:
-    """Where both models are run: what both libraries have."""
-    if settings.device != "auto":
-        return settings.device
-    return "cuda" if torch.cuda.is_available() and ctranslate2.get_cuda_device_count() else "cpu"
-
-
-def _language(settings: ExportSettings, split: StoreSplit | None) -> str:
-    return settings.language or (split.record.language if split is not None else "de")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(Text(normalise_transcript(text)), soft_wrap=True)
+    return int(ExitCode.DONE if run_export(settings) else ExitCode.FAILED)
 
 
 if __name__ == "__main__":

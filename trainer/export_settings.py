@@ -7,8 +7,19 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from shared.errors import UsageError
-from trainer.conversion import QUANTIZATIONS
 from trainer.settings import TrainerSettings
+
+QUANTIZATIONS = (
+    "float16",
+    "int8_float16",
+    "int8",
+    "int8_float32",
+    "int8_bfloat16",
+    "int16",
+    "bfloat16",
+    "float32",
+)
+"""What CTranslate2 stores weights in; `int8_float16` is int8 matrices and float16 for the rest."""
 
 OPTION = "--quantization"
 

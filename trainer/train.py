@@ -1,176 +1,24 @@
 """`torchrun --nproc_per_node=2 -m trainer.train --store STORE --output DIR`: fine-tunes Whisper on a finished store."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 
-import torch
-from rich.console import Console
-
-from shared.cli import parse_settings, python_command, run_command
-from shared.durable import json_bytes
+from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode
-from trainer.assembly import (
-    Data,
-    find_budget,
-    find_checkpoint,
-    identity,
-    make_evaluator,
-    make_stepper,
-    max_steps,
-    open_data,
-    planner,
-    step_options,
-)
-from trainer.augment import SpecAugment
-from trainer.checkpoint import Checkpoints, TrainState, latest, point_best_at
-from trainer.distributed import Ranks, join_ranks
-from trainer.footprint import optimiser_bytes
-from trainer.gpu import GpuMeter
-from trainer.hub import push_to_hub
-from trainer.loader import Loader
-from trainer.loop import TrainingLoop
-from trainer.meter import Meter
-from trainer.optim import resolve_optim
-from trainer.output import check_room, hold_output, small_files
-from trainer.sampler import Budget
 from trainer.settings import TrainSettings
-from trainer.shape import ModelShape
-from trainer.step import Stepper
-from trainer.stopping import StopRequest
-from trainer.telemetry import Telemetry, open_telemetry
-from trainer.tensorboard_server import start_tensorboard
 
 ABOUT = "Fine-tune Whisper on a finished store; the same command goes on where it stopped."
 
 
 def main(argv: Sequence[str]) -> int:
-    """Trains to the end; what is left behind when it stops is a checkpoint that the same command goes on from."""
+    """Trains to the end, or as far as it gets: the same command goes on from there."""
     settings = parse_settings(TrainSettings, argv, prog="torchrun -m trainer.train", about=ABOUT)
     settings.prepare()
-    stop = StopRequest()
-    stop.install()
-    console = Console(stderr=True)
-    with join_ranks() as ranks, ExitStack() as stack:
-        if ranks.is_main:
-            stack.enter_context(hold_output(settings.output_folder))
-        ranks.barrier()
-        data = open_data(settings, console.print if ranks.is_main else lambda _text: None)
-        _train(settings, data, ranks, console, stop)
+    # The Hub's library looks for its folders when it is imported, which is with this.
+    from trainer.session import run_training  # noqa: PLC0415
+
+    run_training(settings)
     return int(ExitCode.DONE)
-
-
-def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, stop: StopRequest) -> None:
-    """Everything between the opened store and the last checkpoint."""
-    found = find_checkpoint(settings, identity(settings, data))
-    checkpoint, state, training = found or (None, None, None)
-    stepper = make_stepper(settings, ranks, str(checkpoint or settings.model))
-    if training is not None:
-        stepper.optimiser.load_state_dict(training["optimiser"])
-        stepper.scaler.load_state_dict(training["scaler"])
-    budget = find_budget(settings, data, ranks, stepper, state)
-    plans = planner(settings, data, ranks, budget)
-    last = max_steps(settings, plans.steps_per_epoch)
-    state = _state(state, settings, data, ranks, budget)
-    with ExitStack() as stack:
-        telemetry = stack.enter_context(_telemetry(settings, ranks, state, last, console, resumed=found is not None))
-        checkpoints = stack.enter_context(_checkpoints(settings, ranks, stepper, data.shape))
-        augment = SpecAugment(settings.seed) if settings.spec_augment else None
-        loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
-        stack.enter_context(loader)
-        gpu = stack.enter_context(GpuMeter(_uuid(ranks.device))) if ranks.is_cuda else None
-        meter = Meter(ranks, loader, data.shape, settings.freeze_encoder, gpu)
-        evaluator = make_evaluator(settings, data, stepper, budget.frames)
-        if ranks.is_main:
-            (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
-        telemetry.event(_opening_words(settings, data, ranks, budget, last))
-        if evaluator is None:
-            telemetry.event("the store has no test or validation split: nothing is evaluated, the last is the best")
-        loop = TrainingLoop(settings, last, state, stepper, loader, meter, evaluator, checkpoints, telemetry, stop)
-        end = loop.run()
-        if ranks.is_main:
-            _finish(settings, end, telemetry)
-
-
-def _state(state: TrainState | None, settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> TrainState:
-    """Where the run stands; its budget is that of these ranks."""
-    own = identity(settings, data) | {"world_size": ranks.world_size}
-    before = state or TrainState(0, own, 0, 0)
-    return TrainState(before.step, own, budget.frames, budget.plain_frames, before.best_wer, before.best_step)
-
-
-@contextmanager
-def _telemetry(
-    settings: TrainSettings, ranks: Ranks, state: TrainState, last: int, console: Console, *, resumed: bool
-) -> Iterator[Telemetry]:
-    """What tells the world; on all ranks but the first nobody is told."""
-    if not ranks.is_main:
-        yield Telemetry()
-        return
-    named = settings.log_dir or settings.base_dir
-    folder = settings.logs if named else settings.output_folder
-    with ExitStack() as stack:
-        telemetry = stack.enter_context(
-            open_telemetry(
-                log_dir=folder,
-                report_to=settings.report_to,
-                resumed_step=state.step if resumed else None,
-                max_steps=last,
-                console=console,
-            )
-        )
-        if settings.tensorboard_port is not None:
-            server = stack.enter_context(start_tensorboard(folder, settings.tensorboard_port))
-            telemetry.event(f"TensorBoard at {server.url}")
-        yield telemetry
-
-
-@contextmanager
-def _checkpoints(
-    settings: TrainSettings, ranks: Ranks, stepper: Stepper, shape: ModelShape
-) -> Iterator[Checkpoints | None]:
-    """What writes checkpoints, on rank 0."""
-    if not ranks.is_main:
-        yield None
-        return
-    output = settings.output_folder
-    checkpoints = Checkpoints(output, small_files(settings.model), settings.keep_latest)
-    checkpoints.clear_partial()
-    weights = sum(parameter.nbytes for parameter in stepper.model.parameters())
-    # Rank 0 writes the whole optimiser, however it is shared out.
-    check_room(output, weights + optimiser_bytes(shape, replace(step_options(settings, ranks), world_size=1)))
-    try:
-        yield checkpoints
-    finally:
-        checkpoints.close()
-
-
-def _opening_words(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget, last: int) -> str:
-    devices = f"{ranks.world_size} x {torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else 'CPU'}"
-    return (
-        f"{settings.model} on {len(data.train)} clips of {settings.store_folder}: {last} steps of "
-        f"{settings.global_batch_size} clips on {devices}, {resolve_optim(settings.optim, ranks)}, micro-batches of at "
-        f"most {budget.frames} frames"
-    )
-
-
-def _finish(settings: TrainSettings, state: TrainState, telemetry: Telemetry) -> None:
-    """The best model is where it is looked for, and the user knows what comes next."""
-    output = settings.output_folder
-    last = latest(output)
-    if state.best_step is None and last is not None:
-        point_best_at(output, last)
-    if settings.push_to_hub:
-        telemetry.event(f"uploaded to {push_to_hub(output, settings.push_to_hub)}")
-    wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"
-    telemetry.event(f"done: the best model is {output / 'best'}{wer}")
-    best, store = output / "best", settings.store_folder
-    telemetry.event(f"next: {python_command()} -m trainer.evaluate --store {store} --model {best}")
-
-
-def _uuid(device: torch.device) -> str:
-    return str(torch.cuda.get_device_properties(device).uuid)
 
 
 if __name__ == "__main__":

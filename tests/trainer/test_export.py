@@ -45,8 +45,8 @@ def trained(tmp_path_factory):
     model = tiny_model(folder / "model")
     training_store(folder / "store", model, test_clips=8)
     options = ["--store", str(folder / "store"), "--model", str(model), "--output", str(folder / "out")]
-    steps = ["--max-steps", "40", "--global-batch-size", "8", "--learning-rate", "5e-3", "--warmup-steps", "5"]
-    rest = ["--eval-rows", "2", "--full-context-share", "0.1", "--report-to", "none", "--eval-steps", "40"]
+    steps = ["--max-steps", "30", "--global-batch-size", "4", "--learning-rate", "1e-2", "--warmup-steps", "5"]
+    rest = ["--eval-rows", "2", "--full-context-share", "0", "--report-to", "none", "--eval-steps", "30"]
     assert train([*options, *steps, *rest]) == 0
     return folder
 

@@ -92,3 +92,12 @@ def test_the_import_rules_of_pyproject_hold():
     command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("entry", ["train", "evaluate", "estimate", "export"])
+def test_the_trainers_commands_name_the_hubs_folders_before_its_library_looks_for_them(entry):
+    program = (
+        f"import sys, trainer.{entry}; print(*(name for name in ('huggingface_hub', 'torch') if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
