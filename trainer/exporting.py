@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from shared.errors import SpeechPrepError, UsageError
+from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
 from shared.text import normalise_transcript
@@ -21,6 +21,7 @@ from trainer.export_screen import render_exports
 from trainer.export_settings import ExportSettings
 from trainer.gate_models import OriginalModel, load_export
 from trainer.gate_run import Candidate, GateRun, check_files, gate_rows, run_gate
+from trainer.hub import upload
 from trainer.listener import transcribe_file
 from trainer.model_card import (
     SETTINGS,
@@ -50,7 +51,7 @@ def run_export(settings: ExportSettings) -> bool:
     _write_cards(settings, checkpoint, run, split)
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
     if settings.push_to_hub and run.passed:
-        _say(console, f"uploaded to {upload(settings.output_folder, settings.push_to_hub)}")
+        _say(console, f"uploaded to {upload(settings.output_folder, settings.push_to_hub, without='.*')}")
     return run.passed
 
 
@@ -124,22 +125,6 @@ def _write_cards(settings: ExportSettings, checkpoint: Checkpoint, run: GateRun,
             evaluation=training_evaluation(checkpoint.folder),
         )
         write_card(facts)
-
-
-def upload(folder: Path, repository: str) -> str:
-    """Uploads *folder* to *repository*, which is made private where it is not there; its address.
-
-    Raises SpeechPrepError when the Hub refuses.
-    """
-    from huggingface_hub import HfApi  # noqa: PLC0415 - only those who upload need it
-
-    hub = HfApi()
-    try:
-        hub.create_repo(repository, private=True, exist_ok=True)
-        return str(hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=".*"))
-    except Exception as error:  # the Hub's own errors, those of its HTTP library, and those of the disk
-        reason = (str(error) or repr(error)).splitlines()[0]
-        raise SpeechPrepError(f"{repository} could not be uploaded: {reason}", "check HF_TOKEN and the name") from error
 
 
 def _device(settings: ExportSettings) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -38,7 +39,7 @@ def load_model(name: str) -> WhisperForConditionalGeneration:
             dtype=torch.float32,
             attn_implementation="sdpa",
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         message = f"--model {name} cannot be loaded: {str(error).splitlines()[0]}"
         raise UsageError(message, "give a Whisper model's folder or Hub id; private ones need HF_TOKEN") from error
     return prepare_model(model)

@@ -22,11 +22,11 @@ from trainer.assembly import (
     step_options,
 )
 from trainer.augment import SpecAugment
-from trainer.checkpoint import Checkpoints, TrainState, latest, point_best_at
+from trainer.checkpoint import BEST, TRAINING, Checkpoints, TrainState, latest, point_best_at
 from trainer.distributed import Ranks, join_ranks
 from trainer.footprint import optimiser_bytes
 from trainer.gpu import GpuMeter
-from trainer.hub import push_to_hub
+from trainer.hub import upload
 from trainer.loader import Loader
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
@@ -159,7 +159,8 @@ def _finish(settings: TrainSettings, state: TrainState, telemetry: Telemetry) ->
     if state.best_step is None and last is not None:
         point_best_at(output, last)
     if settings.push_to_hub:
-        telemetry.event(f"uploaded to {push_to_hub(output, settings.push_to_hub)}")
+        address = upload(output / BEST, settings.push_to_hub, without=f"{TRAINING}/*")
+        telemetry.event(f"uploaded to {address}")
     wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"
     telemetry.event(f"done: the best model is {output / 'best'}{wer}")
     best, store = output / "best", settings.store_folder

@@ -163,6 +163,13 @@ def test_a_model_stored_in_float16_is_trained_in_float32(tmp_path):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
+def test_damaged_weights_are_refused(tmp_path):
+    folder = tiny_model(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        load_model(str(folder))
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match="cannot be loaded"):
         load_model(str(tmp_path))

@@ -29,6 +29,7 @@ STORE = StoreRecord(
 EVALUATION = {
     "step": 1_500,
     "rows": 512,
+    "padding": "window",
     "overall": {
         name: {"wer": found.wer, "cer": found.cer}
         for name, found in score_all(["eins zwei drei vier"], ["eins Zwei drei"]).items()
@@ -83,6 +84,12 @@ def test_no_error_rate_stands_without_its_normaliser():
     assert len(tables) == len(Normaliser) * (1 + len(Decoding))
     for line in tables:
         assert re.search(r"\| `(raw|basic|basic\+ss)` \|", line), line
+
+
+def test_it_says_whether_the_trainings_rates_are_of_the_window_that_faster_whisper_uses():
+    assert "on 512 clips padded to 30 s" in render_card(facts())
+    own = facts(evaluation=EVALUATION | {"padding": "own"})
+    assert "at their own length (faster-whisper pads every clip to 30 s" in render_card(own)
 
 
 def test_speeds_and_figures_stand_in_it():
