@@ -64,8 +64,11 @@ clean:
 .venv/%.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
-	touch $@
+	touch $@ $(COVERS)
 
 .venv/preprocess.installed: EXTRAS := preprocess
 .venv/train.installed: EXTRAS := preprocess,trainer
+.venv/train.installed: COVERS := .venv/preprocess.installed
 .venv/test.installed: EXTRAS := preprocess,trainer,test
+# Tests call these targets at the same time; two installations at once would spoil each other.
+.venv/test.installed: COVERS := .venv/preprocess.installed .venv/train.installed
