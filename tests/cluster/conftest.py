@@ -1,5 +1,6 @@
 """An undisturbed run with five actors, and what was seen of it while it worked."""
 
+import errno
 import os
 import subprocess
 from dataclasses import dataclass, field
@@ -39,13 +40,25 @@ class SmallDisk:
         self.enter = ["nsenter", f"--target={holder.pid}", "--user", "--preserve-credentials", "--mount"]
 
     def fill(self, leave_bytes):
-        """Takes all room but *leave_bytes*."""
-        free = os.statvfs(self.seen).f_bavail * os.statvfs(self.seen).f_bsize
+        """Takes all room but *leave_bytes*, also while a stopped process still ends the write it was in."""
         with (self.seen / "somebody-elses").open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, free - leave_bytes))
+            while not self._taken(file, leave_bytes):
+                pass
 
     def free(self):
         (self.seen / "somebody-elses").unlink()
+
+    def _taken(self, file, leave_bytes):
+        """Whether the room counted now was still there to take."""
+        now = os.statvfs(self.seen)
+        size = os.fstat(file.fileno()).st_size + now.f_bavail * now.f_bsize - leave_bytes
+        try:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return False
+        return True
 
 
 @pytest.fixture(scope="session")
