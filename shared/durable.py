@@ -116,6 +116,21 @@ def fsync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def fsync_tree(directory: Path) -> None:
+    """Makes all files below *directory*, and their names, survive a power cut."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            fsync_tree(path)
+        else:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                with _naming(path):
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+    fsync_directory(directory)
+
+
 def write_durably(final: Path, content: bytes, partial: Path) -> None:
     """Replaces *final* by *content*, atomically and durably, through *partial* on the same file system."""
     with DurableFile(partial) as durable:

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from shared.durable import fsync_directory, json_bytes
+from shared.durable import fsync_directory, fsync_tree, json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError
 from shared.units import format_bytes
 
 BEST = "best"
 TRAINING = "training"
 PARTIAL = ".partial-"
+_REMEDY = "make room, lower --keep-latest, or name another --output; the same command goes on"
 _NAME = re.compile(r"checkpoint-(\d{8})")
 
 
@@ -123,8 +125,6 @@ class Checkpoints:
         try:
             _reserve(partial, _size(snapshot))
             _fill(partial, snapshot, self.files)
-            for folder in (partial / TRAINING, partial):
-                _fsync_files(folder)
             # The same step is written again by a run that was started afresh from an earlier one.
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
@@ -176,6 +176,16 @@ def load_training(checkpoint: Path) -> tuple[TrainState, dict[str, Any]]:
 
 
 def _fill(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
+    """Raises ResourceLimitError where the disk takes less than was reserved, or fails."""
+    try:
+        _write_files(folder, snapshot, files)
+        fsync_tree(folder)
+    except (OSError, RuntimeError, SafetensorError) as error:  # each of the three writers' own
+        message = f"the checkpoint of step {snapshot.state.step} cannot be written to {folder.parent}: {error}"
+        raise ResourceLimitError(message, _REMEDY) from error
+
+
+def _write_files(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     save_file(dict(snapshot.weights), folder / "model.safetensors", metadata={"format": "pt"})
@@ -207,18 +217,6 @@ def _reserve(folder: Path, num_bytes: int) -> None:
         message = (
             f"a checkpoint takes {format_bytes(num_bytes)}, which {folder.parent} has no room for: {error.strerror}"
         )
-        remedy = "make room, lower --keep-latest, or name another --output; the same command goes on"
-        raise ResourceLimitError(message, remedy) from error
+        raise ResourceLimitError(message, _REMEDY) from error
     finally:
         path.unlink(missing_ok=True)
-
-
-def _fsync_files(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    fsync_directory(folder)

@@ -4,7 +4,6 @@ The weights are converted by CTranslate2 itself, the files around them are `expo
 and renamed, so that one that exists is whole.
 """
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import torch
 
-from shared.durable import fsync_directory, json_bytes
+from shared.durable import fsync_directory, fsync_tree, json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from shared.units import format_bytes
 from trainer.export_files import RECORD, Checkpoint, digests, expected_config, expected_preprocessor, read_record
@@ -46,7 +45,7 @@ def convert(checkpoint: Checkpoint, folder: Path, quantization: str) -> bool:
     _check_room(folder.parent, checkpoint, quantization)
     try:
         _fill(aside, checkpoint, identity)
-        _fsync_files(aside)
+        fsync_tree(aside)
         aside.rename(folder)
         fsync_directory(folder.parent)
     finally:
@@ -94,13 +93,3 @@ def _fill(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> 
     (folder / "preprocessor_config.json").write_bytes(json_bytes(expected_preprocessor(checkpoint)))
     (folder / "tokenizer.json").write_text(checkpoint.tokenizer_json, encoding="utf-8")
     (folder / RECORD).write_bytes(json_bytes({**identity, "digests": digests(folder)}))
-
-
-def _fsync_files(folder: Path) -> None:
-    for path in folder.iterdir():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    fsync_directory(folder)

@@ -74,6 +74,19 @@ def test_a_disk_too_full_is_said_before_anything_is_written_and_harms_nothing(tm
         assert list(folder.iterdir()) == []
 
 
+def test_a_disk_that_fills_up_while_one_is_written_is_said_and_the_one_before_it_stays(tmp_path):
+    with Ext4Disk(tmp_path, 48 << 20) as disk:
+        folder = disk.folder / "out"
+        folder.mkdir()
+        save(folder, snapshot(1))
+        made = Checkpoints(folder, {"tokenizer.json": bytes(40 << 20)}, 2)
+        made.save(snapshot(2))
+        with pytest.raises(ResourceLimitError, match=r"step 2 cannot be written[\s\S]*the same command goes on"):
+            made.wait()
+        made.close()
+        assert [path.name for path in folder.iterdir()] == ["checkpoint-00000001"]
+
+
 @pytest.mark.parametrize("cut", list(Cut))
 def test_a_checkpoint_that_was_waited_for_outlives_a_power_cut(tmp_path, cut):
     with Ext4Disk(tmp_path, 32 << 20) as disk:
