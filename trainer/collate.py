@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shared.rows import STEP
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
+from trainer.buffers import Empty
 from trainer.sampler import Clip, Padding
 
 FRAME_MULTIPLE = 16
@@ -41,18 +42,19 @@ class Batch:
     targets: NDArray[np.int64]
 
 
-def collate(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None = None) -> Batch:
+def collate(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None = None, empty: Empty = np.empty) -> Batch:
     """The micro-batch of *clips* of *split*, as long as the longest; *augment* changes a clip's frames in place.
 
-    Raises ValueError for no clips.
+    *empty* makes the array of the features. Raises ValueError for no clips.
     """
     if not clips:
         raise ValueError("a micro-batch needs at least one row")
     inputs, targets = _tokens([split.labels(clip.row) for clip in clips])
     places = np.flatnonzero(targets != IGNORED)
+    floor = split.floor[[clip.row for clip in clips]].astype(np.float32)
     return Batch(
-        features=_features(split, clips, augment),
-        floor=split.floor[[clip.row for clip in clips]].astype(np.float32),
+        features=_features(split, clips, floor.tolist(), augment, empty),
+        floor=floor,
         inputs=inputs,
         places=places,
         targets=targets.ravel()[places],
@@ -64,17 +66,19 @@ def context_frames(longest: int) -> int:
     return -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
 
 
-def _features(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None) -> NDArray[Any]:
+def _features(
+    split: StoreSplit, clips: Sequence[Clip], floors: Sequence[float], augment: Augment | None, empty: Empty
+) -> NDArray[Any]:
     # The window itself is no multiple of 16; it stays what inference has.
     longest = max(clip.frames for clip in clips)
     frames = longest if longest == WINDOW_FRAMES else context_frames(longest)
-    out = np.empty((len(clips), frames, split.spec.num_mel_bins), split.spec.dtype)
-    for number, clip in enumerate(clips):
-        log_mel, floor = split.log_mel(clip.row), float(split.floor[clip.row])
-        out[number, : len(log_mel)] = log_mel
-        out[number, len(log_mel) :] = _stored(split, 0.0 if clip.padding is Padding.ZEROS else floor, floor)
+    out = empty((len(clips), frames, split.spec.num_mel_bins), split.spec.dtype)
+    for own, clip, floor in zip(out, clips, floors, strict=True):
+        log_mel = split.log_mel(clip.row)
+        own[: len(log_mel)] = log_mel
+        own[len(log_mel) :] = _stored(split, 0.0 if clip.padding is Padding.ZEROS else floor, floor)
         if augment is not None:
-            augment(out[number, : len(log_mel)], _stored(split, floor, floor), clip.row)
+            augment(own[: len(log_mel)], _stored(split, floor, floor), clip.row)
     return out
 
 

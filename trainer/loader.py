@@ -10,12 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
+from numpy.typing import NDArray
 
 from shared.store import StoreSplit
 from trainer.augment import SpecAugment
+from trainer.buffers import Buffers
 from trainer.collate import Batch, collate
 from trainer.sampler import MicroBatch
 from trainer.steps import StepPlan, StepPlanner
@@ -25,6 +27,8 @@ AHEAD = 6
 
 Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Features, floor, inputs, places and targets, as `TrainingModel` takes them."""
+Formed = tuple[Tensors, NDArray[Any] | None]
+"""A micro-batch, and the memory of its features where that is still in use."""
 
 
 @dataclass(slots=True)
@@ -43,7 +47,9 @@ class Loader:
     augment: SpecAugment | None = None
     waited_seconds: float = 0.0
     _pool: ThreadPoolExecutor = field(init=False)
-    _queue: deque[tuple[int, Future[Tensors]]] = field(default_factory=deque)
+    _queue: deque[tuple[int, Future[Formed]]] = field(default_factory=deque)
+    _buffers: Buffers = field(default_factory=Buffers)
+    _given: list[NDArray[Any]] = field(default_factory=list)
     _plans: dict[int, StepPlan] = field(default_factory=dict)
     _next: int = 0
 
@@ -61,8 +67,11 @@ class Loader:
     def step(self, step: int) -> tuple[StepPlan, Iterator[tuple[MicroBatch, Tensors]]]:
         """The plan of *step*, and this rank's micro-batches on the device, in the plan's order.
 
-        Steps in order are formed ahead; any other order, or a step repeated after `reset`, starts afresh.
+        Steps in order are formed ahead; any other order, or a step repeated after `reset`, starts afresh. On a CPU the
+        tensors hold until the next step is asked for: their memory is used again.
         """
+        while self._given:
+            self._buffers.give(self._given.pop())
         while self._queue and self._queue[0][0] != step:
             self._queue.popleft()[1].cancel()
         if not self._queue:
@@ -79,8 +88,10 @@ class Loader:
     def _batches(self, step: int) -> Iterator[tuple[MicroBatch, Tensors]]:
         for batch in self._plans[step].ranks[self.rank]:
             started = perf_counter()
-            tensors = self._queue.popleft()[1].result()
+            tensors, memory = self._queue.popleft()[1].result()
             self.waited_seconds += perf_counter() - started
+            if memory is not None:
+                self._given.append(memory)
             self._fill()
             yield batch, tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)  # type: ignore[misc] # five
         del self._plans[step]
@@ -93,13 +104,18 @@ class Loader:
                 self._queue.append((self._next, self._pool.submit(self._form, batch, plan.step)))
             self._next += 1
 
-    def _form(self, batch: MicroBatch, step: int) -> Tensors:
+    def _form(self, batch: MicroBatch, step: int) -> Formed:
         augment = self.augment.at(step) if self.augment else None
-        return as_tensors(collate(self.split, batch.clips, augment), pinned=self.device.type == "cuda")
+        formed = collate(self.split, batch.clips, augment, self._buffers.take)
+        tensors = as_tensors(formed)
+        if self.device.type != "cuda":
+            return tensors, formed.features
+        pinned = tuple(tensor.pin_memory() for tensor in tensors)
+        self._buffers.give(formed.features)
+        return pinned, None  # type: ignore[return-value] # five
 
 
-def as_tensors(batch: Batch, *, pinned: bool = False) -> Tensors:
-    """*batch* as tensors that share its memory, or in pinned memory."""
+def as_tensors(batch: Batch) -> Tensors:
+    """*batch* as tensors that share its memory."""
     arrays = (batch.features, batch.floor, batch.inputs, batch.places, batch.targets)
-    tensors = tuple(torch.from_numpy(array) for array in arrays)
-    return tuple(tensor.pin_memory() for tensor in tensors) if pinned else tensors  # type: ignore[return-value] # five
+    return tuple(torch.from_numpy(array) for array in arrays)  # type: ignore[return-value] # five

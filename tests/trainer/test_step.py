@@ -141,6 +141,19 @@ def test_the_loader_forms_the_same_batches_in_any_order_and_again_after_a_reset(
         assert batches(loader, 1) == forward[1]
 
 
+def test_a_steps_tensors_hold_until_the_next_is_asked_for_and_then_their_memory_is_used_again(split):
+    plans = planner(split, frames=500)
+    memory = set()
+    with Loader(split, plans, 0, ALONE.device, 40) as loader:
+        for step in range(40):
+            given = list(loader.step(step)[1])
+            for batch, tensors in given:
+                torch.testing.assert_close(tensors, as_tensors(collate(split, batch.clips)), rtol=0, atol=0)
+            memory |= {tensors[0].untyped_storage().data_ptr() for _, tensors in given}
+    formed = sum(len(plans.plan(step).ranks[0]) for step in range(40))
+    assert len(memory) <= formed / 4
+
+
 def test_a_smaller_budget_means_more_micro_batches_of_the_same_clips(split):
     plans = planner(split)
     with Loader(split, plans, 0, ALONE.device, 9) as loader:
