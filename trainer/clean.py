@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.units import format_bytes
+from trainer.in_use import hold_store
 from trainer.output import hold_output
 from trainer.settings import TrainerSettings
 from trainer.tidying import Tidying, checkpoint_tidyings, enact, log_tidyings, partial_tidyings, store_tidyings
@@ -38,12 +40,13 @@ def main(argv: Sequence[str]) -> int:
     output = settings.output.expanduser()
     if not output.is_dir():
         raise UsageError(f"{output} is no folder", "name the --output of a training")
-    with hold_output(output):
+    store = settings.free_store.expanduser() if settings.free_store else None
+    with hold_output(output), hold_store(store) if store is not None and store.is_dir() else nullcontext():
         found = [
             *partial_tidyings(output),
             *checkpoint_tidyings(output, settings.keep_latest, settings.archive),
             *(log_tidyings(output, datetime.now(UTC).date()) if settings.pack_logs else ()),
-            *(store_tidyings(settings.free_store.expanduser()) if settings.free_store else ()),
+            *(store_tidyings(store) if store else ()),
         ]
         for one in found:
             print(_words(one, dry_run=settings.dry_run))

@@ -1,10 +1,14 @@
 """`python -m trainer.clean`: old checkpoints go; the best, the last and everything that is not its own stay."""
 
+import subprocess
+import sys
 import tarfile
 
 import pytest
 
+from preprocess.preparation import locked
 from shared.cli import run_command
+from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store
 from trainer.checkpoint import point_best_at
 from trainer.clean import main
@@ -101,6 +105,34 @@ def test_a_store_goes_only_when_it_is_named_and_leaves_what_is_not_its_own(outpu
     assert run_command(main, [str(output), "--free-store", str(tmp_path / "store")]) == 0
     left = {str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*") if path.is_file()}
     assert left == {"mine.txt", "data/mine.parquet"}
+
+
+def test_a_store_that_another_process_reads_stays(output, tmp_path, capsys):
+    store = tmp_path / "a store"
+    make_store(store, {"train": [[feature_row(0)]]})
+    shard = next((store / "data").iterdir())
+    reading = (
+        "import sys; from pathlib import Path; from shared.store import open_split\n"
+        "clip = open_split(Path(sys.argv[1]), 'train').log_mel(0); print(flush=True); input()"
+    )
+    command = [sys.executable, "-c", reading, str(store)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        reader.stdout.readline()
+        assert run_command(main, [str(output), "--free-store", str(store)]) == ExitCode.FAILED
+        assert f"is being read by process {reader.pid}" in capsys.readouterr().err
+        assert shard.exists()
+        assert (output / "checkpoint-00000001").exists()
+        reader.communicate("\n")
+    assert run_command(main, [str(output), "--free-store", str(store)]) == 0
+    assert not shard.exists()
+
+
+def test_a_store_that_is_being_prepared_stays(output, tmp_path, capsys):
+    make_store(tmp_path / "store", {"train": [[feature_row(0)]]})
+    with locked(tmp_path / "store"):
+        assert run_command(main, [str(output), "--free-store", str(tmp_path / "store")]) == ExitCode.FAILED
+    assert "a preparation works on" in capsys.readouterr().err
+    assert (tmp_path / "store" / "COMPLETE").exists()
 
 
 def test_a_folder_that_is_no_store_is_not_freed(output, tmp_path, capsys):
