@@ -215,6 +215,19 @@ def test_other_settings_that_change_the_order_of_clips_are_refused(straight, opt
     assert "global_batch_size 8 before, 4 now" in said
 
 
+@pytest.mark.parametrize("mistake", [("--max-steps", "some"), ("--split", "holdout"), ("--stpes", "9")])
+def test_what_all_ranks_find_wrong_is_said_by_the_first(options, tmp_path, capsys, monkeypatch, mistake):
+    def told(rank):
+        monkeypatch.setenv("RANK", str(rank))
+        # argparse leaves by itself.
+        with suppress(SystemExit):
+            assert run_command(main, ["--output", str(tmp_path), *options, *mistake]) != 0
+        return capsys.readouterr().err
+
+    assert told(0).count("error:") == 1
+    assert "error:" not in told(1)
+
+
 def test_a_second_run_on_the_same_output_is_refused(straight, options, capsys):
     with hold_output(straight.output):
         assert run_command(main, ["--output", str(straight.output), *options]) == 1
