@@ -58,12 +58,6 @@ def run_on(store: str) -> int:
     return run_command(preprocess.run.main, options)
 
 
-def hold_still() -> None:
-    """Lets any process of this user trace this one, and waits until it says so."""
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY_PROCESS, 0, 0, 0)
-    signal.sigwait({signal.SIGUSR1})
-
-
 def redirect(output: str) -> None:
     for number, name in ((1, "out"), (2, "err")):
         file = os.open(f"{output}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -75,12 +69,21 @@ def serve() -> None:
     """Answers requests until stdin ends; a child returns from here as if it had been the only one."""
     for line in sys.stdin:
         request = json.loads(line)
+        ready, begun = os.pipe()
         pid = os.fork()
         if not pid:
+            # Any process of this user may trace this one.
+            ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY_PROCESS, 0, 0, 0)
             redirect(request["output"])
+            for end in (ready, begun):
+                os.close(end)
             if request["held"]:
-                hold_still()
+                signal.sigwait({signal.SIGUSR1})
             sys.exit(run_on(request["store"]))
+        os.close(begun)
+        # At its end: from here on the child calls nothing that is not the run's.
+        os.read(ready, 1)
+        os.close(ready)
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINE = re.compile(r"(?P<pid>\d+) +(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+|\?)")
+UNFINISHED = " <unfinished ...>"
+RESUMED = re.compile(r"\d+ +<\.\.\. \w+ resumed>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,29 @@ def traced(pids: int | Sequence[int], names: str, log: Path, *inject: str, paths
 
 
 def calls(log: Path) -> list[Call]:
-    """The calls in *log*, in order; those that a kill cut short are left out."""
-    found = (LINE.match(line) for line in log.read_text().splitlines())
+    """The calls in *log*, in the order they began; those that a kill cut short are left out."""
+    found = (LINE.match(line) for line in _whole(log.read_text().splitlines()))
     return [
         Call(int(match["pid"]), match["name"], match["arguments"], int(match["result"]))
         for match in found
         if match and match["result"] != "?"
     ]
+
+
+def _whole(lines: Sequence[str]) -> list[str]:
+    """*lines* with those joined that strace parts where another thread's call came in between."""
+    found: list[str] = []
+    begun: dict[str, int] = {}
+    for line in lines:
+        pid = line.partition(" ")[0]
+        if line.endswith(UNFINISHED):
+            begun[pid] = len(found)
+            found.append(line.removesuffix(UNFINISHED))
+        elif (resumed := RESUMED.match(line)) and pid in begun:
+            found[begun.pop(pid)] += line[resumed.end() :]
+        else:
+            found.append(line)
+    return found
 
 
 def most_by_one(made: list[Call]) -> int:
