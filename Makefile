@@ -24,10 +24,10 @@ demo-train: .venv/train.installed demo
 	  --global-batch-size 16 --learning-rate 3e-3 --warmup-steps 50 --max-steps $(DEMO_STEPS) \
 	  --logging-steps 50 --eval-steps 150 --save-steps 500 --eval-rows 64 --full-context-share 0
 
-# Whole runs on a governed machine want it for themselves; everything else shares two processes.
+# Two processes share the files. Whole runs come last: beside them there are none but each other.
 test: .venv/test.installed lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/property tests/trainer
-	$(BIN)/python -m pytest tests/cluster tests/fault
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/cluster tests/fault
 
 lint: .venv/test.installed
 	$(BIN)/ruff check .

@@ -38,16 +38,17 @@ def transcripts_are_judged(stored: str, computed: str) -> bool:
 def limits(stored: str, computed: str) -> Limits:
     """What rounding explains of weights *stored* and *computed* as these types.
 
-    With room for larger models over what one of 600 k weights showed on a CPU: 5e-7 and 2e-12 for float32, 3e-4 and
-    7e-7 for float16 computed in float32, 5e-3 and 5e-4 for int8; 16-bit arithmetic has fewer digits than storage.
+    With room for larger models over what a fine-tuned whisper-base showed on a CPU: 5e-6 and 0 for float32, 3e-3 and
+    5e-7 for float16 computed in float32, 9e-3 and 8e-6 for bfloat16, 8e-2 and 7e-4 for int8; one negated filter of its
+    first convolution showed 2e-2 to 0.15. 16-bit arithmetic has fewer digits than storage.
     """
     if "int" in stored:
-        return Limits(0.1, 0.05, 0.9)
+        return Limits(0.2, 0.05, 0.9)
     if "bfloat16" in {stored, computed}:
-        return Limits(0.1, 0.02, 0.95)
+        return Limits(0.03, 2e-3, 0.95)
     if computed == "float16":
         return Limits(0.03, 2e-3, 0.98)
-    return Limits(5e-3, 1e-4, 0.99) if stored == "float16" else Limits(1e-4, 1e-7, 0.99)
+    return Limits(1e-2, 1e-5, 0.99) if stored == "float16" else Limits(1e-4, 1e-7, 0.99)
 
 
 def judge(stored: str, computed: str, file_problems: Sequence[str], rows: Sequence[Comparison]) -> Verdict:

@@ -47,8 +47,9 @@ class Pair:
 class Comparison:
     """One clip with original and export.
 
-    *encoder_error*: |export - original| / |original| of the encoder's output (L2). *divergence*: mean Kullback-Leibler
-    divergence of the next token's distributions, in nats, over *tokens* places after the reference's own tokens;
+    *encoder_error*: |export - original| / |original| (L2) of what the encoder makes of the clip itself, without the
+    padding that follows. *divergence*: mean Kullback-Leibler divergence of the next token's distributions, in nats,
+    over *tokens* places after the reference's own tokens;
     *same_tokens* are those where both find the same token likeliest.
     """
 

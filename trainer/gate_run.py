@@ -67,6 +67,15 @@ def computed_otherwise(export: Checked) -> bool:
     return bool(export.computed) and export.computed != export.stored and not own
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A clip of *frames* whose reference is *text*."""
+
+    row_id: int
+    text: str
+    frames: int
+
+
 @dataclass(slots=True)
 class _Running:
     """An export in the course of the gate."""
@@ -148,7 +157,10 @@ def _one_row(reference: Listener, running: Sequence[_Running], split: StoreSplit
     """Adds the comparison of *row* to every one of *running*; the original's seconds."""
     payload, frames, floor = split.log_mel(row).tobytes(), int(split.num_frames[row]), float(split.floor[row])
     features = np.ascontiguousarray(rebuild(payload, split.spec, frames, floor).T)
+    # As faster-whisper pads what it hears.
+    features[:, frames:] = 0.0
     labels = split.labels(row).tolist()
+    facts = _Row(int(split.row_id[row]), reference.tokenizer.decode(labels).strip(), frames)
     first = reference.hear(features, labels)
     for export in running:
         if export.listener is None:
@@ -156,22 +168,22 @@ def _one_row(reference: Listener, running: Sequence[_Running], split: StoreSplit
         try:
             second = export.listener.hear(features, labels)
         except (RuntimeError, ValueError, TypeError) as error:
-            export.problems.append(f"it cannot transcribe row {int(split.row_id[row])}: {error}")
+            export.problems.append(f"it cannot transcribe row {facts.row_id}: {error}")
             export.listener = None
             continue
         export.seconds += second.seconds
-        text = reference.tokenizer.decode(labels).strip()
-        export.rows.append(_compare(reference, first, second, int(split.row_id[row]), text))
+        export.rows.append(_compare(reference, first, second, facts))
     return first.seconds
 
 
-def _compare(reference: Listener, original: Heard, export: Heard, row_id: int, text: str) -> Comparison:
-    before, after = as_array(original.encoded), as_array(export.encoded)
+def _compare(reference: Listener, original: Heard, export: Heard, row: _Row) -> Comparison:
+    # What the encoder makes of the clip itself: in 30 s that are mostly padding, damage would hide.
+    before, after = (as_array(heard.encoded)[:, : -(-row.frames // 2)] for heard in (original, export))
     divergence = (np.exp(original.next_tokens) * (original.next_tokens - export.next_tokens)).sum(axis=-1)
     same = original.next_tokens.argmax(axis=-1) == export.next_tokens.argmax(axis=-1)
     return Comparison(
-        row_id=row_id,
-        reference=text,
+        row_id=row.row_id,
+        reference=row.text,
         pairs={decoding: _pair(reference, original, export, decoding) for decoding in Decoding},
         encoder_error=float(np.linalg.norm(after - before) / np.linalg.norm(before)),
         divergence=float(divergence.mean()),

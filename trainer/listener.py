@@ -1,9 +1,9 @@
 """A model as RealtimeSTT uses it: one clip heard under both of its decodings.
 
 Options are those that faster-whisper itself makes of RealtimeSTT's call (`FasterWhisperEngine.transcribe`): five beams,
-no prompt, the default suppressed tokens; no VAD, as clips are speech. Two things are left out, since they say nothing
-of the model: sampling at higher temperatures when a transcript looks bad, which is chance, and the second look at what
-follows a clip's last timestamp.
+no prompt, the default suppressed tokens. Left out is what says nothing of the model: VAD, as clips are speech; sampling
+at higher temperatures when a transcript looks bad, which is chance; the second look at what follows a clip's last
+timestamp, and leaving out what was probably no speech.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,15 @@
 `planted_campaign.py` plants them one by one; the texts lie in `tests/support/planted/`, by what they break.
 """
 
-from tests.support.planted import governor, guards, row, store, work
+from tests.support.planted import governor, guards, models, row, store, training, work
 from tests.support.planted.fault import Fault
 
-FAULTS: tuple[Fault, ...] = (*store.FAULTS, *governor.FAULTS, *guards.FAULTS, *work.FAULTS, *row.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *store.FAULTS,
+    *governor.FAULTS,
+    *guards.FAULTS,
+    *work.FAULTS,
+    *row.FAULTS,
+    *training.FAULTS,
+    *models.FAULTS,
+)

@@ -103,6 +103,16 @@ def test_a_checkpoint_that_was_waited_for_outlives_a_power_cut(tmp_path, cut):
         assert load_file(latest(folder) / "model.safetensors")["weight"].tolist() == [2.0] * 1_000
 
 
+def test_one_that_is_not_the_best_outlives_a_power_cut_too(tmp_path):
+    with Ext4Disk(tmp_path, 32 << 20) as disk:
+        folder = disk.folder / "out"
+        folder.mkdir()
+        save(folder, snapshot(1, best_step=1), snapshot(2, best_step=1))
+        disk.power_cut()
+        disk.remount()
+        assert latest(folder).name == "checkpoint-00000002"
+
+
 def test_training_goes_on_changing_its_tensors_while_a_copy_is_written():
     live = {"state": {0: {"exp_avg": torch.zeros(3)}}, "list": [torch.zeros(2)], "lr": 0.1}
     copied = copy_to_cpu(live)

@@ -12,7 +12,9 @@ from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store
 from trainer.checkpoint import point_best_at
 from trainer.clean import main
+from trainer.in_use import readers
 from trainer.output import hold_output
+from trainer.tidying import checkpoint_tidyings, enact
 
 
 @pytest.fixture
@@ -96,6 +98,15 @@ def test_a_link_in_a_checkpoints_place_leads_nowhere(output, tmp_path):
     assert not (output / "checkpoint-00000001").exists()
 
 
+def test_a_folder_that_became_a_link_meanwhile_leads_nowhere(output, tmp_path):
+    (old, _) = checkpoint_tidyings(output, 1, None)
+    elsewhere = output.rename(tmp_path / "elsewhere")
+    output.symlink_to(elsewhere)
+    with pytest.raises(OSError, match=str(output)):
+        enact(old)
+    assert (elsewhere / old.name).is_dir()
+
+
 def test_a_store_goes_only_when_it_is_named_and_leaves_what_is_not_its_own(output, tmp_path):
     make_store(tmp_path / "store", {"train": [[feature_row(0)], [feature_row(1)]]})
     (tmp_path / "store" / "mine.txt").write_text("mine")
@@ -125,6 +136,15 @@ def test_a_store_that_another_process_reads_stays(output, tmp_path, capsys):
         reader.communicate("\n")
     assert run_command(main, [str(output), "--free-store", str(store)]) == 0
     assert not shard.exists()
+
+
+def test_a_reader_is_found_by_whatever_name_the_store_is_called(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to("store")
+    (tmp_path / "processes" / "99999999").mkdir(parents=True)
+    mapped = f"7f00-7f01 r--s 00000000 fe:00 1    {tmp_path}/store/data/train-00000-of-00001.parquet\n"
+    (tmp_path / "processes" / "99999999" / "maps").write_text(mapped)
+    assert readers(tmp_path / "link", tmp_path / "processes") == [99_999_999]
 
 
 def test_a_store_that_is_being_prepared_stays(output, tmp_path, capsys):

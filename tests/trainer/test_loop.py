@@ -15,6 +15,7 @@ from trainer.distributed import Ranks
 from trainer.loader import Loader
 from trainer.loop import MOST_SKIPPED, TrainingLoop
 from trainer.meter import Meter
+from trainer.records import EvaluationRecord, WordErrors
 from trainer.settings import TrainSettings
 from trainer.sink import Sink
 from trainer.telemetry import Telemetry
@@ -144,6 +145,19 @@ def test_a_run_that_never_recovers_ends_and_says_what_to_do(folder, tmp_path):
     break_rows(shop, lambda _features: True)
     with pytest.raises(SpeechPrepError, match=rf"{MOST_SKIPPED} steps in a row[\s\S]*lower --learning-rate"):
         shop.run()
+
+
+def test_the_best_is_the_evaluation_with_the_lowest_wer_of_all(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out", "--eval-steps", "1")
+    wers = iter([0.5, 0.7, 0.4, 0.6])
+
+    def evaluator(_model, step):
+        overall = {name: WordErrors(next(wers) if name == "raw" else 0.0, 0.0, 9) for name in ("raw", "basic")}
+        return EvaluationRecord(step, 1, "own", overall, {}, 0.0)
+
+    shop.loop.evaluator = evaluator
+    state = shop.run()
+    assert (state.best_wer, state.best_step) == (0.4, 3)
 
 
 def test_a_disk_without_room_loses_checkpoints_and_not_the_training(folder, tmp_path):

@@ -72,6 +72,21 @@ def test_the_worst_clip_itself_is_tried():
     assert {(1, 3_000, 447, True), (1, 3_000, 447, False)} <= tried
 
 
+class SteepCard(Card):
+    """A GPU on which more than six clips at once take half as much again, which trying few does not tell."""
+
+    def peak_bytes(self, batch):
+        peak = super().peak_bytes(batch)
+        peak = None if peak is None else round(peak * (1.5 if len(batch.clips) > 6 else 1))
+        return peak if peak is not None and peak <= self.vram else None
+
+
+def test_what_the_growth_promises_is_tried_before_it_is_taken():
+    steep, plain = SteepCard(24 * GB), Card(24 * GB)
+    assert steep.find("never").frames < 0.9 * plain.find("never").frames
+    assert steep.peak_bytes(steep.tried[-1]) <= 0.92 * steep.vram
+
+
 def test_a_model_too_large_is_refused_with_what_to_do():
     with pytest.raises(ResourceLimitError, match=r"does not fit[\s\S]*trainer\.estimate"):
         Card(8 * GB).find()

@@ -16,6 +16,7 @@ from trainer.sampler import (
     share_out,
     with_full_contexts,
 )
+from trainer.steps import Lengths, StepPlanner
 
 LENGTHS = st.lists(st.integers(1, 3_000), min_size=1, max_size=300).map(lambda found: np.array(found, np.int32))
 BATCHES = st.integers(1, 48)
@@ -93,6 +94,21 @@ def test_the_rows_of_a_step_do_not_depend_on_who_computes_them(lengths, batch):
     for world_size in range(1, min(5, batch + 1)):
         ranks = share_out(clips, world_size=world_size, budget=Budget(10_000, 10_000))
         assert rows_of(ranks) == sorted(step)
+
+
+def test_a_step_has_the_same_clips_whatever_the_number_of_ranks_and_the_budget():
+    """So that a run goes on with other GPUs as if nothing had been: paddings belong to the clips."""
+    lengths = Lengths(german_lengths(200), np.full(200, 9, np.int32), np.ones(200, np.float32))
+    found = set()
+    for world_size, frames in [(1, 100_000), (2, 100_000), (2, 3_000), (4, 5_000)]:
+        plan = StepPlanner(lengths, 16, 3, 0.2, world_size, Budget(frames, frames)).plan(17)
+        found.add(frozenset(clip for batches in plan.ranks for batch in batches for clip in batch.clips))
+    assert len(found) == 1
+
+
+def test_the_cheapest_micro_batch_comes_last_even_where_its_clip_is_the_longest():
+    batches = share_out(clips_of([700, 400, 400]), world_size=1, budget=Budget(1_000, 1_000))[0]
+    assert [[clip.frames for clip in batch.clips] for batch in batches] == [[400, 400], [700]]
 
 
 def test_what_passes_the_plain_budget_is_recomputed_and_a_clip_too_long_for_any_stands_alone():

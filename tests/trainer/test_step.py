@@ -40,9 +40,9 @@ def planner(split, *, frames=100_000, share=0.0, batch=16, world_size=1):
     return StepPlanner(lengths, batch, 3, share, world_size, Budget(frames, frames, 1.0))
 
 
-def one_step(split, made, plans, step=0):
+def one_step(split, made, plans, step=0, rate=0.1):
     with Loader(split, plans, 0, ALONE.device, 1_000) as loader:
-        return made.run(*loader.step(step), 0.1)
+        return made.run(*loader.step(step), rate)
 
 
 def gradients(made):
@@ -89,6 +89,12 @@ def test_the_loss_of_a_step_is_the_mean_over_its_tokens(split, model_folder):
     assert plan.num_targets == sum(int(split.num_labels[clip.row]) - 1 for b in plan.ranks[0] for clip in b.clips)
     assert float(result.loss_sum) / plan.num_targets == pytest.approx(np.log(3_401), rel=0.1)
     assert single < float(result.loss_sum)
+
+
+def test_a_step_begins_without_the_gradients_of_the_one_before(split, model_folder):
+    made, plans = stepper(model_folder), planner(split)
+    norms = [one_step(split, made, plans, rate=0.0).norm for _ in range(2)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
 
 
 def test_gradients_are_clipped_to_the_norm(split, model_folder):

@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 from transformers import WhisperForConditionalGeneration
 
 from shared.cli import run_command
-from tests.support.training import Training, tiny_model, training_store
+from shared.store import open_split
+from tests.support.training import Training, sentences, tiny_model, training_store
 from trainer.checkpoint import checkpoints
+from trainer.evaluation import monitored_rows
 from trainer.output import hold_output
 from trainer.train import main
 
@@ -97,6 +99,14 @@ def test_the_best_checkpoint_is_that_of_the_lowest_raw_wer(straight):
     assert sorted(found) == [3, 6]
     assert (straight.output / "best").resolve().name == f"checkpoint-{best:08d}"
     assert f"{100 * found[best]:.2f}" in (straight.output / "best_wer.txt").read_text()
+
+
+def test_an_evaluation_counts_the_words_that_were_said(straight, store):
+    """This model says nothing yet: all of them are errors, and none would be counted in its own words."""
+    said = " ".join(sentences(8, seed=1)[row] for row in monitored_rows(open_split(store, "test"), 4)).split()
+    for record in straight.records("evaluations"):
+        overall, *others = (scores["raw"] for scores in (record["overall"], *record["by_source"].values()))
+        assert overall["words"] == sum(other["words"] for other in others) == len(said)
 
 
 @pytest.mark.parametrize("step", range(1, STEPS))

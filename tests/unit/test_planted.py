@@ -16,6 +16,7 @@ AREAS = (
     "durability commit accounting checksums offsets ledger admission estimate policy sensors watchdog cleanup locking"
 )
 AREAS += " processes tuning scheduler loop tally plan settings exits summary labels features audio sources"
+AREAS += " sampler collate step training checkpoint budget model data scoring export tidying"
 
 
 @cache

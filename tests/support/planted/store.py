@@ -20,8 +20,8 @@ DURABILITY = (
     Fault(
         "durability/directory-not-synced",
         "shared/durable.py",
-        "            os.fsync(fd)\n",
-        "            pass\n",
+        "        with _naming(directory):\n            os.fsync(fd)\n",
+        "        with _naming(directory):\n            pass\n",
         (_CUT,),
     ),
     Fault(

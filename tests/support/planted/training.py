@@ -1,0 +1,219 @@
+"""Planted faults in a training: which clips meet, steps, what is evaluated and saved, and how much fits at once."""
+
+from tests.support.planted.fault import Fault
+
+_SAMPLER = "tests/trainer/test_sampler.py::"
+_COLLATE = "tests/trainer/test_collate.py::"
+_STEP = "tests/trainer/test_step.py::"
+_LOOP = "tests/trainer/test_loop.py::"
+_TRAIN = "tests/trainer/test_train.py::"
+_CHECKPOINT = "tests/trainer/test_checkpoint.py::"
+_MEMORY = "tests/trainer/test_memory.py::"
+_SAMPLER_FILE = "trainer/sampler.py"
+_COLLATE_FILE = "trainer/collate.py"
+_STEP_FILE = "trainer/step.py"
+_LOOP_FILE = "trainer/loop.py"
+_CHECKPOINT_FILE = "trainer/checkpoint.py"
+
+SAMPLER = (
+    Fault(
+        "sampler/order-depends-on-the-world-size",
+        "trainer/steps.py",
+        "seed=self.seed, epoch=epoch)\n            self._epoch",
+        "seed=self.seed + self.world_size, epoch=epoch)\n            self._epoch",
+        (f"{_SAMPLER}test_a_step_has_the_same_clips_whatever_the_number_of_ranks_and_the_budget",),
+    ),
+    Fault(
+        "sampler/a-clip-dealt-twice",
+        _SAMPLER_FILE,
+        "_micro_batch(clips[cut[stop] : stop], budget)",
+        "_micro_batch(clips[cut[stop] : stop + 1], budget)",
+        (f"{_SAMPLER}test_a_step_is_shared_out_whole_and_no_micro_batch_passes_the_budget",),
+    ),
+    Fault(
+        "sampler/shortest-last-instead-of-the-cheapest",
+        _SAMPLER_FILE,
+        "tuple(sorted(found, key=lambda batch: -_padded_cost(batch.clips, budget)))",
+        "tuple(reversed(found))",
+        (f"{_SAMPLER}test_the_cheapest_micro_batch_comes_last_even_where_its_clip_is_the_longest",),
+    ),
+    Fault(
+        "sampler/the-same-rows-left-out-of-every-epoch",
+        _SAMPLER_FILE,
+        "rng.permutation(len(num_frames))[: steps * global_batch_size]",
+        "rng.permutation(steps * global_batch_size)",
+        (f"{_SAMPLER}test_rows_left_out_of_one_epoch_are_in_others",),
+    ),
+)
+
+COLLATE = (
+    Fault(
+        "collate/zeros-instead-of-the-floor",
+        _COLLATE_FILE,
+        "0.0 if clip.padding is Padding.ZEROS else floor",
+        "0.0",
+        (f"{_COLLATE}test_clips_stand_unchanged_before_their_own_floor",),
+    ),
+    Fault(
+        "collate/targets-not-shifted",
+        _COLLATE_FILE,
+        "targets[number, :count] = tokens[1:]",
+        "targets[number, :count] = tokens[:-1]",
+        (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
+    ),
+    Fault(
+        "collate/start-token-doubled",
+        _COLLATE_FILE,
+        "inputs[number, :count] = tokens[:-1]",
+        "inputs[number, :count] = [tokens[0], *tokens[:-2]]",
+        (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
+    ),
+    Fault(
+        "collate/padding-counted-in-the-loss",
+        _COLLATE_FILE,
+        "np.full((len(labels), longest), IGNORED, np.int64)",
+        "np.full((len(labels), longest), labels[0][-1], np.int64)",
+        (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
+    ),
+    Fault(
+        "collate/padding-augmented",
+        _COLLATE_FILE,
+        "augment(own[: len(log_mel)],",
+        "augment(own,",
+        (f"{_COLLATE}test_spec_augment_silences_parts_of_the_clip_and_leaves_the_padding",),
+    ),
+    Fault(
+        "collate/memory-used-again-at-once",
+        "trainer/loader.py",
+        "self._given.append(memory)",
+        "self._buffers.give(memory)",
+        (f"{_STEP}test_a_steps_tensors_hold_until_the_next_is_asked_for_and_then_their_memory_is_used_again",),
+    ),
+)
+
+STEP = (
+    Fault(
+        "step/mean-of-means",
+        _STEP_FILE,
+        "losses.append((batch, loss.detach()))\n",
+        "losses.append((batch, loss.detach()))\n"
+        "                    loss = loss * (plan.num_targets / len(tensors[4]) / count)\n",
+        (f"{_STEP}test_micro_batches_give_the_gradient_of_the_one_big_batch",),
+    ),
+    Fault(
+        "step/ranks-averaged-instead-of-added-up",
+        _STEP_FILE,
+        "weight = self.ranks.world_size / plan.num_targets",
+        "weight = 1 / plan.num_targets",
+        ("tests/trainer/test_ranks.py::test_two_ranks_and_their_micro_batches_add_up_to_one_batch",),
+    ),
+    Fault(
+        "step/norm-not-clipped",
+        _STEP_FILE,
+        "clip_grad_norm_(trained_parameters(self.model), self.max_grad_norm)",
+        'clip_grad_norm_(trained_parameters(self.model), float("inf"))',
+        (f"{_STEP}test_gradients_are_clipped_to_the_norm",),
+    ),
+    Fault(
+        "step/update-despite-a-gradient-that-is-no-number",
+        _STEP_FILE,
+        "if finite or self.scaler.is_enabled():",
+        "if self.scaler is not None:",
+        (f"{_STEP}test_a_gradient_that_is_no_number_changes_no_weight_and_names_its_batch",),
+    ),
+    Fault(
+        "step/gradients-of-the-step-before-kept",
+        _STEP_FILE,
+        "        self.optimiser.zero_grad(set_to_none=False)\n        losses =",
+        "        losses =",
+        (f"{_STEP}test_a_step_begins_without_the_gradients_of_the_one_before",),
+    ),
+)
+
+TRAINING = (
+    Fault(
+        "training/the-first-evaluation-stays-the-best",
+        _LOOP_FILE,
+        "best = self.state.best_wer is None or wer < self.state.best_wer",
+        "best = self.state.best_wer is None",
+        (f"{_LOOP}test_the_best_is_the_evaluation_with_the_lowest_wer_of_all",),
+    ),
+    Fault(
+        "training/resumed-one-step-late",
+        "trainer/session.py",
+        "return TrainState(before.step, own,",
+        "return TrainState(before.step + bool(before.step), own,",
+        (f"{_TRAIN}test_a_run_that_goes_on_at_any_step_ends_as_the_straight_one_bit_for_bit",),
+    ),
+    Fault(
+        "training/stopped-without-a-checkpoint",
+        _LOOP_FILE,
+        "                self._save()\n                self._finish_saving()\n",
+        "                self._finish_saving()\n",
+        (f"{_TRAIN}test_a_polite_stop_saves_what_was_done",),
+    ),
+    Fault(
+        "training/last-step-not-saved",
+        _LOOP_FILE,
+        "return self.state.step % every == 0 or self.state.step == self.max_steps",
+        "return self.state.step % every == 0",
+        (f"{_LOOP}test_the_last_checkpoint_without_room_is_an_error",),
+    ),
+)
+
+CHECKPOINT = (
+    Fault(
+        "checkpoint/files-not-synced",
+        _CHECKPOINT_FILE,
+        "        fsync_tree(folder)\n",
+        "",
+        (f"{_CHECKPOINT}test_a_checkpoint_that_was_waited_for_outlives_a_power_cut",),
+    ),
+    Fault(
+        "checkpoint/name-not-synced",
+        _CHECKPOINT_FILE,
+        "            partial.rename(final)\n            fsync_directory(self.output)\n",
+        "            partial.rename(final)\n",
+        (f"{_CHECKPOINT}test_one_that_is_not_the_best_outlives_a_power_cut_too",),
+    ),
+    Fault(
+        "checkpoint/best-rotated-away",
+        _CHECKPOINT_FILE,
+        "doomed = path / TRAINING if step == state.best_step else path",
+        "doomed = path",
+        (f"{_CHECKPOINT}test_the_last_ones_stay_and_the_best_keeps_its_model",),
+    ),
+    Fault(
+        "checkpoint/named-before-it-is-whole",
+        _CHECKPOINT_FILE,
+        "            _fill(partial, snapshot, self.files)\n",
+        "            partial = partial.rename(final)\n            _fill(final, snapshot, self.files)\n",
+        (f"{_CHECKPOINT}test_a_disk_that_fills_up_while_one_is_written_is_said_and_the_one_before_it_stays",),
+    ),
+    Fault(
+        "checkpoint/no-room-reserved",
+        _CHECKPOINT_FILE,
+        "            _reserve(partial, _size(snapshot))\n",
+        "",
+        (f"{_CHECKPOINT}test_a_disk_too_full_is_said_before_anything_is_written_and_harms_nothing",),
+    ),
+)
+
+BUDGET = (
+    Fault(
+        "budget/more-than-the-share-of-memory",
+        "trainer/memory.py",
+        "if whole is None or whole > self.room_bytes:",
+        "if whole is None:",
+        (f"{_MEMORY}test_where_the_longest_clip_fits_only_recomputed_it_alone_is",),
+    ),
+    Fault(
+        "budget/computed-and-not-tried",
+        "trainer/memory.py",
+        "if peak is not None and peak <= self.room_bytes:",
+        "if count:",
+        (f"{_MEMORY}test_what_the_growth_promises_is_tried_before_it_is_taken",),
+    ),
+)
+
+FAULTS = (*SAMPLER, *COLLATE, *STEP, *TRAINING, *CHECKPOINT, *BUDGET)
