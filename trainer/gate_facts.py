@@ -64,7 +64,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that rounding explains: of any row's encoder error and the mean divergence; and the least agreement."""
+    """The most that rounding explains of the typical encoder error and the mean divergence; and the least agreement."""
 
     encoder_error: float
     divergence: float
@@ -73,7 +73,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The worst row's encoder error, the mean divergence, and the share of equal next tokens, with their limits."""
+    """The typical row's encoder error, the mean divergence, and the share of equal next tokens, with their limits."""
 
     encoder_error: float
     divergence: float

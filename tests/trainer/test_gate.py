@@ -87,7 +87,7 @@ def test_white_space_and_unicode_composition_are_no_difference():
 @pytest.mark.parametrize(
     ("figures", "words"),
     [
-        ({"encoder_error": 0.2}, "the encoder's output is off by 0.2 of its size"),
+        ({"encoder_error": 0.5}, "the encoder's output is off by 0.05 of its size"),
         ({"encoder_error": math.nan}, "the encoder's output is off by inf"),
         ({"divergence": 0.5}, "the next token's probabilities diverge by 0.05 nats"),
         ({"divergence": math.nan}, "the next token's probabilities diverge by nan"),
@@ -105,7 +105,14 @@ def test_int8_is_measured_but_not_judged_by_its_transcripts():
     assert not problems(changed, "int8", "int8_float32")
     assert judge("int8", "int8_float32", [], changed).worst
     assert problems(changed, "int8_float16", "int8_float16")
-    assert problems(rows(4, r2=row(2, encoder_error=0.5)), "int8", "int8_float32")
+    assert problems(rows(4, r2=row(2, encoder_error=5.0)), "int8", "int8_float32")
+
+
+def test_the_encoder_is_judged_by_the_typical_clip_since_rounding_hits_some_ten_times_harder():
+    few = rows(9, r3=row(3, encoder_error=0.09), r4=row(4, encoder_error=0.05))
+    assert not problems(few, "float16", "float32")
+    most = rows(9, **{f"r{number}": row(number, encoder_error=0.02) for number in range(5)})
+    assert "off by 0.02 of its size" in problems(most, "float16", "float32")[0]
 
 
 @pytest.mark.parametrize(
