@@ -25,6 +25,7 @@ class SpecAugment:
         """What changes clips in optimiser step *step*."""
 
         def augment(log_mel: NDArray[Any], silence: float, row: int) -> None:
+            """As `collate.Augment`."""
             rng = np.random.default_rng((self.seed, step, row, 2))
             frames, bins = log_mel.shape
             for _ in range(self.masks):

@@ -88,6 +88,7 @@ class _Running:
     seconds: float = 0.0
 
     def finish(self, audio_seconds: float) -> Checked:
+        """The verdict, and the speed over clips of *audio_seconds*."""
         stored = self.candidate.stored
         verdict = judge(stored, self.computed, self.problems, self.rows)
         # Of an export that stopped midway no speed is known.

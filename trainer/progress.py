@@ -140,6 +140,7 @@ class _NotedProgress(Progress):
     note = ""
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        """The bars, with the note below them."""
         yield self.make_tasks_table(self.tasks)
         if self.note:
             yield Text(self.note, no_wrap=True, overflow="ellipsis")

@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from faster_whisper import WhisperModel
 
 from preprocess.demo.model import build_model
@@ -15,13 +14,7 @@ from tests.support.training import tiny_model
 from trainer.conversion import PARTIAL, convert, export_folders, folder_bytes
 from trainer.export_files import FILES, RECORD, Checkpoint, file_problems
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

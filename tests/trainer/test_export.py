@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import huggingface_hub.constants
 import numpy as np
 import pytest
-import torch
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from safetensors.torch import load_file, save_file
 
@@ -27,15 +26,8 @@ from trainer.gate_run import Candidate, gate_rows, run_gate
 from trainer.listener import Listener
 from trainer.train import main as train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROWS = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
