@@ -6,6 +6,7 @@ split.labels(0)       # int32 token ids
 """
 
 import mmap
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,23 @@ class StoreSplit:
         Rows are counted from 0, and back from -1. Raises IndexError beyond them, StoreError for a missing or cut shard.
         """
         row = range(len(self))[row]
-        frames, shard = int(self.num_frames[row]), int(self._shard[row])
-        count = frames * self.spec.num_mel_bins
-        try:
-            view = np.frombuffer(self._map(shard), self.spec.dtype, count, int(self._offset[row]))
-        except ValueError as error:
-            raise StoreError(f"{self.shard_path(shard)} is cut off: {error}", "verify the store") from error
-        return view.reshape(frames, self.spec.num_mel_bins)
+        (payload,) = self.payloads(np.array([row]))
+        return payload.view(self.spec.dtype).reshape(-1, self.spec.num_mel_bins)
+
+    def payloads(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        """The bytes of the features of *rows*, uint8[num_frames * bytes of a frame]: read-only views of the files.
+
+        Rows are counted from 0. Raises as `log_mel` does.
+        """
+        sizes = self.num_frames[rows] * self.spec.payload_bytes(1)
+        # Python's own numbers: an element of an array costs more than the slice that it is for.
+        places = zip(self._shard[rows].tolist(), self._offset[rows].tolist(), sizes.tolist(), strict=True)
+        for shard, offset, size in places:
+            payload = self._map(shard)[offset : offset + size]
+            if len(payload) != size:
+                message = f"{self.shard_path(shard)} is cut off: {size:,} bytes wanted at {offset:,}"
+                raise StoreError(message, "verify the store")
+            yield payload
 
     def labels(self, row: int) -> NDArray[np.int32]:
         """Token ids of *row*, special tokens included: int32[num_labels]. Rows are counted as in `log_mel`."""
@@ -84,16 +95,23 @@ class StoreSplit:
         values: NDArray[np.int32] = self._label_values[self._label_offsets[row] : self._label_offsets[row + 1]]
         return values
 
+    def padded_labels(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Token ids of *rows*, int32[rows, most labels]: a shorter row's last one is repeated. Counted from 0."""
+        last = self.num_labels.take(rows) - 1
+        places = np.minimum(np.arange(last.max() + 1), last[:, np.newaxis])
+        padded: NDArray[np.int32] = self._label_values.take(self._label_offsets.take(rows)[:, np.newaxis] + places)
+        return padded
+
     def shard_path(self, unit: int) -> Path:
         """The file that holds shard *unit*."""
         return StoreLayout(self._root).shard(self.name, unit, self._num_units)
 
-    def _open_map(self, unit: int) -> mmap.mmap:
+    def _open_map(self, unit: int) -> NDArray[np.uint8]:
         path = self.shard_path(unit)
         try:
             with path.open("rb") as file:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:
+                return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        except (OSError, ValueError) as error:
             raise StoreError(f"{path} cannot be mapped: {error}", "verify the store") from error
 
 

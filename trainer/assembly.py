@@ -18,9 +18,9 @@ from trainer.distributed import Ranks
 from trainer.evaluation import Evaluator, monitored_rows
 from trainer.footprint import optimiser_bytes
 from trainer.memory import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
+from trainer.micro_batches import Budget, MicroBatch
 from trainer.model import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser, resolve_optim
-from trainer.sampler import Budget, MicroBatch
 from trainer.settings import TrainSettings
 from trainer.shape import ModelShape
 from trainer.step import Stepper

@@ -5,18 +5,23 @@ the model is to stay good at Whisper's 30 s, the micro-batch is as long as the w
 with zeros in the mel domain: the two ways in which inference does it.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from shared.rows import STEP
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.buffers import Empty
-from trainer.sampler import Clip, Padding
+from trainer.clips import Clips, Padding
+
+# Rows are views of files, and nothing writes to the tensors that share their memory for the length of a call.
+warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
 
 FRAME_MULTIPLE = 16
 """Frames are rounded up to this: the encoder halves them, and tensor cores like multiples of 8."""
@@ -42,23 +47,24 @@ class Batch:
     targets: NDArray[np.int64]
 
 
-def collate(split: StoreSplit, clips: Sequence[Clip], augment: Augment | None = None, empty: Empty = np.empty) -> Batch:
-    """The micro-batch of *clips* of *split*, as long as the longest; *augment* changes a clip's frames in place.
+def collate(split: StoreSplit, clips: Clips, augment: Augment | None = None, empty: Empty = np.empty) -> Batch:
+    """The micro-batch of *clips* of *split*, as `collate_many` forms it."""
+    return collate_many(split, [clips], augment, empty)[0]
 
-    *empty* makes the array of the features. Raises ValueError for no clips.
+
+def collate_many(
+    split: StoreSplit, micro_batches: Sequence[Clips], augment: Augment | None = None, empty: Empty = np.empty
+) -> list[Batch]:
+    """Micro-batches of clips of *split*, each as long as its longest; *augment* changes a clip's frames in place.
+
+    *empty* makes the array of the features. Raises ValueError for a micro-batch without clips.
     """
-    if not clips:
-        raise ValueError("a micro-batch needs at least one row")
-    inputs, targets = _tokens([split.labels(clip.row) for clip in clips])
-    places = np.flatnonzero(targets != IGNORED)
-    floor = split.floor[[clip.row for clip in clips]].astype(np.float32)
-    return Batch(
-        features=_features(split, clips, floor.tolist(), augment, empty),
-        floor=floor,
-        inputs=inputs,
-        places=places,
-        targets=targets.ravel()[places],
-    )
+    formed = [_without_rows(split, clips, empty) for clips in micro_batches]
+    _copy_rows(split, micro_batches, formed)
+    if augment is not None:
+        for clips, batch in zip(micro_batches, formed, strict=True):
+            _augment(split, clips, batch, augment)
+    return formed
 
 
 def context_frames(longest: int) -> int:
@@ -66,38 +72,60 @@ def context_frames(longest: int) -> int:
     return -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
 
 
-def _features(
-    split: StoreSplit, clips: Sequence[Clip], floors: Sequence[float], augment: Augment | None, empty: Empty
-) -> NDArray[Any]:
+def _without_rows(split: StoreSplit, clips: Clips, empty: Empty) -> Batch:
+    """The micro-batch of *clips* with the padding, but not yet the rows' own frames."""
+    if not len(clips):
+        raise ValueError("a micro-batch needs at least one row")
+    labels = split.padded_labels(clips.rows).astype(np.int64)
+    # The store's labels begin with the start token, which is an input and no target. After the end token, which they
+    # end with, nothing counts; and a decoder that looks back only never sees it from a place that counts.
+    tokens = split.num_labels.take(clips.rows) - 1
+    places = np.flatnonzero(np.arange(labels.shape[1] - 1) < tokens[:, np.newaxis])
+    floor = split.floor.take(clips.rows)
+    return Batch(
+        features=_padding(split, clips, floor, empty),
+        floor=floor,
+        inputs=np.ascontiguousarray(labels[:, :-1]),
+        places=places,
+        targets=labels[:, 1:].ravel().take(places),
+    )
+
+
+def _padding(split: StoreSplit, clips: Clips, floor: NDArray[np.float32], empty: Empty) -> NDArray[Any]:
     # The window itself is no multiple of 16; it stays what inference has.
-    longest = max(clip.frames for clip in clips)
+    longest = int(clips.frames.max())
     frames = longest if longest == WINDOW_FRAMES else context_frames(longest)
     out = empty((len(clips), frames, split.spec.num_mel_bins), split.spec.dtype)
-    for own, clip, floor in zip(out, clips, floors, strict=True):
-        log_mel = split.log_mel(clip.row)
-        own[: len(log_mel)] = log_mel
-        own[len(log_mel) :] = _stored(split, 0.0 if clip.padding is Padding.ZEROS else floor, floor)
-        if augment is not None:
-            augment(own[: len(log_mel)], _stored(split, floor, floor), clip.row)
+    value = _stored(split, np.where(clips.padding == Padding.ZEROS, np.float32(0), floor), floor)
+    shortest = int(split.num_frames.take(clips.rows).min())
+    out[:, shortest:] = value[:, np.newaxis, np.newaxis]
     return out
 
 
-def _stored(split: StoreSplit, value: float, floor: float) -> float | int:
-    """*value* of a clip with *floor*, in the store's dtype."""
+def _copy_rows(split: StoreSplit, micro_batches: Sequence[Clips], formed: Sequence[Batch]) -> None:
+    """Copies every row to the beginning of its clip.
+
+    In one call, which does not hold the interpreter: other threads of Python, the training loop before all, go on.
+    """
+    targets, sources = [], []
+    for clips, batch in zip(micro_batches, formed, strict=True):
+        room = batch.features.view(np.uint8).reshape(len(clips), -1)
+        for clip, payload in zip(room, split.payloads(clips.rows), strict=True):
+            targets.append(torch.from_numpy(clip[: len(payload)]))
+            sources.append(torch.from_numpy(payload))
+    torch._foreach_copy_(targets, sources)  # the only one that copies many in one call
+
+
+def _augment(split: StoreSplit, clips: Clips, batch: Batch, augment: Augment) -> None:
+    frames = split.num_frames.take(clips.rows).tolist()
+    silence = _stored(split, batch.floor, batch.floor).tolist()
+    for log_mel, count, value, row in zip(batch.features, frames, silence, clips.rows.tolist(), strict=True):
+        augment(log_mel[:count], value, row)
+
+
+def _stored(split: StoreSplit, values: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[Any]:
+    """*values* of clips with *floor*, in the store's dtype."""
     if split.spec.dtype == "uint8":
-        return int(np.clip(np.rint((value - floor) / STEP), 0, 255))
-    return value
-
-
-def _tokens(labels: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Decoder inputs and targets. The store's labels begin with the start token, which is an input and no target."""
-    longest = max(map(len, labels)) - 1
-    inputs = np.empty((len(labels), longest), np.int64)
-    targets = np.full((len(labels), longest), IGNORED, np.int64)
-    for number, tokens in enumerate(labels):
-        count = len(tokens) - 1
-        inputs[number, :count] = tokens[:-1]
-        # The end token: a decoder that looks back only never sees it from a place that counts.
-        inputs[number, count:] = tokens[-1]
-        targets[number, :count] = tokens[1:]
-    return inputs, targets
+        values = np.clip(np.rint((values - floor) / STEP), 0, 255)
+    stored: NDArray[Any] = values.astype(split.spec.dtype)
+    return stored

@@ -6,11 +6,12 @@ import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from trainer.activations import StepOptions
+from trainer.clips import Clip, Clips
 from trainer.distributed import Ranks
 from trainer.memory import allow, made_up
+from trainer.micro_batches import MicroBatch
 from trainer.model import TrainingModel, prepare_model, trained_parameters
 from trainer.optim import make_optimiser
-from trainer.sampler import Clip, MicroBatch
 from trainer.shape import ModelShape
 from trainer.step import Stepper
 
@@ -56,7 +57,7 @@ def take_steps(
     optimiser = make_optimiser(options.optimiser, trained_parameters(model), ranks, rate=1e-5, weight_decay=0.0)
     stepper = Stepper(model, optimiser, ranks, dtype, max_grad_norm=1.0, seed=0)
     clip = Clip(0, options.frames // clips, options.tokens // clips)
-    batch = MicroBatch((clip,) * clips, clip.frames, recompute=options.checkpointing)
+    batch = MicroBatch(Clips.of([clip] * clips), clip.frames, recompute=options.checkpointing)
     tensors = made_up(batch, shape.num_mel_bins, shape.vocab_size, device)
     for _ in range(2):
         stepper.try_out(batch, tensors)

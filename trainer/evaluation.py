@@ -11,12 +11,14 @@ from transformers import WhisperForConditionalGeneration
 
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
+from trainer.clips import Clip, Clips, Padding
 from trainer.collate import collate
 from trainer.distributed import Ranks
 from trainer.loader import as_tensors
+from trainer.micro_batches import Budget
 from trainer.model import encoder_outputs
 from trainer.records import EvaluationRecord, Transcript
-from trainer.sampler import Budget, Clip, Padding, share_out
+from trainer.sampler import share_out
 from trainer.scoring import score_all, score_by_source
 from trainer.search import search
 from trainer.step import autocast
@@ -79,19 +81,21 @@ class Evaluator:
         finally:
             model.train(training)
 
-    def _clips(self) -> list[Clip]:
+    def _clips(self) -> Clips:
         padding = Padding.SILENCE if self.window else Padding.OWN
         frames = [int(self.split.num_frames[row]) for row in self.rows]
-        return [
-            Clip(row, max(count, WINDOW_FRAMES) if self.window else count, padding=padding)
-            for row, count in zip(self.rows, frames, strict=True)
-        ]
+        return Clips.of(
+            [
+                Clip(row, max(count, WINDOW_FRAMES) if self.window else count, padding=padding)
+                for row, count in zip(self.rows, frames, strict=True)
+            ]
+        )
 
     def _budget(self) -> Budget:
         frames = max(FORWARD_FACTOR * self.frames, WINDOW_FRAMES)
         return Budget(frames, frames)
 
-    def _transcribe(self, model: WhisperForConditionalGeneration, clips: Sequence[Clip]) -> list[Transcript]:
+    def _transcribe(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript]:
         features, floor, *_ = (tensor.to(self.ranks.device) for tensor in as_tensors(collate(self.split, clips)))
         prompt = torch.tensor(
             np.stack([self.split.labels(clip.row)[:PROMPT_LABELS] for clip in clips]).astype(np.int64)

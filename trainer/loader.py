@@ -4,8 +4,9 @@ Rows are slices of mapped files, so there is nothing to decode, and nothing to c
 lie in pinned memory, from which they travel while it works.
 """
 
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 from shared.store import StoreSplit
 from trainer.augment import SpecAugment
 from trainer.buffers import Buffers
-from trainer.collate import Batch, collate
-from trainer.sampler import MicroBatch
+from trainer.collate import Batch, collate_many
+from trainer.micro_batches import MicroBatch
 from trainer.steps import StepPlan, StepPlanner
 
 AHEAD = 6
 """Micro-batches that are formed before they are asked for."""
+TOGETHER = 4
+"""Micro-batches of a step that a thread forms at once, at most: handing over between threads costs time too."""
 
 Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Features, floor, inputs, places and targets, as `TrainingModel` takes them."""
@@ -47,14 +50,16 @@ class Loader:
     augment: SpecAugment | None = None
     waited_seconds: float = 0.0
     _pool: ThreadPoolExecutor = field(init=False)
-    _queue: deque[tuple[int, Future[Formed]]] = field(default_factory=deque)
+    _queue: deque[tuple[int, int, Future[list[Formed]]]] = field(default_factory=deque)
     _buffers: Buffers = field(default_factory=Buffers)
     _given: list[NDArray[Any]] = field(default_factory=list)
     _plans: dict[int, StepPlan] = field(default_factory=dict)
     _next: int = 0
 
     def __post_init__(self) -> None:
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="loader")
+        # More threads than cores would only take turns.
+        threads = min(self.threads, len(os.sched_getaffinity(0)))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +78,7 @@ class Loader:
         while self._given:
             self._buffers.give(self._given.pop())
         while self._queue and self._queue[0][0] != step:
-            self._queue.popleft()[1].cancel()
+            self._queue.popleft()[-1].cancel()
         if not self._queue:
             self._next = step
             self._plans.clear()
@@ -83,30 +88,35 @@ class Loader:
     def reset(self) -> None:
         """Forgets what was formed ahead: the planner's budget has changed."""
         while self._queue:
-            self._queue.popleft()[1].cancel()
+            self._queue.popleft()[-1].cancel()
 
     def _batches(self, step: int) -> Iterator[tuple[MicroBatch, Tensors]]:
-        for batch in self._plans[step].ranks[self.rank]:
+        batches = iter(self._plans[step].ranks[self.rank])
+        while self._queue and self._queue[0][0] == step:
             started = perf_counter()
-            tensors, memory = self._queue.popleft()[1].result()
+            formed = self._queue.popleft()[-1].result()
             self.waited_seconds += perf_counter() - started
-            if memory is not None:
-                self._given.append(memory)
+            self._given += [memory for _, memory in formed if memory is not None]
             self._fill()
-            yield batch, tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)  # type: ignore[misc] # five
+            for tensors, _ in formed:
+                yield next(batches), tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)  # type: ignore[misc] # five
         del self._plans[step]
 
     def _fill(self) -> None:
-        while self._next < self.num_steps and len(self._queue) < AHEAD:
+        while self._next < self.num_steps and sum(count for _, count, _ in self._queue) < AHEAD:
             plan = self.planner.plan(self._next)
             self._plans[self._next] = plan
-            for batch in plan.ranks[self.rank]:
-                self._queue.append((self._next, self._pool.submit(self._form, batch, plan.step)))
+            mine = plan.ranks[self.rank]
+            for together in (mine[start : start + TOGETHER] for start in range(0, len(mine), TOGETHER)):
+                self._queue.append((plan.step, len(together), self._pool.submit(self._form, together, plan.step)))
             self._next += 1
 
-    def _form(self, batch: MicroBatch, step: int) -> Formed:
+    def _form(self, batches: Sequence[MicroBatch], step: int) -> list[Formed]:
         augment = self.augment.at(step) if self.augment else None
-        formed = collate(self.split, batch.clips, augment, self._buffers.take)
+        formed = collate_many(self.split, [batch.clips for batch in batches], augment, self._buffers.take)
+        return [self._kept(batch) for batch in formed]
+
+    def _kept(self, formed: Batch) -> Formed:
         tensors = as_tensors(formed)
         if self.device.type != "cuda":
             return tensors, formed.features

@@ -150,7 +150,7 @@ class TrainingLoop:
         """Writes which rows made a loss that is no number."""
         split = self.loader.split
         rows = [
-            {"row_id": int(split.row_id[clip.row]), "frames": clip.frames, "padding": clip.padding}
+            {"row_id": int(split.row_id[clip.row]), "frames": clip.frames, "padding": clip.padding.name.lower()}
             for batch in result.bad
             for clip in batch.clips
         ]

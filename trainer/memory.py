@@ -7,9 +7,10 @@ import torch
 
 from shared.errors import ResourceLimitError
 from shared.schema import WINDOW_FRAMES
+from trainer.clips import Clip, Clips
 from trainer.distributed import Ranks
 from trainer.loader import Tensors
-from trainer.sampler import Budget, Clip, MicroBatch
+from trainer.micro_batches import Budget, MicroBatch
 from trainer.settings import Checkpointing
 
 CPU_FRAMES = 12_000
@@ -88,13 +89,16 @@ class BudgetSearch:
 
     def _clips(self, count: int, parts: int, *, recompute: bool) -> MicroBatch:
         """*count* clips, each one of *parts* parts of the worst."""
-        clip = Clip(0, -(-self.worst.frames // parts), max(1, self.worst.tokens // parts))
-        return MicroBatch((clip,) * count, clip.frames, recompute=recompute)
+        clip = self._part(parts)
+        return MicroBatch(Clips.of([clip] * count), clip.frames, recompute=recompute)
+
+    def _part(self, parts: int) -> Clip:
+        return Clip(0, -(-self.worst.frames // parts), max(1, self.worst.tokens // parts))
 
     def _frames(self, count: int) -> int:
         """What *count* parts cost, at least as much as the whole."""
         budget = Budget(0, 0, self.per_token)
-        part = self._clips(1, PARTS, recompute=False).clips[0]
+        part = self._part(PARTS)
         return max(count * budget.cost(part.frames, part.tokens), budget.cost(self.worst.frames, self.worst.tokens))
 
 
@@ -113,7 +117,7 @@ def peak_on_gpu(batch: MicroBatch, attempt: Callable[[MicroBatch], None], ranks:
 
 def made_up(batch: MicroBatch, num_mel_bins: int, vocab_size: int, device: torch.device) -> Tensors:
     """Tensors of *batch*'s shape with nothing in them, as a `Loader` would give."""
-    count, tokens = len(batch.clips), max(clip.tokens for clip in batch.clips)
+    count, tokens = len(batch.clips), int(batch.clips.tokens.max())
     return (
         torch.zeros(count, batch.num_frames, num_mel_bins, dtype=torch.float16, device=device),
         torch.zeros(count, device=device),

@@ -8,8 +8,8 @@ from trainer.distributed import Ranks
 from trainer.flops import peak_flops, training_flops
 from trainer.gpu import GpuMeter
 from trainer.loader import Loader
+from trainer.micro_batches import padding_waste
 from trainer.records import StepRecord
-from trainer.sampler import padding_waste
 from trainer.shape import ModelShape
 from trainer.step import StepResult
 from trainer.steps import StepPlan

@@ -30,9 +30,9 @@ from trainer.hub import upload
 from trainer.loader import Loader
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
+from trainer.micro_batches import Budget
 from trainer.optim import resolve_optim
 from trainer.output import check_room, hold_output, small_files
-from trainer.sampler import Budget
 from trainer.settings import TrainSettings
 from trainer.shape import ModelShape
 from trainer.step import Stepper

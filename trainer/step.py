@@ -17,9 +17,9 @@ from torch.optim import Optimizer
 from shared.errors import ResourceLimitError
 from trainer.distributed import Ranks
 from trainer.loader import Tensors
+from trainer.micro_batches import MicroBatch
 from trainer.model import TrainingModel, set_recompute, trained_parameters
 from trainer.optim import set_rate
-from trainer.sampler import MicroBatch
 from trainer.steps import StepPlan
 
 

@@ -5,7 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.sampler import Budget, Clip, MicroBatch, epoch_steps, num_steps, share_out, with_full_contexts
+from trainer.clips import Clips, Padding
+from trainer.micro_batches import Budget, MicroBatch
+from trainer.sampler import epoch_steps, num_steps, share_out_steps, with_full_contexts
+
+PLANNED_CLIPS = 4_096
+"""Clips whose steps are planned at once: for so many, numpy's calls cost less than its sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class StepPlan:
 
 @dataclass(slots=True)
 class StepPlanner:
-    """Plans any step at once, in any order: nothing has to be replayed to go on at it."""
+    """Plans any step, in any order: nothing has to be replayed to go on at it."""
 
     lengths: Lengths
     global_batch_size: int
@@ -46,8 +51,10 @@ class StepPlanner:
     full_context_share: float
     world_size: int
     budget: Budget
-    _epoch: int = -1
-    _steps: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    _epoch: int = field(default=-1, init=False)
+    _steps: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64), init=False)
+    _planned: tuple[object, ...] = field(default=(), init=False)
+    _plans: list[StepPlan] = field(default_factory=list, init=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -57,21 +64,39 @@ class StepPlanner:
     def plan(self, step: int) -> StepPlan:
         """Step *step* of the run, counted from 0."""
         epoch, place = divmod(step, self.steps_per_epoch)
+        stretch, offset = divmod(place, self._together)
+        wanted = epoch, stretch, self.world_size, self.budget
+        if wanted != self._planned:
+            self._plans = self._plan(step - offset, epoch, place - offset)
+            self._planned = wanted
+        return self._plans[offset]
+
+    @property
+    def _together(self) -> int:
+        """Steps that are planned at once."""
+        return max(1, PLANNED_CLIPS // self.global_batch_size)
+
+    def _plan(self, step: int, epoch: int, place: int) -> list[StepPlan]:
+        """The plans from *step* on, which has *place* in *epoch*."""
         if epoch != self._epoch:
             lengths = self.lengths.frames
             self._steps = epoch_steps(lengths, self.global_batch_size, seed=self.seed, epoch=epoch)
             self._epoch = epoch
-        rows = self._steps[place]
-        clips = [self._clip(int(row)) for row in rows]
-        clips = with_full_contexts(clips, self.full_context_share, seed=self.seed, epoch=epoch, step=place)
-        return StepPlan(
-            step=step,
-            epoch=epoch,
-            ranks=share_out(clips, world_size=self.world_size, budget=self.budget),
-            num_targets=sum(clip.tokens for clip in clips),
-            audio_seconds=float(self.lengths.seconds[rows].sum(dtype=np.float64)),
-        )
+        clips = self._clips(epoch, place, self._steps[place : place + self._together])
+        tokens = clips.tokens.sum(axis=1).tolist()
+        seconds = self.lengths.seconds[clips.rows].sum(axis=1, dtype=np.float64).tolist()
+        shared = share_out_steps(clips, world_size=self.world_size, budget=self.budget)
+        plans = enumerate(zip(shared, tokens, seconds, strict=True), step)
+        return [StepPlan(number, epoch, *found) for number, found in plans]
 
-    def _clip(self, row: int) -> Clip:
+    def _clips(self, epoch: int, place: int, rows: NDArray[np.int64]) -> Clips:
         # The start token is an input and no target.
-        return Clip(row, int(self.lengths.frames[row]), int(self.lengths.labels[row]) - 1)
+        lengths = self.lengths.frames[rows].astype(np.int64), self.lengths.labels[rows].astype(np.int64) - 1
+        padding = np.full(rows.shape, Padding.OWN, np.int64)
+        clips = Clips(rows, *lengths, padding)
+        for number in range(len(rows)):
+            found = with_full_contexts(
+                clips[number], self.full_context_share, seed=self.seed, epoch=epoch, step=place + number
+            )
+            clips.frames[number], clips.padding[number] = found.frames, found.padding
+        return clips

@@ -1,11 +1,13 @@
 """The store's loader alone: rows and bytes a second, against memcpy of the same bytes in the same run.
 
-python tests/benchmarks/loader.py [--clips 2000] [--frames 450] [--rounds 7] [--index-rows 970064] [--json FILE]
+python tests/benchmarks/loader.py [--clips 6000] [--frames 450 870] [--rounds 7] [--index-rows 970064] [--json FILE]
 
-Clips of one length, 128 bins in float16; a step is 48 of them in two micro-batches. Hot, three contenders take turns.
+Clips of one length at a time, 128 bins in float16; a step is 48 of them in two micro-batches. Hot, three kinds of
+contenders take turns.
 memcpy copies as many bytes from memory to memory, in blocks of a micro-batch's features, to as many of these as the
 loader has under way. `rows alone` does the same from the store, row by row in random order. The loader plans its steps
-besides, pads, and forms labels; it runs in one or more threads beside the one that is told. Cold, the files have left
+besides, pads, and forms labels; it runs in one or more threads, as many as there are cores at most, beside the one that
+is told. Cold, the files have left
 the page cache, and the peer reads them with `readinto` from beginning to end. At last, a store with an index as long as
 the German data set's is opened.
 """
@@ -34,13 +36,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from shared.store import StoreSplit, open_split
 from tests.support.synthetic import speech_split
 from trainer.loader import AHEAD, Loader
-from trainer.sampler import Budget
+from trainer.micro_batches import Budget
 from trainer.shape import PUBLISHED
 from trainer.steps import Lengths, StepPlanner
 
 SHAPE = PUBLISHED["openai/whisper-large-v3-turbo"]
 BATCH, MICRO_BATCH = 48, 24
-THREADS = (1, 4)
+THREADS = (1, 2, 4)
 HOT_SHARE, OPEN_SECONDS = 0.6, 2.0
 """What is wanted: the loader's rate against memcpy's, and the time to open a store."""
 BLOCK = 1 << 20
@@ -52,27 +54,30 @@ Contender = Callable[[], float]
 def main() -> int:
     """Measures, prints and writes; 1 where the loader does not give what the store holds."""
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
-        root = Path(folder) / "store"
-        clips = -(-options.clips // BATCH) * BATCH
-        split = speech_split(root, SHAPE, np.full(clips, options.frames / 100), labels=25)
-        right = gives_every_row(split)
-        hot = compare(hot_contenders(split), options.rounds)
-        num_bytes = clips * split.spec.payload_bytes(options.frames)
-        del split
-        cold = compare(cold_contenders(root), options.rounds)
     report = {
-        "rows": clips,
-        "bytes": num_bytes,
-        "hot": hot,
-        "cold": cold,
-        "right": right,
+        "lengths": {str(frames): measure_length(frames, options) for frames in options.frames},
         "opened": measure(options.index_rows) | {"rows": options.index_rows},
     }
     print_table(report)
     if options.json:
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-    return 0 if right else 1
+    return 0 if all(found["right"] for found in report["lengths"].values()) else 1
+
+
+def measure_length(frames: int, options: argparse.Namespace) -> dict:
+    """All contenders on a store of clips of *frames*."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
+        root = Path(folder) / "store"
+        clips = -(-options.clips // BATCH) * BATCH
+        split = speech_split(root, SHAPE, np.full(clips, frames / 100), labels=25)
+        report = {
+            "rows": clips,
+            "bytes": clips * split.spec.payload_bytes(frames),
+            "right": gives_every_row(split),
+            "hot": compare(hot_contenders(split), options.rounds),
+        }
+        del split
+        return report | {"cold": compare(cold_contenders(root), options.rounds)}
 
 
 def load(split: StoreSplit, threads: int, use: Callable[[torch.Tensor], object] = lambda _: None) -> None:
@@ -193,15 +198,18 @@ def disk_bytes() -> int:
 
 def print_table(report: dict) -> None:
     """Rates, and each contender's as a share of the first one's: medians over the rounds, and their range."""
-    table = Table("page cache", "", "rows/s", "GB/s", "of the first", "by round", "from disk")
-    for cache in ("hot", "cold"):
-        unit = next(iter(report[cache].values()))["seconds"]
-        for name, found in report[cache].items():
-            seconds = found["seconds"]
-            ratios = [theirs / own for theirs, own in zip(unit, seconds, strict=True)]
-            rates = f"{report['rows'] / median(seconds):,.0f}", f"{report['bytes'] / median(seconds) / 1e9:.2f}"
-            shares = f"{median(ratios):.0%}", f"{min(ratios):.0%} to {max(ratios):.0%}"
-            table.add_row(cache, name, *rates, *shares, f"{median(found['disk_bytes']) / report['bytes']:.0%}")
+    table = Table("frames", "cache", "", "rows/s", "GB/s", "of the first", "by round", "from disk")
+    for frames, measured in report["lengths"].items():
+        for cache in ("hot", "cold"):
+            unit = next(iter(measured[cache].values()))["seconds"]
+            for name, found in measured[cache].items():
+                seconds = found["seconds"]
+                ratios = [theirs / own for theirs, own in zip(unit, seconds, strict=True)]
+                rates = f"{measured['rows'] / median(seconds):,.0f}", f"{measured['bytes'] / median(seconds) / 1e9:.2f}"
+                shares = f"{median(ratios):.0%}", f"{min(ratios):.0%} to {max(ratios):.0%}"
+                read = f"{median(found['disk_bytes']) / measured['bytes']:.0%}"
+                table.add_row(frames, cache, name, *rates, *shares, read)
+            table.add_section()
     opened = report["opened"]
     words = (
         f"wanted: hot at least {HOT_SHARE:.0%} of memcpy; {opened['rows']:,} rows opened in "
@@ -212,8 +220,8 @@ def print_table(report: dict) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=2_000, help="rows of the store, rounded up to whole steps")
-    parser.add_argument("--frames", type=int, default=450, help="frames of each")
+    parser.add_argument("--clips", type=int, default=6_000, help="rows of the store, rounded up to whole steps")
+    parser.add_argument("--frames", type=int, nargs="+", default=[450, 870], help="frames of each, store by store")
     parser.add_argument("--rounds", type=int, default=7, help="rounds to take medians of")
     parser.add_argument("--index-rows", type=int, default=ROWS, help="rows of the store that is only opened")
     parser.add_argument("--work", type=Path, help="folder on the disk to measure [the temporary folder]")

@@ -34,13 +34,13 @@ from shared.rows import rebuild
 from shared.store import StoreSplit
 from tests.support.synthetic import MINI, random_whisper, speech_seconds, speech_split
 from trainer.assembly import Data, find_budget, planner
+from trainer.clips import Clip, Clips, Padding
 from trainer.collate import IGNORED, collate
 from trainer.distributed import Ranks
 from trainer.flops import training_flops
 from trainer.loader import Loader, as_tensors
 from trainer.model import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
-from trainer.sampler import Clip, Padding
 from trainer.settings import TrainSettings
 from trainer.shape import PUBLISHED, ModelShape
 from trainer.step import Stepper
@@ -187,7 +187,7 @@ def main() -> int:
 def loss_difference(model: TrainingModel, peer: Peer) -> float:
     """By how much the peer's loss of some clips differs from ours, relatively: both have the same weights so far."""
     rows = list(range(min(MICRO_BATCH, len(peer.split))))
-    clips = [Clip(row, 3_000, int(peer.split.num_labels[row]) - 1, Padding.SILENCE) for row in rows]
+    clips = Clips.of([Clip(row, 3_000, int(peer.split.num_labels[row]) - 1, Padding.SILENCE) for row in rows])
     with torch.no_grad():
         ours = float(model(*as_tensors(collate(peer.split, clips)))) / sum(clip.tokens for clip in clips)
         theirs = float(peer.model(**padded(peer.examples(rows))).loss)
@@ -210,7 +210,7 @@ def compare(contenders: dict[str, Step], planners: dict[str, StepPlanner], round
 
 def _warm_up(plans: StepPlanner) -> StepPlan:
     """Two clips, so that nothing is done for the first time when it counts."""
-    return replace(plans, global_batch_size=2, _epoch=-1).plan(0)
+    return replace(plans, global_batch_size=2).plan(0)
 
 
 def step_flops(shape: ModelShape, plans: StepPlanner) -> float:

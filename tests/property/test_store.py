@@ -43,5 +43,11 @@ def test_any_store_is_read_as_it_was_written_and_verifies(data, spec, row_group_
             assert split.labels(position).tolist() == row.labels
             assert (split.row_id[position], split.num_frames[position]) == (row.row_id, row.num_frames)
             assert split.num_labels[position] == len(row.labels)
+        if rows:
+            some = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=9)))
+            assert [found.tobytes() for found in split.payloads(some)] == [rows[row].payload for row in some]
+            for row, padded in zip(some, split.padded_labels(some).tolist(), strict=True):
+                labels = rows[row].labels
+                assert padded == labels + labels[-1:] * (len(padded) - len(labels))
         assert split.source.to_pylist() == [row.source for row in rows]
         assert not [problem for check in verify_store(root) for problem in check.problems]

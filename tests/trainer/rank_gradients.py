@@ -8,8 +8,8 @@ import torch
 from shared.store import open_split
 from trainer.distributed import join_ranks
 from trainer.loader import Loader
+from trainer.micro_batches import Budget
 from trainer.model import TrainingModel, load_model, trained_parameters
-from trainer.sampler import Budget
 from trainer.step import Stepper
 from trainer.steps import Lengths, StepPlanner
 

@@ -8,8 +8,8 @@ from shared.schema import WINDOW_FRAMES, FeatureSpec
 from shared.store import open_split
 from tests.support.samples import feature_row, make_store
 from trainer.augment import SpecAugment
+from trainer.clips import Clip, Clips, Padding
 from trainer.collate import FRAME_MULTIPLE, collate, context_frames
-from trainer.sampler import Clip, Padding
 
 FRAMES = (40, 7, 64, 3_000)
 LABELS = ([50258, 50261, 1, 2, 50257], [50258, 50261, 50257], [50258, 50261, 3, 50257], [50258, 50261, 50257])
@@ -28,7 +28,7 @@ def split(request, tmp_path):
 
 def own(*rows):
     """Clips of *rows* at their own length."""
-    return [Clip(row, FRAMES[row]) for row in rows]
+    return Clips.of([Clip(row, FRAMES[row]) for row in rows])
 
 
 def values(split, batch):
@@ -56,13 +56,13 @@ def test_the_context_is_that_of_the_longest_clip_rounded_up():
 
 @pytest.mark.parametrize("row", range(4))
 def test_silence_to_the_full_window_is_what_whisper_would_see(split, row):
-    batch = collate(split, [Clip(row, WINDOW_FRAMES, padding=Padding.SILENCE)])
+    batch = collate(split, Clips.of([Clip(row, WINDOW_FRAMES, padding=Padding.SILENCE)]))
     expected = rebuild(split.log_mel(row).tobytes(), split.spec, FRAMES[row], float(split.floor[row]))
     np.testing.assert_allclose(values(split, batch)[0], expected, atol=1e-3)
 
 
 def test_zeros_to_the_full_window_are_zeros_in_the_mel_domain(split):
-    batch = collate(split, [Clip(1, WINDOW_FRAMES, padding=Padding.ZEROS), Clip(0, WINDOW_FRAMES)])
+    batch = collate(split, Clips.of([Clip(1, WINDOW_FRAMES, padding=Padding.ZEROS), Clip(0, WINDOW_FRAMES)]))
     assert batch.features.shape[1] == WINDOW_FRAMES
     # A step of uint8 is 0.0078.
     np.testing.assert_allclose(values(split, batch)[0, FRAMES[1] :], 0.0, atol=0.004)
@@ -78,14 +78,14 @@ def test_the_start_token_is_an_input_once_and_never_a_target(split):
 
 def test_no_rows_are_refused(split):
     with pytest.raises(ValueError, match="at least one row"):
-        collate(split, [])
+        collate(split, Clips.of([]))
 
 
 def test_spec_augment_silences_parts_of_the_clip_and_leaves_the_padding(split):
-    clip = Clip(0, WINDOW_FRAMES, padding=Padding.ZEROS)
-    plain = values(split, collate(split, [clip]))[0]
-    masked = [values(split, collate(split, [clip], SpecAugment(seed=1).at(step)))[0] for step in range(20)]
-    again = values(split, collate(split, [clip], SpecAugment(seed=1).at(3)))[0]
+    clips = Clips.of([Clip(0, WINDOW_FRAMES, padding=Padding.ZEROS)])
+    plain = values(split, collate(split, clips))[0]
+    masked = [values(split, collate(split, clips, SpecAugment(seed=1).at(step)))[0] for step in range(20)]
+    again = values(split, collate(split, clips, SpecAugment(seed=1).at(3)))[0]
     np.testing.assert_array_equal(masked[3], again)
     for found in masked:
         changed = found != plain

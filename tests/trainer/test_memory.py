@@ -10,7 +10,7 @@ from shared.errors import ResourceLimitError
 from trainer.activations import StepOptions
 from trainer.assembly import token_frames
 from trainer.memory import BudgetSearch, Worst, cpu_budget, lowered, window_worst
-from trainer.sampler import Budget
+from trainer.micro_batches import Budget
 from trainer.shape import PUBLISHED
 
 GB = 10**9

@@ -6,16 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.schema import WINDOW_FRAMES
-from trainer.sampler import (
-    Budget,
-    Clip,
-    Padding,
-    epoch_steps,
-    num_steps,
-    padding_waste,
-    share_out,
-    with_full_contexts,
-)
+from trainer.clips import Clip, Clips, Padding
+from trainer.micro_batches import LAUNCH_FRAMES, Budget, MicroBatch, padding_waste
+from trainer.sampler import epoch_steps, num_steps, share_out, with_full_contexts
 from trainer.steps import Lengths, StepPlanner
 
 LENGTHS = st.lists(st.integers(1, 3_000), min_size=1, max_size=300).map(lambda found: np.array(found, np.int32))
@@ -56,7 +49,7 @@ def test_fewer_rows_than_a_step_are_refused():
 
 
 def clips_of(lengths, tokens=0):
-    return [Clip(row, int(frames), tokens) for row, frames in enumerate(lengths)]
+    return Clips.of([Clip(row, int(frames), tokens) for row, frames in enumerate(lengths)])
 
 
 def rows_of(ranks):
@@ -90,7 +83,7 @@ def test_a_step_is_shared_out_whole_and_no_micro_batch_passes_the_budget(lengths
 def test_the_rows_of_a_step_do_not_depend_on_who_computes_them(lengths, batch):
     batch = min(batch * 4, len(lengths))
     step = epoch_steps(lengths, batch, seed=1, epoch=0)[0].tolist()
-    clips = [Clip(row, int(lengths[row])) for row in step]
+    clips = Clips.of([Clip(row, int(lengths[row])) for row in step])
     for world_size in range(1, min(5, batch + 1)):
         ranks = share_out(clips, world_size=world_size, budget=Budget(10_000, 10_000))
         assert rows_of(ranks) == sorted(step)
@@ -104,6 +97,52 @@ def test_a_step_has_the_same_clips_whatever_the_number_of_ranks_and_the_budget()
         plan = StepPlanner(lengths, 16, 3, 0.2, world_size, Budget(frames, frames)).plan(17)
         found.add(frozenset(clip for batches in plan.ranks for batch in batches for clip in batch.clips))
     assert len(found) == 1
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 900), st.integers(0, 40)), min_size=1, max_size=7),
+    st.integers(100, 4_000),
+    st.floats(0, 4),
+)
+def test_no_other_cut_of_a_step_costs_less(lengths, frames, factor):
+    """Against every way to cut the clips, longest first, at one or more places."""
+    budget = Budget(frames, frames, factor)
+    clips = Clips.of([Clip(row, *length) for row, length in enumerate(sorted(lengths, reverse=True))])
+
+    def cost(batches):
+        return sum(cost_of(batch, budget) + LAUNCH_FRAMES for batch in batches)
+
+    def cuts(start):
+        if start == len(clips):
+            yield []
+        for stop in range(start + 1, len(clips) + 1):
+            batch = MicroBatch(clips[start:stop], int(clips.frames[start]))
+            if stop == start + 1 or cost_of(batch, budget) <= frames:
+                yield from ([batch, *others] for others in cuts(stop))
+
+    found = share_out(clips, world_size=1, budget=budget)[0]
+    assert cost(found) == min(map(cost, cuts(0)))
+
+
+def test_a_step_is_planned_the_same_in_any_order_and_company():
+    """Plans are made many at a time; which ones together must not show, nor which budget the one before had."""
+    lengths = Lengths(german_lengths(3_000), np.full(3_000, 9, np.int32), np.ones(3_000, np.float32))
+
+    def planner():
+        return StepPlanner(lengths, 512, 3, 0.2, 2, Budget(9_000, 4_000))
+
+    def facts(plan):
+        return plan.step, plan.num_targets, [[(list(b.clips), b.recompute) for b in rank] for rank in plan.ranks]
+
+    forward, alone, other = planner(), {step: facts(planner().plan(step)) for step in range(12)}, planner()
+    assert forward.steps_per_epoch == 5
+    assert [facts(forward.plan(step)) for step in range(12)] == list(alone.values())
+    for step in (11, 3, 4, 0, 9):
+        other.budget = Budget(5_000, 5_000)
+        assert facts(other.plan(step)) != alone[step]
+        other.budget = Budget(9_000, 4_000)
+        assert facts(other.plan(step)) == alone[step]
 
 
 def test_the_cheapest_micro_batch_comes_last_even_where_its_clip_is_the_longest():
@@ -126,8 +165,8 @@ def test_one_long_clip_does_not_pad_the_short_ones():
 @given(LENGTHS, st.floats(0, 1), st.integers(0, 2**31), st.integers(0, 10_000))
 def test_full_contexts_are_the_same_clips_for_ever_and_as_many_as_asked_for(lengths, share, seed, step):
     clips = clips_of(lengths)
-    found = with_full_contexts(clips, share, seed=seed, epoch=1, step=step)
-    assert found == with_full_contexts(clips, share, seed=seed, epoch=1, step=step)
+    found = list(with_full_contexts(clips, share, seed=seed, epoch=1, step=step))
+    assert found == list(with_full_contexts(clips, share, seed=seed, epoch=1, step=step))
     full = [clip for clip in found if clip.padding is not Padding.OWN]
     assert abs(len(full) - share * len(clips)) < 1
     assert {clip.frames for clip in full} <= {WINDOW_FRAMES}
@@ -145,8 +184,8 @@ def test_full_contexts_come_in_both_paddings_and_to_the_share_on_average():
 
 
 def test_clips_longer_than_the_window_are_never_padded_to_it():
-    found = with_full_contexts([Clip(0, WINDOW_FRAMES + 1)], 1.0, seed=0, epoch=0, step=0)
-    assert found == [Clip(0, WINDOW_FRAMES + 1)]
+    clip = Clip(0, WINDOW_FRAMES + 1)
+    assert list(with_full_contexts(Clips.of([clip]), 1.0, seed=0, epoch=0, step=0)) == [clip]
 
 
 def german_lengths(rows):
@@ -161,7 +200,7 @@ def test_little_of_what_is_computed_is_padding_and_ranks_have_much_the_same_work
     steps = epoch_steps(lengths, 48, seed=0, epoch=0)
     work, batches = [], []
     for number, step in enumerate(steps[:300].tolist()):
-        clips = [Clip(row, int(lengths[row])) for row in step]
+        clips = Clips.of([Clip(row, int(lengths[row])) for row in step])
         clips = with_full_contexts(clips, share, seed=0, epoch=0, step=number)
         ranks = share_out(clips, world_size=2, budget=Budget(24 * 450, 24 * 450))
         work.append([sum(batch.padded_frames for batch in mine) for mine in ranks])

@@ -1,17 +1,22 @@
 """One optimiser step: its gradient is that of one big batch, however it is cut into micro-batches and ranks."""
 
+import os
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from shared.store import open_split
 from tests.support.training import tiny_model, training_store
+from trainer.clips import Clip, Clips
 from trainer.collate import collate
 from trainer.distributed import Ranks
-from trainer.loader import Loader, as_tensors
+from trainer.loader import TOGETHER, Loader, as_tensors
+from trainer.micro_batches import Budget
 from trainer.model import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser
-from trainer.sampler import Budget, Clip, share_out
+from trainer.sampler import share_out
 from trainer.step import Stepper
 from trainer.steps import Lengths, StepPlan, StepPlanner
 
@@ -58,11 +63,13 @@ def test_micro_batches_give_the_gradient_of_the_one_big_batch(split, model_folde
     """
     lengths = split.num_frames
     rows = [row for row in range(len(split)) if lengths[row] >= 60][:8]
-    clips = [
-        Clip(row, 3_000 if number < 8 * share else 128, int(split.num_labels[row]) - 1)
-        for number, row in enumerate(rows)
-    ]
-    tokens = sum(clip.tokens for clip in clips)
+    clips = Clips.of(
+        [
+            Clip(row, 3_000 if number < 8 * share else 128, int(split.num_labels[row]) - 1)
+            for number, row in enumerate(rows)
+        ]
+    )
+    tokens = int(clips.tokens.sum())
     found = []
     for budget in (Budget(100_000, 100_000), Budget(frames, frames)):
         made = stepper(model_folder, double=True)
@@ -156,8 +163,18 @@ def test_a_steps_tensors_hold_until_the_next_is_asked_for_and_then_their_memory_
             for batch, tensors in given:
                 torch.testing.assert_close(tensors, as_tensors(collate(split, batch.clips)), rtol=0, atol=0)
             memory |= {tensors[0].untyped_storage().data_ptr() for _, tensors in given}
-    formed = sum(len(plans.plan(step).ranks[0]) for step in range(40))
+    counts = [len(plans.plan(step).ranks[0]) for step in range(40)]
+    assert max(counts) > TOGETHER
+    formed = sum(counts)
     assert len(memory) <= formed / 4
+
+
+def test_more_threads_than_cores_are_not_started(split):
+    with Loader(split, planner(split, frames=500), 0, ALONE.device, 40, threads=100) as loader:
+        for step in range(40):
+            list(loader.step(step)[1])
+        running = [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
+    assert 1 <= len(running) <= len(os.sched_getaffinity(0))
 
 
 def test_a_smaller_budget_means_more_micro_batches_of_the_same_clips(split):

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CLIPS, BATCH = 4, 2
 ARGUMENTS = {
     "training": ["--size", "mini", "--clips", str(CLIPS), "--batch", str(BATCH), "--rounds", "1"],
-    "loader": ["--clips", "90", "--frames", "40", "--rounds", "1", "--index-rows", "5000"],
+    "loader": ["--clips", "90", "--frames", "40", "17", "--rounds", "1", "--index-rows", "5000"],
 }
 
 
@@ -52,14 +52,17 @@ def test_contexts_are_compared_on_the_same_clips_with_a_peer_that_computes_the_s
 
 def test_the_loader_that_is_measured_gives_every_row_of_the_store(run):
     figures = run("loader")
-    assert figures["right"]
-    # Whole steps of 48.
-    assert figures["rows"] == 96
-    assert figures["bytes"] == 96 * 40 * 128 * 2
-    assert set(figures["hot"]) == {"memcpy", "rows alone", "loader, 1 thread", "loader, 4 threads"}
-    assert set(figures["cold"]) == {"readinto", "loader, 1 thread", "loader, 4 threads"}
-    for contender in (*figures["hot"].values(), *figures["cold"].values()):
-        assert min(contender["seconds"]) > 0
+    loaders = {"loader, 1 thread", "loader, 2 threads", "loader, 4 threads"}
+    assert set(figures["lengths"]) == {"40", "17"}
+    for frames, found in figures["lengths"].items():
+        assert found["right"]
+        # Whole steps of 48.
+        assert found["rows"] == 96
+        assert found["bytes"] == 96 * int(frames) * 128 * 2
+        assert set(found["hot"]) == {"memcpy", "rows alone"} | loaders
+        assert set(found["cold"]) == {"readinto"} | loaders
+        for contender in (*found["hot"].values(), *found["cold"].values()):
+            assert min(contender["seconds"]) > 0
     assert figures["opened"]["rows"] == 5_000
 
 

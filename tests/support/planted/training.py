@@ -10,6 +10,7 @@ _TRAIN = "tests/trainer/test_train.py::"
 _CHECKPOINT = "tests/trainer/test_checkpoint.py::"
 _MEMORY = "tests/trainer/test_memory.py::"
 _SAMPLER_FILE = "trainer/sampler.py"
+_MICRO_BATCHES_FILE = "trainer/micro_batches.py"
 _COLLATE_FILE = "trainer/collate.py"
 _STEP_FILE = "trainer/step.py"
 _LOOP_FILE = "trainer/loop.py"
@@ -25,16 +26,16 @@ SAMPLER = (
     ),
     Fault(
         "sampler/a-clip-dealt-twice",
-        _SAMPLER_FILE,
-        "_micro_batch(clips[cut[stop] : stop], budget)",
-        "_micro_batch(clips[cut[stop] : stop + 1], budget)",
+        _MICRO_BATCHES_FILE,
+        "MicroBatch(clips[start:stop],",
+        "MicroBatch(clips[start : stop + 1],",
         (f"{_SAMPLER}test_a_step_is_shared_out_whole_and_no_micro_batch_passes_the_budget",),
     ),
     Fault(
         "sampler/shortest-last-instead-of-the-cheapest",
-        _SAMPLER_FILE,
-        "tuple(sorted(found, key=lambda batch: -_padded_cost(batch.clips, budget)))",
-        "tuple(reversed(found))",
+        _MICRO_BATCHES_FILE,
+        "in sorted(found, key=lambda pair: -pair[0]))",
+        "in reversed(found))",
         (f"{_SAMPLER}test_the_cheapest_micro_batch_comes_last_even_where_its_clip_is_the_longest",),
     ),
     Fault(
@@ -44,49 +45,70 @@ SAMPLER = (
         "rng.permutation(steps * global_batch_size)",
         (f"{_SAMPLER}test_rows_left_out_of_one_epoch_are_in_others",),
     ),
+    Fault(
+        "sampler/launches-not-counted",
+        _MICRO_BATCHES_FILE,
+        "cost.min(axis=1) + LAUNCH_FRAMES",
+        "cost.min(axis=1)",
+        (f"{_SAMPLER}test_no_other_cut_of_a_step_costs_less",),
+    ),
+    Fault(
+        "sampler/tokens-of-the-longest-clip-alone",
+        _MICRO_BATCHES_FILE,
+        "(frames[:, :stop] + most_extra)",
+        "(frames[:, :stop] + extra[:, :stop])",
+        (f"{_SAMPLER}test_no_other_cut_of_a_step_costs_less",),
+    ),
+    Fault(
+        "sampler/steps-planned-together-share-their-chance",
+        "trainer/steps.py",
+        "epoch=epoch, step=place + number",
+        "epoch=epoch, step=place",
+        (f"{_SAMPLER}test_a_step_is_planned_the_same_in_any_order_and_company",),
+    ),
 )
 
 COLLATE = (
     Fault(
         "collate/zeros-instead-of-the-floor",
         _COLLATE_FILE,
-        "0.0 if clip.padding is Padding.ZEROS else floor",
-        "0.0",
+        "np.where(clips.padding == Padding.ZEROS, np.float32(0), floor)",
+        "np.zeros_like(floor)",
         (f"{_COLLATE}test_clips_stand_unchanged_before_their_own_floor",),
     ),
     Fault(
         "collate/targets-not-shifted",
         _COLLATE_FILE,
-        "targets[number, :count] = tokens[1:]",
-        "targets[number, :count] = tokens[:-1]",
+        "targets=labels[:, 1:].ravel()",
+        "targets=labels[:, :-1].ravel()",
         (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
     ),
     Fault(
         "collate/start-token-doubled",
         _COLLATE_FILE,
-        "inputs[number, :count] = tokens[:-1]",
-        "inputs[number, :count] = [tokens[0], *tokens[:-2]]",
+        "inputs=np.ascontiguousarray(labels[:, :-1])",
+        "inputs=np.hstack([labels[:, :1], labels[:, :-2]])",
         (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
     ),
     Fault(
         "collate/padding-counted-in-the-loss",
         _COLLATE_FILE,
-        "np.full((len(labels), longest), IGNORED, np.int64)",
-        "np.full((len(labels), longest), labels[0][-1], np.int64)",
+        "< tokens[:, np.newaxis]",
+        "< tokens.max()",
         (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
     ),
     Fault(
         "collate/padding-augmented",
         _COLLATE_FILE,
-        "augment(own[: len(log_mel)],",
-        "augment(own,",
+        "augment(log_mel[:count],",
+        "augment(log_mel,",
         (f"{_COLLATE}test_spec_augment_silences_parts_of_the_clip_and_leaves_the_padding",),
     ),
     Fault(
         "collate/memory-used-again-at-once",
         "trainer/loader.py",
-        "self._given.append(memory)",
-        "self._buffers.give(memory)",
+        "self._given += [memory for _, memory in formed if memory is not None]",
+        "_ = [self._buffers.give(memory) for _, memory in formed if memory is not None]",
         (f"{_STEP}test_a_steps_tensors_hold_until_the_next_is_asked_for_and_then_their_memory_is_used_again",),
     ),
 )
