@@ -169,6 +169,9 @@ class Tally:
 
     def _rates(self, now: float, rows: int, audio: float) -> tuple[float, float]:
         """Rows and audio seconds per second over the window; a unit lost with its actor never makes them negative."""
+        if not rows:
+            # Ray and its actors start in this time, which tells nothing about the rows to come.
+            self._history.clear()
         while self._history and now - self._history[0][0] > RATE_WINDOW_SECONDS:
             self._history.popleft()
         self._history.append((now, rows, audio))

@@ -95,6 +95,19 @@ def test_progress_of_another_unit_than_the_present_one_changes_no_count(late_ans
     assert story.snapshot().rows_done == 0
 
 
+def test_the_time_before_the_first_row_does_not_count_in_the_rate_nor_in_what_is_left():
+    tally = Story().tally
+    usage = Usage(1000, 0, 10, 10, 10)
+    tally.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
+    for now in range(30):
+        assert tally.snapshot(float(now), usage).eta_seconds is None
+    for rows in (2, 4, 6):
+        tally.observe(0, WorkerProgress("unit 0", ROWS, rows, rows * 2.0, 0), 1000)
+        seen = tally.snapshot(29.0 + rows / 2, usage)
+        assert seen.rows_per_second == 2.0
+        assert seen.eta_seconds == (ROWS * UNITS - rows) / 2
+
+
 def test_peaks_are_the_largest_that_were_ever_seen():
     story = Story()
     story.tell("work", 0)
