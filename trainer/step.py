@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from shared.errors import ResourceLimitError
 from trainer.distributed import Ranks
+from trainer.exchange import Exchange
 from trainer.loader import Tensors
 from trainer.micro_batches import MicroBatch
 from trainer.model import TrainingModel, set_recompute, trained_parameters
@@ -52,11 +51,11 @@ class Stepper:
     max_grad_norm: float
     seed: int
     scaler: torch.amp.GradScaler = field(init=False)
-    parallel: nn.Module = field(init=False)
+    exchange: Exchange = field(init=False)
 
     def __post_init__(self) -> None:
         self.scaler = torch.amp.GradScaler(self.ranks.device.type, enabled=self.dtype is torch.float16)
-        self.parallel = _parallel(self.model, self.ranks)
+        self.exchange = Exchange(self.model, self.ranks)
 
     def run(self, plan: StepPlan, batches: Iterable[tuple[MicroBatch, Tensors]], rate: float) -> StepResult:
         """The step of *plan* with learning rate *rate*. Raises OutOfMemory on all ranks when one has too little."""
@@ -79,66 +78,74 @@ class Stepper:
     def try_out(self, batch: MicroBatch, tensors: Tensors) -> None:
         """Computes *batch* forward and backward for nothing, to see what memory that takes.
 
-        Raises torch.OutOfMemoryError. The first time the gradients meet, so that they come to lie in the buckets.
+        Every rank calls it. Raises torch.OutOfMemoryError where memory ran out. The first time the gradients meet, so
+        that they come to lie in the buckets.
         """
-        first = next(parameter.grad for parameter in trained_parameters(self.model)) is None
+        first = not self.exchange.has_met
+        self.exchange.begin()
+        failed = not self._try(batch, tensors, apart=not first)
+        if first:
+            self._finish(failed=failed)
+        self.optimiser.zero_grad(set_to_none=False)
+        if failed:
+            raise torch.OutOfMemoryError
+
+    def _try(self, batch: MicroBatch, tensors: Tensors, *, apart: bool) -> bool:
+        """Whether memory lasted; what was computed until then is freed on return."""
         try:
-            with nullcontext() if first else self._unsynced():
+            with self.exchange.apart() if apart else nullcontext():
                 self.scaler.scale(self._loss(batch, tensors) * 0.0).backward()  # type: ignore[no-untyped-call] # torch's
-        finally:
-            self.optimiser.zero_grad(set_to_none=False)
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    def _finish(self, *, failed: bool) -> bool:
+        """Waits until the ranks' gradients have met; whether they did, or some rank had *failed*."""
+        if failed:
+            self.exchange.make_up()
+        self.exchange.finish()
+        if self.ranks.any(flag=failed):
+            self.exchange.renew()
+            return False
+        return True
 
     def _gradients(
         self, plan: StepPlan, batches: Iterable[tuple[MicroBatch, Tensors]]
     ) -> list[tuple[MicroBatch, torch.Tensor]]:
         """Adds this rank's gradients up, and all ranks' with its last micro-batch; each batch with its loss."""
-        # Ranks are averaged, so each one's share counts as many times as there are ranks.
-        weight = self.ranks.world_size / plan.num_targets
-        count, losses, last = len(plan.ranks[self.ranks.rank]), [], None
-        failed = False
-        try:
-            for number, (batch, tensors) in enumerate(batches, 1):
-                with self._unsynced() if number < count else nullcontext():
-                    loss = self._loss(batch, tensors)
-                    losses.append((batch, loss.detach()))
-                    if number < count:
-                        self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call] # torch's own
-                    else:
-                        last = loss
-        except torch.OutOfMemoryError:
-            failed = True
-        # Before the ranks' gradients meet: one that does not come would leave the others waiting.
-        if self.ranks.any(flag=failed):
+        losses: list[tuple[MicroBatch, torch.Tensor]] = []
+        self.exchange.begin()
+        lasted = self._add_up(plan, batches, losses)
+        if not self._finish(failed=not lasted):
             raise OutOfMemory
-        if last is not None:
-            self._meet(last * weight)
         return losses
 
-    def _meet(self, loss: torch.Tensor) -> None:
-        """The last backward pass, in which the ranks' gradients meet.
-
-        Raises OutOfMemory when this rank is alone. Of several the others wait for it by now: then ResourceLimitError
-        ends the run at its last checkpoint.
-        """
+    def _add_up(
+        self,
+        plan: StepPlan,
+        batches: Iterable[tuple[MicroBatch, Tensors]],
+        losses: list[tuple[MicroBatch, torch.Tensor]],
+    ) -> bool:
+        """Whether memory lasted; what was computed until then is freed on return."""
+        # Ranks are averaged, so each one's share counts as many times as there are ranks.
+        weight = self.ranks.world_size / plan.num_targets
+        count = len(plan.ranks[self.ranks.rank])
         try:
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call] # torch's own
-        except torch.OutOfMemoryError as error:
-            if self.ranks.world_size == 1:
-                raise OutOfMemory from error
-            remedy = "the same command with a smaller --frame-budget, or --gradient-checkpointing always, goes on"
-            raise ResourceLimitError("GPU memory ran out while gradients were exchanged", remedy) from error
+            for number, (batch, tensors) in enumerate(batches, 1):
+                with self.exchange.apart() if number < count else nullcontext():
+                    loss = self._loss(batch, tensors)
+                    losses.append((batch, loss.detach()))
+                    self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call] # torch's own
+        except torch.OutOfMemoryError:
+            return False
+        return True
 
     def _loss(self, batch: MicroBatch, tensors: Tensors) -> torch.Tensor:
         set_recompute(self.model.whisper, recompute=batch.recompute)
         # Every weight is used once: remembering its 16-bit copy until the backward pass would only take memory.
         with autocast(self.ranks, self.dtype, remember=not batch.recompute):
-            loss: torch.Tensor = self.parallel(*tensors)
+            loss: torch.Tensor = self.exchange(*tensors)
         return loss
-
-    def _unsynced(self) -> AbstractContextManager[None]:
-        if isinstance(self.parallel, DistributedDataParallel):
-            return self.parallel.no_sync()
-        return nullcontext()
 
     def _chance(self, step: int) -> int:
         """Seed of a step's dropout: told by seed, step and rank, so that nothing has to be saved or replayed."""
@@ -148,10 +155,3 @@ class Stepper:
 def autocast(ranks: Ranks, dtype: torch.dtype | None, *, remember: bool = True) -> AbstractContextManager[None]:
     """Computing in *dtype* where that is safe; as it is for None. *remember* keeps the weights' copies of that type."""
     return torch.autocast(ranks.device.type, dtype, cache_enabled=remember) if dtype is not None else nullcontext()
-
-
-def _parallel(model: TrainingModel, ranks: Ranks) -> nn.Module:
-    if ranks.world_size == 1:
-        return model
-    devices = [ranks.device.index] if ranks.is_cuda else None
-    return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True)

@@ -75,7 +75,9 @@ class Copy:
 
     def check_imports(self) -> None:
         """Raises RuntimeError where another tree's packages would be tested."""
-        status, found = self.python("-c", "import preprocess, shared; print(preprocess.__file__, shared.__file__)")
+        status, found = self.python(
+            "-c", "import preprocess, shared, trainer as t; print(preprocess.__file__, shared.__file__, t.__file__)"
+        )
         if status or any(not Path(file).is_relative_to(self.folder) for file in found.split()):
             raise RuntimeError(f"the copy in {self.folder} is not what is imported: {found}")
 

@@ -20,14 +20,19 @@ def folder(tmp_path_factory):
     return folder
 
 
-def gradients(folder, ranks, frames):
-    path = folder / f"gradients-{ranks}-{frames}.pt"
+def gradients(folder, ranks, frames, failing="never"):
+    path = folder / f"gradients-{ranks}-{frames}-{failing}.pt"
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     script = str(ROOT / "tests" / "trainer" / "rank_gradients.py")
-    arguments = [str(folder / "store"), str(folder / "model"), str(frames), str(path)]
+    arguments = [str(folder / "store"), str(folder / "model"), str(frames), failing, str(path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
-        [sys.executable, *launcher, script, *arguments], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *launcher, script, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return torch.load(path)
@@ -36,5 +41,13 @@ def gradients(folder, ranks, frames):
 def test_two_ranks_and_their_micro_batches_add_up_to_one_batch(folder):
     one, two = gradients(folder, 1, 100_000), gradients(folder, 2, 60)
     assert len(one) == len(two) > 50
+    for mine, other in zip(one, two, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-13)
+
+
+@pytest.mark.parametrize("failing", ["forward", "backward"])
+def test_a_rank_that_runs_out_of_memory_keeps_no_other_waiting_and_the_step_can_be_repeated(folder, failing):
+    """All learn of it, and what was half exchanged leaves no trace in the gradients of the step's repetition."""
+    one, two = gradients(folder, 1, 100_000), gradients(folder, 2, 60, failing)
     for mine, other in zip(one, two, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-13)

@@ -135,9 +135,18 @@ def test_a_step_is_planned_the_same_in_any_order_and_company():
     def facts(plan):
         return plan.step, plan.num_targets, [[(list(b.clips), b.recompute) for b in rank] for rank in plan.ranks]
 
+    def own_full_contexts(step):
+        epoch, place = divmod(step, 5)
+        rows = epoch_steps(lengths.frames, 512, seed=3, epoch=epoch)[place].tolist()
+        clips = Clips.of([Clip(row, int(lengths.frames[row]), 8) for row in rows])
+        return set(with_full_contexts(clips, 0.2, seed=3, epoch=epoch, step=place))
+
     forward, alone, other = planner(), {step: facts(planner().plan(step)) for step in range(12)}, planner()
     assert forward.steps_per_epoch == 5
     assert [facts(forward.plan(step)) for step in range(12)] == list(alone.values())
+    for step in range(12):
+        planned = forward.plan(step).ranks
+        assert {clip for rank in planned for batch in rank for clip in batch.clips} == own_full_contexts(step)
     for step in (11, 3, 4, 0, 9):
         other.budget = Budget(5_000, 5_000)
         assert facts(other.plan(step)) != alone[step]

@@ -325,8 +325,8 @@ OFFSETS = (
     Fault(
         "offsets/reader-four-bytes-late",
         "shared/store.py",
-        "count, int(self._offset[row]))",
-        "count, int(self._offset[row]) + 4)",
+        "[offset : offset + size]",
+        "[offset + 4 : offset + 4 + size]",
         (f"{_STORE}test_log_mel_is_a_read_only_view_of_the_mapped_file",),
     ),
     Fault(

@@ -105,6 +105,20 @@ COLLATE = (
         (f"{_COLLATE}test_spec_augment_silences_parts_of_the_clip_and_leaves_the_padding",),
     ),
     Fault(
+        "collate/rows-of-another-clip",
+        _COLLATE_FILE,
+        "split.payloads(clips.rows), strict=True",
+        "split.payloads(clips.rows[::-1]), strict=True",
+        (f"{_COLLATE}test_clips_stand_unchanged_before_their_own_floor",),
+    ),
+    Fault(
+        "collate/floor-over-the-frames-of-shorter-clips",
+        _COLLATE_FILE,
+        ".take(clips.rows).min())",
+        ".take(clips.rows).max())",
+        (f"{_COLLATE}test_clips_stand_unchanged_before_their_own_floor",),
+    ),
+    Fault(
         "collate/memory-used-again-at-once",
         "trainer/loader.py",
         "self._given += [memory for _, memory in formed if memory is not None]",
@@ -113,7 +127,23 @@ COLLATE = (
     ),
 )
 
+_RAN_OUT = "test_a_rank_that_runs_out_of_memory_keeps_no_other_waiting_and_the_step_can_be_repeated"
+
 STEP = (
+    Fault(
+        "step/a-broken-exchange-goes-on",
+        _STEP_FILE,
+        "            self.exchange.renew()\n",
+        "",
+        (f"tests/trainer/test_ranks.py::{_RAN_OUT}",),
+    ),
+    Fault(
+        "step/an-old-exchange-listens-on",
+        "trainer/exchange.py",
+        "            self._parallel.reducer._remove_autograd_hooks()",
+        "            self._old = self._parallel",
+        (f"tests/trainer/test_ranks.py::{_RAN_OUT}",),
+    ),
     Fault(
         "step/mean-of-means",
         _STEP_FILE,

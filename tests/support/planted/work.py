@@ -150,6 +150,13 @@ TALLY = (
         (f"{_TALLY}test_a_snapshot_never_claims_more_than_the_plan_nor_less_than_what_is_committed",),
     ),
     Fault(
+        "tally/start-counts-in-the-rate",
+        "preprocess/tally.py",
+        "            self._history.clear()\n",
+        "            pass\n",
+        (f"{_TALLY}test_the_time_before_the_first_row_does_not_count_in_the_rate_nor_in_what_is_left",),
+    ),
+    Fault(
         "tally/peak-is-the-last-reading",
         "preprocess/tally.py",
         "self.peak_disk_bytes = max(self.peak_disk_bytes, usage.disk_used_bytes)",
