@@ -6,7 +6,6 @@ split.labels(0)       # int32 token ids
 """
 
 import mmap
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -71,23 +70,19 @@ class StoreSplit:
         Rows are counted from 0, and back from -1. Raises IndexError beyond them, StoreError for a missing or cut shard.
         """
         row = range(len(self))[row]
-        (payload,) = self.payloads(np.array([row]))
+        size = int(self.num_frames[row]) * self.spec.payload_bytes(1)
+        payload = self._payload(int(self._shard[row]), int(self._offset[row]), size)
         return payload.view(self.spec.dtype).reshape(-1, self.spec.num_mel_bins)
 
-    def payloads(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+    def payloads(self, rows: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """The bytes of the features of *rows*, uint8[num_frames * bytes of a frame]: read-only views of the files.
 
         Rows are counted from 0. Raises as `log_mel` does.
         """
-        sizes = self.num_frames[rows] * self.spec.payload_bytes(1)
+        sizes = self.num_frames.take(rows) * self.spec.payload_bytes(1)
         # Python's own numbers: an element of an array costs more than the slice that it is for.
-        places = zip(self._shard[rows].tolist(), self._offset[rows].tolist(), sizes.tolist(), strict=True)
-        for shard, offset, size in places:
-            payload = self._map(shard)[offset : offset + size]
-            if len(payload) != size:
-                message = f"{self.shard_path(shard)} is cut off: {size:,} bytes wanted at {offset:,}"
-                raise StoreError(message, "verify the store")
-            yield payload
+        places = self._shard.take(rows).tolist(), self._offset.take(rows).tolist(), sizes.tolist()
+        return list(map(self._payload, *places))
 
     def labels(self, row: int) -> NDArray[np.int32]:
         """Token ids of *row*, special tokens included: int32[num_labels]. Rows are counted as in `log_mel`."""
@@ -105,6 +100,13 @@ class StoreSplit:
     def shard_path(self, unit: int) -> Path:
         """The file that holds shard *unit*."""
         return StoreLayout(self._root).shard(self.name, unit, self._num_units)
+
+    def _payload(self, shard: int, offset: int, size: int) -> NDArray[np.uint8]:
+        payload = self._map(shard)[offset : offset + size]
+        if len(payload) != size:
+            message = f"{self.shard_path(shard)} is cut off: {size:,} bytes wanted at {offset:,}"
+            raise StoreError(message, "verify the store")
+        return payload
 
     def _open_map(self, unit: int) -> NDArray[np.uint8]:
         path = self.shard_path(unit)

@@ -50,6 +50,7 @@ class Loader:
     augment: SpecAugment | None = None
     waited_seconds: float = 0.0
     _pool: ThreadPoolExecutor = field(init=False)
+    # Of micro-batches that are formed together: their step, how many they are, and what becomes of them.
     _queue: deque[tuple[int, int, Future[list[Formed]]]] = field(default_factory=deque)
     _buffers: Buffers = field(default_factory=Buffers)
     _given: list[NDArray[Any]] = field(default_factory=list)

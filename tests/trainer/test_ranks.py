@@ -38,16 +38,22 @@ def gradients(folder, ranks, frames, failing="never"):
     return torch.load(path)
 
 
-def test_two_ranks_and_their_micro_batches_add_up_to_one_batch(folder):
-    one, two = gradients(folder, 1, 100_000), gradients(folder, 2, 60)
+@pytest.fixture(scope="module")
+def one(folder):
+    """Of one process with one batch."""
+    return gradients(folder, 1, 100_000)
+
+
+def test_two_ranks_and_their_micro_batches_add_up_to_one_batch(folder, one):
+    two = gradients(folder, 2, 60)
     assert len(one) == len(two) > 50
     for mine, other in zip(one, two, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-13)
 
 
 @pytest.mark.parametrize("failing", ["forward", "backward"])
-def test_a_rank_that_runs_out_of_memory_keeps_no_other_waiting_and_the_step_can_be_repeated(folder, failing):
+def test_a_rank_that_runs_out_of_memory_keeps_no_other_waiting_and_the_step_can_be_repeated(folder, one, failing):
     """All learn of it, and what was half exchanged leaves no trace in the gradients of the step's repetition."""
-    one, two = gradients(folder, 1, 100_000), gradients(folder, 2, 60, failing)
+    two = gradients(folder, 2, 60, failing)
     for mine, other in zip(one, two, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-13)
