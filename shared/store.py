@@ -6,7 +6,6 @@ split.labels(0)       # int32 token ids
 """
 
 import mmap
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,8 @@ class StoreSplit:
     """One finished split, memory-mapped; picklable, cheap to open (only the index is read).
 
     *num_frames* int32[rows], *floor* float32[rows], *duration* float32[rows] (seconds), *row_id* int64[rows] and
-    *num_labels* int32[rows] are arrays over all rows; payloads and labels are views.
+    *num_labels* int32[rows] are arrays over all rows. The labels of all rows, *label_values* int32[labels], lie one
+    after the other: a row's begin at *label_offsets* int64[rows + 1]. Payloads and labels are views.
     """
 
     def __init__(self, root: Path, split: str, record: StoreRecord) -> None:
@@ -38,7 +38,9 @@ class StoreSplit:
             self._read_index(layout.index_of(split))
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             raise StoreError(f"{layout.index_of(split)} cannot be read: {error}", "verify the store") from error
-        self._map = lru_cache(maxsize=None)(self._open_map)
+        # By shard, as they are opened; and where they lie in memory and how long they are, 0 until that is asked for.
+        self._maps: dict[int, NDArray[np.uint8]] = {}
+        self._mapped = np.zeros((2, self._num_units), np.int64)
 
     def _read_index(self, path: Path) -> None:
         """One column after the other: what Parquet needs for reading is given back before the next."""
@@ -55,8 +57,8 @@ class StoreSplit:
             self.source = column("source").unify_dictionaries().combine_chunks()
             self._shard = column("shard").to_numpy()
             self._offset = column("offset").to_numpy()
-            self._label_offsets = np.concatenate([[0], np.cumsum(self.num_labels, dtype=np.int64)])
-            self._label_values = _read_labels(file, int(self._label_offsets[-1]))
+            self.label_offsets = np.concatenate([[0], np.cumsum(self.num_labels, dtype=np.int64)])
+            self.label_values = _read_labels(file, int(self.label_offsets[-1]))
 
     def __len__(self) -> int:
         return len(self.row_id)
@@ -74,28 +76,28 @@ class StoreSplit:
         payload = self._payload(int(self._shard[row]), int(self._offset[row]), size)
         return payload.view(self.spec.dtype).reshape(-1, self.spec.num_mel_bins)
 
-    def payloads(self, rows: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-        """The bytes of the features of *rows*, uint8[num_frames * bytes of a frame]: read-only views of the files.
+    def payloads(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the features of *rows* lie in memory and how many bytes they are, int64[rows] each, for copying many.
 
-        Rows are counted from 0. Raises as `log_mel` does.
+        Addresses hold as long as the split is open. Rows are counted from 0. Raises StoreError as `log_mel` does.
         """
-        sizes = self.num_frames.take(rows) * self.spec.payload_bytes(1)
-        # Python's own numbers: an element of an array costs more than the slice that it is for.
-        places = self._shard.take(rows).tolist(), self._offset.take(rows).tolist(), sizes.tolist()
-        return list(map(self._payload, *places))
+        shards, offsets = self._shard.take(rows), self._offset.take(rows)
+        sizes = self.num_frames.take(rows).astype(np.int64) * self.spec.payload_bytes(1)
+        starts, lengths = self._mapped[:, shards]
+        if not starts.all():
+            for shard in np.unique(shards[starts == 0]).tolist():
+                kept = self._map(shard)
+                self._mapped[:, shard] = kept.ctypes.data, len(kept)
+            starts, lengths = self._mapped[:, shards]
+        for row in np.flatnonzero(offsets + sizes > lengths)[:1].tolist():
+            raise self._cut_off(int(shards[row]), int(offsets[row]), int(sizes[row]))
+        return starts + offsets, sizes
 
     def labels(self, row: int) -> NDArray[np.int32]:
         """Token ids of *row*, special tokens included: int32[num_labels]. Rows are counted as in `log_mel`."""
         row = range(len(self))[row]
-        values: NDArray[np.int32] = self._label_values[self._label_offsets[row] : self._label_offsets[row + 1]]
+        values: NDArray[np.int32] = self.label_values[self.label_offsets[row] : self.label_offsets[row + 1]]
         return values
-
-    def padded_labels(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Token ids of *rows*, int32[rows, most labels]: a shorter row's last one is repeated. Counted from 0."""
-        last = self.num_labels.take(rows) - 1
-        places = np.minimum(np.arange(last.max() + 1), last[:, np.newaxis])
-        padded: NDArray[np.int32] = self._label_values.take(self._label_offsets.take(rows)[:, np.newaxis] + places)
-        return padded
 
     def shard_path(self, unit: int) -> Path:
         """The file that holds shard *unit*."""
@@ -104,9 +106,18 @@ class StoreSplit:
     def _payload(self, shard: int, offset: int, size: int) -> NDArray[np.uint8]:
         payload = self._map(shard)[offset : offset + size]
         if len(payload) != size:
-            message = f"{self.shard_path(shard)} is cut off: {size:,} bytes wanted at {offset:,}"
-            raise StoreError(message, "verify the store")
+            raise self._cut_off(shard, offset, size)
         return payload
+
+    def _cut_off(self, shard: int, offset: int, size: int) -> StoreError:
+        message = f"{self.shard_path(shard)} is cut off: {size:,} bytes wanted at {offset:,}"
+        return StoreError(message, "verify the store")
+
+    def _map(self, shard: int) -> NDArray[np.uint8]:
+        if shard not in self._maps:
+            # Two threads may open one shard at once: both go on with the map that was kept.
+            self._maps.setdefault(shard, self._open_map(shard))
+        return self._maps[shard]
 
     def _open_map(self, unit: int) -> NDArray[np.uint8]:
         path = self.shard_path(unit)

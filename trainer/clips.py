@@ -42,6 +42,12 @@ class Clips:
         values = np.array([(clip.row, clip.frames, clip.tokens, clip.padding) for clip in clips], np.int64)
         return cls(*values.reshape(-1, 4).T)
 
+    @classmethod
+    def joined(cls, several: Sequence[Self]) -> Self:
+        """The clips of *several*, one after the other."""
+        columns = [(some.rows, some.frames, some.tokens, some.padding) for some in several]
+        return cls(*map(np.concatenate, zip(*columns, strict=True)))
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -5,13 +5,11 @@ the model is to stay good at Whisper's 30 s, the micro-batch is as long as the w
 with zeros in the mel domain: the two ways in which inference does it.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from shared.rows import STEP
@@ -19,9 +17,7 @@ from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.buffers import Empty
 from trainer.clips import Clips, Padding
-
-# Rows are views of files, and nothing writes to the tensors that share their memory for the length of a call.
-warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+from trainer.filling import fill_features, fill_labels
 
 FRAME_MULTIPLE = 16
 """Frames are rounded up to this: the encoder halves them, and tensor cores like multiples of 8."""
@@ -47,24 +43,36 @@ class Batch:
     targets: NDArray[np.int64]
 
 
-def collate(split: StoreSplit, clips: Clips, augment: Augment | None = None, empty: Empty = np.empty) -> Batch:
-    """The micro-batch of *clips* of *split*, as `collate_many` forms it."""
-    return collate_many(split, [clips], augment, empty)[0]
+def collate(split: StoreSplit, clips: Clips, augment: Augment | None = None) -> Batch:
+    """The micro-batch of *clips* of *split*, as `collate_many` forms it; *augment* changes a clip's frames in place."""
+    batch = collate_many(split, [clips])[0]
+    if augment is not None:
+        augment_batch(split, clips, batch, augment)
+    return batch
 
 
-def collate_many(
-    split: StoreSplit, micro_batches: Sequence[Clips], augment: Augment | None = None, empty: Empty = np.empty
-) -> list[Batch]:
-    """Micro-batches of clips of *split*, each as long as its longest; *augment* changes a clip's frames in place.
+def collate_many(split: StoreSplit, micro_batches: Sequence[Clips], empty: Empty = np.empty) -> list[Batch]:
+    """Micro-batches of clips of *split*, each as long as its longest.
 
     *empty* makes the array of the features. Raises ValueError for a micro-batch without clips.
     """
-    formed = [_without_rows(split, clips, empty) for clips in micro_batches]
-    _copy_rows(split, micro_batches, formed)
-    if augment is not None:
-        for clips, batch in zip(micro_batches, formed, strict=True):
-            _augment(split, clips, batch, augment)
-    return formed
+    counts = np.array([len(clips) for clips in micro_batches])
+    if not counts.all():
+        raise ValueError("a micro-batch needs at least one row")
+    clips = Clips.joined(micro_batches)
+    floor = split.floor.take(clips.rows)
+    features = [empty(_shape(split, some), split.spec.dtype) for some in micro_batches]
+    _fill_features(split, clips, floor, features)
+    labels = _labels(split, clips.rows, counts)
+    return [Batch(*arrays) for arrays in zip(features, _parts(floor, counts), *labels, strict=True)]
+
+
+def augment_batch(split: StoreSplit, clips: Clips, batch: Batch, augment: Augment) -> None:
+    """Lets *augment* change every clip's own frames in *batch*."""
+    frames = split.num_frames.take(clips.rows).tolist()
+    silence = _stored(split, batch.floor, batch.floor).tolist()
+    for log_mel, count, value, row in zip(batch.features, frames, silence, clips.rows.tolist(), strict=True):
+        augment(log_mel[:count], value, row)
 
 
 def context_frames(longest: int) -> int:
@@ -72,55 +80,54 @@ def context_frames(longest: int) -> int:
     return -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
 
 
-def _without_rows(split: StoreSplit, clips: Clips, empty: Empty) -> Batch:
-    """The micro-batch of *clips* with the padding, but not yet the rows' own frames."""
-    if not len(clips):
-        raise ValueError("a micro-batch needs at least one row")
-    labels = split.padded_labels(clips.rows).astype(np.int64)
-    # The store's labels begin with the start token, which is an input and no target. After the end token, which they
-    # end with, nothing counts; and a decoder that looks back only never sees it from a place that counts.
-    tokens = split.num_labels.take(clips.rows) - 1
-    places = np.flatnonzero(np.arange(labels.shape[1] - 1) < tokens[:, np.newaxis])
-    floor = split.floor.take(clips.rows)
-    return Batch(
-        features=_padding(split, clips, floor, empty),
-        floor=floor,
-        inputs=np.ascontiguousarray(labels[:, :-1]),
-        places=places,
-        targets=labels[:, 1:].ravel().take(places),
-    )
-
-
-def _padding(split: StoreSplit, clips: Clips, floor: NDArray[np.float32], empty: Empty) -> NDArray[Any]:
+def _shape(split: StoreSplit, clips: Clips) -> tuple[int, int, int]:
     # The window itself is no multiple of 16; it stays what inference has.
     longest = int(clips.frames.max())
     frames = longest if longest == WINDOW_FRAMES else context_frames(longest)
-    out = empty((len(clips), frames, split.spec.num_mel_bins), split.spec.dtype)
+    return len(clips), frames, split.spec.num_mel_bins
+
+
+def _fill_features(
+    split: StoreSplit, clips: Clips, floor: NDArray[np.float32], features: Sequence[NDArray[Any]]
+) -> None:
+    """Copies the rows of *clips* to where *features* have room for them, and pads them."""
+    blocks = np.concatenate([array.ctypes.data + array.strides[0] * np.arange(len(array)) for array in features])
+    rooms = np.repeat([array.strides[0] for array in features], [len(array) for array in features])
+    payloads, sizes = split.payloads(clips.rows)
+    if (sizes > rooms).any():
+        raise ValueError("a clip must have as many frames as its row, at least")
     value = _stored(split, np.where(clips.padding == Padding.ZEROS, np.float32(0), floor), floor)
-    shortest = int(split.num_frames.take(clips.rows).min())
-    out[:, shortest:] = value[:, np.newaxis, np.newaxis]
-    return out
+    frames = np.repeat(value[:, np.newaxis], split.spec.num_mel_bins, axis=1)
+    fill_features(blocks, rooms, payloads, sizes, frames.view(np.uint8))
 
 
-def _copy_rows(split: StoreSplit, micro_batches: Sequence[Clips], formed: Sequence[Batch]) -> None:
-    """Copies every row to the beginning of its clip.
+def _labels(
+    split: StoreSplit, rows: NDArray[np.int64], counts: NDArray[np.int64]
+) -> tuple[list[NDArray[np.int64]], ...]:
+    """Inputs, places and targets of micro-batches that have *counts* of *rows*.
 
-    In one call, which does not hold the interpreter: other threads of Python, the training loop before all, go on.
+    The store's labels begin with the start token, which is an input and no target. After the end token, which they end
+    with, nothing counts; and a decoder that looks back only never sees it from a place that counts.
     """
-    targets, sources = [], []
-    for clips, batch in zip(micro_batches, formed, strict=True):
-        room = batch.features.view(np.uint8).reshape(len(clips), -1)
-        for clip, payload in zip(room, split.payloads(clips.rows), strict=True):
-            targets.append(torch.from_numpy(clip[: len(payload)]))
-            sources.append(torch.from_numpy(payload))
-    torch._foreach_copy_(targets, sources)  # the only one that copies many in one call
+    num_labels = split.num_labels.take(rows).astype(np.int64)
+    begins = np.cumsum(counts) - counts
+    most = np.maximum.reduceat(num_labels, begins) - 1
+    widths = np.repeat(most, counts)
+    firsts = widths * (np.arange(len(rows)) - np.repeat(begins, counts))
+    inputs = np.empty(widths.sum(), np.int64)
+    places, targets = np.empty((2, num_labels.sum() - len(rows)), np.int64)
+    by_row = np.stack([split.label_offsets.take(rows), num_labels, widths, firsts])
+    fill_labels(split.label_values, by_row, inputs, places, targets)
+    tokens = np.add.reduceat(num_labels - 1, begins)
+    shapes = np.stack([counts, most], axis=1).tolist()
+    shaped = [part.reshape(shape) for part, shape in zip(_parts(inputs, counts * most), shapes, strict=True)]
+    return shaped, _parts(places, tokens), _parts(targets, tokens)
 
 
-def _augment(split: StoreSplit, clips: Clips, batch: Batch, augment: Augment) -> None:
-    frames = split.num_frames.take(clips.rows).tolist()
-    silence = _stored(split, batch.floor, batch.floor).tolist()
-    for log_mel, count, value, row in zip(batch.features, frames, silence, clips.rows.tolist(), strict=True):
-        augment(log_mel[:count], value, row)
+def _parts(values: NDArray[Any], sizes: NDArray[np.int64]) -> list[NDArray[Any]]:
+    """*values* cut into parts of *sizes*."""
+    ends = np.cumsum(sizes).tolist()
+    return [values[end - size : end] for end, size in zip(ends, sizes.tolist(), strict=True)]
 
 
 def _stored(split: StoreSplit, values: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[Any]:

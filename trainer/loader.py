@@ -7,8 +7,9 @@ lie in pinned memory, from which they travel while it works.
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -19,19 +20,30 @@ from numpy.typing import NDArray
 from shared.store import StoreSplit
 from trainer.augment import SpecAugment
 from trainer.buffers import Buffers
-from trainer.collate import Batch, collate_many
+from trainer.collate import Batch, augment_batch, collate_many
 from trainer.micro_batches import MicroBatch
 from trainer.steps import StepPlan, StepPlanner
+from trainer.task import Task
 
-AHEAD = 6
+AHEAD = 12
 """Micro-batches that are formed before they are asked for."""
 TOGETHER = 4
-"""Micro-batches of a step that a thread forms at once, at most: handing over between threads costs time too."""
+"""Micro-batches that a thread forms at once, at most: handing over between threads costs time too."""
 
 Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Features, floor, inputs, places and targets, as `TrainingModel` takes them."""
 Formed = tuple[Tensors, NDArray[Any] | None]
 """A micro-batch, and the memory of its features where that is still in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """*batch* of *step*, which *task* forms as *number* of several."""
+
+    step: int
+    batch: MicroBatch
+    task: Task[list[Formed]]
+    number: int
 
 
 @dataclass(slots=True)
@@ -50,16 +62,15 @@ class Loader:
     augment: SpecAugment | None = None
     waited_seconds: float = 0.0
     _pool: ThreadPoolExecutor = field(init=False)
-    # Of micro-batches that are formed together: their step, how many they are, and what becomes of them.
-    _queue: deque[tuple[int, int, Future[list[Formed]]]] = field(default_factory=deque)
+    _queue: deque[Ahead] = field(default_factory=deque)
     _buffers: Buffers = field(default_factory=Buffers)
     _given: list[NDArray[Any]] = field(default_factory=list)
     _plans: dict[int, StepPlan] = field(default_factory=dict)
     _next: int = 0
 
     def __post_init__(self) -> None:
-        # More threads than cores would only take turns.
-        threads = min(self.threads, len(os.sched_getaffinity(0)))
+        # One core is the training loop's; more threads than the others would only take turns.
+        threads = max(1, min(self.threads, len(os.sched_getaffinity(0)) - 1))
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
 
     def __enter__(self) -> Self:
@@ -78,8 +89,8 @@ class Loader:
         """
         while self._given:
             self._buffers.give(self._given.pop())
-        while self._queue and self._queue[0][0] != step:
-            self._queue.popleft()[-1].cancel()
+        if self._queue and self._queue[0].step != step:
+            self.reset()
         if not self._queue:
             self._next = step
             self._plans.clear()
@@ -89,32 +100,55 @@ class Loader:
     def reset(self) -> None:
         """Forgets what was formed ahead: the planner's budget has changed."""
         while self._queue:
-            self._queue.popleft()[-1].cancel()
+            self._queue.popleft().task.cancel()
 
     def _batches(self, step: int) -> Iterator[tuple[MicroBatch, Tensors]]:
-        batches = iter(self._plans[step].ranks[self.rank])
-        while self._queue and self._queue[0][0] == step:
+        while self._queue and self._queue[0].step == step:
+            ahead = self._queue.popleft()
             started = perf_counter()
-            formed = self._queue.popleft()[-1].result()
+            tensors, memory = self._formed(ahead.task)[ahead.number]
             self.waited_seconds += perf_counter() - started
-            self._given += [memory for _, memory in formed if memory is not None]
+            if memory is not None:
+                self._given.append(memory)
             self._fill()
-            for tensors, _ in formed:
-                yield next(batches), tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)  # type: ignore[misc] # five
+            yield ahead.batch, self._sent(tensors)
         del self._plans[step]
 
-    def _fill(self) -> None:
-        while self._next < self.num_steps and sum(count for _, count, _ in self._queue) < AHEAD:
-            plan = self.planner.plan(self._next)
-            self._plans[self._next] = plan
-            mine = plan.ranks[self.rank]
-            for together in (mine[start : start + TOGETHER] for start in range(0, len(mine), TOGETHER)):
-                self._queue.append((plan.step, len(together), self._pool.submit(self._form, together, plan.step)))
-            self._next += 1
+    def _formed(self, task: Task[list[Formed]]) -> list[Formed]:
+        """What *task* forms; as long as another thread is at it, this one forms what comes after it."""
+        for other in (task, *(ahead.task for ahead in self._queue)):
+            if task.done:
+                break
+            other.help()
+        return task.result()
 
-    def _form(self, batches: Sequence[MicroBatch], step: int) -> list[Formed]:
-        augment = self.augment.at(step) if self.augment else None
-        formed = collate_many(self.split, [batch.clips for batch in batches], augment, self._buffers.take)
+    def _sent(self, tensors: Tensors) -> Tensors:
+        if self.device.type == "cpu":
+            return tensors
+        return tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)  # type: ignore[return-value] # five
+
+    def _fill(self) -> None:
+        while self._next < self.num_steps and len(self._queue) < AHEAD:
+            fresh: list[tuple[int, MicroBatch]] = []
+            while self._next < self.num_steps and len(fresh) < TOGETHER:
+                plan = self._plans[self._next] = self.planner.plan(self._next)
+                fresh += [(plan.step, batch) for batch in plan.ranks[self.rank]]
+                self._next += 1
+            for start in range(0, len(fresh), TOGETHER):
+                self._put(fresh[start : start + TOGETHER])
+
+    def _put(self, batches: Sequence[tuple[int, MicroBatch]]) -> None:
+        """Lets *batches*, each with the step that it is of, be formed together."""
+        task = Task(partial(self._form, batches))
+        self._queue += [Ahead(step, batch, task, number) for number, (step, batch) in enumerate(batches)]
+        # Its failure is told where the result is asked for.
+        self._pool.submit(task.help)
+
+    def _form(self, batches: Sequence[tuple[int, MicroBatch]]) -> list[Formed]:
+        formed = collate_many(self.split, [batch.clips for _, batch in batches], self._buffers.take)
+        if self.augment:
+            for (step, batch), arrays in zip(batches, formed, strict=True):
+                augment_batch(self.split, batch.clips, arrays, self.augment.at(step))
         return [self._kept(batch) for batch in formed]
 
     def _kept(self, formed: Batch) -> Formed:

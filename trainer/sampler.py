@@ -46,20 +46,23 @@ def epoch_steps(num_frames: NDArray[np.int32], global_batch_size: int, *, seed: 
 def with_full_contexts(
     clips: Clips, share: float, *, seed: int, epoch: int, step: int, window: int = WINDOW_FRAMES
 ) -> Clips:
-    """*clips* of one step, a *share* of them padded to the whole window: half with silence, half with zeros.
+    """*clips* [steps, clips] of *epoch* from *step* on, a *share* of each step's padded to the whole window.
 
-    Which ones depends on the arguments alone, so it is the same for every world size and after a resume. A share that
-    makes no whole number of clips is met on average. Clips longer than the window stay as they are.
+    Half of them with silence, half with zeros. Which ones depends on the seed, the epoch and the step alone, so it is
+    the same for every world size and after a resume. A share that makes no whole number of clips is met on average.
+    Clips longer than the window stay as they are.
     """
-    rng = np.random.default_rng((seed, epoch, step, 1))
-    fitting = np.flatnonzero(clips.frames <= window)
-    count = min(len(fitting), int(share * len(clips) + rng.random()))
-    chosen = np.sort(rng.permutation(fitting)[:count])
-    frames, padding = clips.frames.copy(), clips.padding.copy()
-    frames[chosen] = window
-    kinds = np.array([Padding.ZEROS, Padding.SILENCE])
-    padding[chosen] = kinds[(rng.integers(2) + np.arange(count)) % 2]
-    return replace(clips, frames=frames, padding=padding)
+    generator = np.random.PCG64((seed, epoch, 1))
+    # Each step takes as many draws, so any step's are found without those before it.
+    generator.advance(step * (clips.rows.shape[1] + 2))
+    draws = np.random.Generator(generator).random((len(clips), clips.rows.shape[1] + 2))
+    fitting = clips.frames <= window
+    wanted = np.minimum(fitting.sum(axis=1), np.floor(share * clips.rows.shape[1] + draws[:, 0]))
+    drawn = np.where(fitting, draws[:, 2:], np.inf).argsort(axis=1).argsort(axis=1)
+    chosen = drawn < wanted[:, np.newaxis]
+    silent = (chosen.cumsum(axis=1) + (draws[:, 1:2] < 1 / 2)) % 2 == 0
+    padding = np.where(chosen, np.where(silent, Padding.SILENCE, Padding.ZEROS), clips.padding)
+    return replace(clips, frames=np.where(chosen, window, clips.frames), padding=padding)
 
 
 def share_out(clips: Clips, *, world_size: int, budget: Budget) -> tuple[tuple[MicroBatch, ...], ...]:

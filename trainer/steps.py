@@ -94,9 +94,4 @@ class StepPlanner:
         lengths = self.lengths.frames[rows].astype(np.int64), self.lengths.labels[rows].astype(np.int64) - 1
         padding = np.full(rows.shape, Padding.OWN, np.int64)
         clips = Clips(rows, *lengths, padding)
-        for number in range(len(rows)):
-            found = with_full_contexts(
-                clips[number], self.full_context_share, seed=self.seed, epoch=epoch, step=place + number
-            )
-            clips.frames[number], clips.padding[number] = found.frames, found.padding
-        return clips
+        return with_full_contexts(clips, self.full_context_share, seed=self.seed, epoch=epoch, step=place)

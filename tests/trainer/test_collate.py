@@ -9,7 +9,8 @@ from shared.store import open_split
 from tests.support.samples import feature_row, make_store
 from trainer.augment import SpecAugment
 from trainer.clips import Clip, Clips, Padding
-from trainer.collate import FRAME_MULTIPLE, collate, context_frames
+from trainer.collate import FRAME_MULTIPLE, Batch, collate, collate_many, context_frames
+from trainer.filling import compiled
 
 FRAMES = (40, 7, 64, 3_000)
 LABELS = ([50258, 50261, 1, 2, 50257], [50258, 50261, 50257], [50258, 50261, 3, 50257], [50258, 50261, 50257])
@@ -74,11 +75,34 @@ def test_the_start_token_is_an_input_once_and_never_a_target(split):
     assert batch.inputs.tolist() == [[50258, 50261, 1, 2], [50258, 50261, 50257, 50257]]
     assert batch.places.tolist() == [0, 1, 2, 3, 4, 5]
     assert batch.targets.tolist() == [50261, 1, 2, 50257, 50261, 50257]
+    assert collate(split, own(1, 0)).places.tolist() == [0, 1, 4, 5, 6, 7]
 
 
 def test_no_rows_are_refused(split):
     with pytest.raises(ValueError, match="at least one row"):
         collate(split, Clips.of([]))
+
+
+def test_a_clip_said_to_be_shorter_than_its_row_is_refused_before_anything_is_written(split):
+    with pytest.raises(ValueError, match="as many frames as its row"):
+        collate(split, Clips.of([Clip(0, FRAMES[0] - FRAME_MULTIPLE)]))
+
+
+def test_micro_batches_formed_together_are_those_formed_one_by_one(split):
+    several = [own(2, 0), Clips.of([Clip(1, WINDOW_FRAMES, padding=Padding.ZEROS)]), own(3), own(1, 0, 2)]
+    for clips, batch in zip(several, collate_many(split, several), strict=True):
+        alone = collate(split, clips)
+        for name in Batch.__slots__:
+            np.testing.assert_array_equal(getattr(batch, name), getattr(alone, name), strict=True)
+
+
+def test_code_is_compiled_where_it_can_be_kept_nowhere():
+    """A function without a file stands for a package and a home that may not be written."""
+    scope = {}
+    exec("def fill(values):\n    values[:] = 7", scope)
+    values = np.zeros(3)
+    compiled(scope["fill"])(values)
+    assert values.tolist() == [7, 7, 7]
 
 
 def test_spec_augment_silences_parts_of_the_clip_and_leaves_the_padding(split):

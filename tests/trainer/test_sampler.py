@@ -13,7 +13,13 @@ from trainer.steps import Lengths, StepPlanner
 
 LENGTHS = st.lists(st.integers(1, 3_000), min_size=1, max_size=300).map(lambda found: np.array(found, np.int32))
 BATCHES = st.integers(1, 48)
+FULL_CONTEXTS = [0, 1, 0, 2, 1, 0, 0, 0, 0, 0]
 FIRST_STEPS = [[8, 18, 28, 38], [5, 15, 25, 35], [9, 19, 29, 39]]
+
+
+def full_contexts(clips, share, **where):
+    """`with_full_contexts` for the clips of one step."""
+    return with_full_contexts(clips[np.newaxis], share, **where)[0]
 
 
 @given(LENGTHS, BATCHES, st.integers(0, 2**31), st.integers(0, 100))
@@ -139,7 +145,7 @@ def test_a_step_is_planned_the_same_in_any_order_and_company():
         epoch, place = divmod(step, 5)
         rows = epoch_steps(lengths.frames, 512, seed=3, epoch=epoch)[place].tolist()
         clips = Clips.of([Clip(row, int(lengths.frames[row]), 8) for row in rows])
-        return set(with_full_contexts(clips, 0.2, seed=3, epoch=epoch, step=place))
+        return set(full_contexts(clips, 0.2, seed=3, epoch=epoch, step=place))
 
     forward, alone, other = planner(), {step: facts(planner().plan(step)) for step in range(12)}, planner()
     assert forward.steps_per_epoch == 5
@@ -174,8 +180,8 @@ def test_one_long_clip_does_not_pad_the_short_ones():
 @given(LENGTHS, st.floats(0, 1), st.integers(0, 2**31), st.integers(0, 10_000))
 def test_full_contexts_are_the_same_clips_for_ever_and_as_many_as_asked_for(lengths, share, seed, step):
     clips = clips_of(lengths)
-    found = list(with_full_contexts(clips, share, seed=seed, epoch=1, step=step))
-    assert found == list(with_full_contexts(clips, share, seed=seed, epoch=1, step=step))
+    found = list(full_contexts(clips, share, seed=seed, epoch=1, step=step))
+    assert found == list(full_contexts(clips, share, seed=seed, epoch=1, step=step))
     full = [clip for clip in found if clip.padding is not Padding.OWN]
     assert abs(len(full) - share * len(clips)) < 1
     assert {clip.frames for clip in full} <= {WINDOW_FRAMES}
@@ -184,9 +190,14 @@ def test_full_contexts_are_the_same_clips_for_ever_and_as_many_as_asked_for(leng
     ]
 
 
+def test_the_clips_with_full_contexts_are_the_same_for_ever():
+    found = full_contexts(clips_of([400] * 10), 0.25, seed=7, epoch=2, step=5)
+    assert found.padding.tolist() == FULL_CONTEXTS
+
+
 def test_full_contexts_come_in_both_paddings_and_to_the_share_on_average():
     clips = clips_of([400] * 10)
-    steps = [with_full_contexts(clips, 0.15, seed=0, epoch=0, step=step) for step in range(1_000)]
+    steps = [full_contexts(clips, 0.15, seed=0, epoch=0, step=step) for step in range(1_000)]
     paddings = [clip.padding for step in steps for clip in step]
     assert paddings.count(Padding.SILENCE) + paddings.count(Padding.ZEROS) == pytest.approx(1_500, rel=0.05)
     assert paddings.count(Padding.SILENCE) == pytest.approx(paddings.count(Padding.ZEROS), rel=0.1)
@@ -194,7 +205,7 @@ def test_full_contexts_come_in_both_paddings_and_to_the_share_on_average():
 
 def test_clips_longer_than_the_window_are_never_padded_to_it():
     clip = Clip(0, WINDOW_FRAMES + 1)
-    assert list(with_full_contexts(Clips.of([clip]), 1.0, seed=0, epoch=0, step=0)) == [clip]
+    assert list(full_contexts(Clips.of([clip]), 1.0, seed=0, epoch=0, step=0)) == [clip]
 
 
 def german_lengths(rows):
@@ -210,7 +221,7 @@ def test_little_of_what_is_computed_is_padding_and_ranks_have_much_the_same_work
     work, batches = [], []
     for number, step in enumerate(steps[:300].tolist()):
         clips = Clips.of([Clip(row, int(lengths[row])) for row in step])
-        clips = with_full_contexts(clips, share, seed=0, epoch=0, step=number)
+        clips = full_contexts(clips, share, seed=0, epoch=0, step=number)
         ranks = share_out(clips, world_size=2, budget=Budget(24 * 450, 24 * 450))
         work.append([sum(batch.padded_frames for batch in mine) for mine in ranks])
         batches += [batch for mine in ranks for batch in mine]

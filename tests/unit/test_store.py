@@ -4,6 +4,9 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import string_at
+from threading import Barrier
 
 import duckdb
 import numpy as np
@@ -45,6 +48,21 @@ def test_log_mel_is_a_read_only_view_of_the_mapped_file(split):
 def test_a_row_is_counted_from_either_end(split):
     assert np.array_equal(split.log_mel(-1), split.log_mel(2))
     assert np.array_equal(split.labels(-1), split.labels(2))
+
+
+def test_where_rows_lie_in_memory_holds_for_threads_that_open_a_shard_at_once(root):
+    expected = [feature_row(row_id, frames).payload for row_id, frames in ((0, 5), (2, 9), (4, 1))]
+    rows = np.array([2, 0, 1])
+
+    def read(split):
+        together.wait()
+        return [string_at(*place) for place in zip(*(array.tolist() for array in split.payloads(rows)), strict=True)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            together, split = Barrier(8), open_split(root, "train")
+            for found in pool.map(read, [split] * 8):
+                assert found == [expected[row] for row in rows]
 
 
 @pytest.mark.parametrize("row", [3, -4])
@@ -121,8 +139,9 @@ def test_a_damaged_index_is_named(root, content):
 def test_a_missing_or_cut_shard_is_named(root, split, size):
     path = root / "data/train-00000-of-00003.parquet"
     path.unlink() if size is None else os.truncate(path, size)
-    with pytest.raises(StoreError, match="train-00000-of-00003"):
-        split.log_mel(1)
+    for read in (lambda: split.log_mel(1), lambda: split.payloads(np.arange(3))):
+        with pytest.raises(StoreError, match="train-00000-of-00003"):
+            read()
 
 
 # Other software

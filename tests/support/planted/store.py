@@ -332,8 +332,8 @@ OFFSETS = (
     Fault(
         "offsets/labels-begin-one-late",
         "shared/store.py",
-        "self._label_values[self._label_offsets[row] :",
-        "self._label_values[self._label_offsets[row] + 1 :",
+        "self.label_values[self.label_offsets[row] :",
+        "self.label_values[self.label_offsets[row] + 1 :",
         (f"{_STORE}test_labels_are_int32_token_ids",),
     ),
     Fault(

@@ -12,6 +12,7 @@ _MEMORY = "tests/trainer/test_memory.py::"
 _SAMPLER_FILE = "trainer/sampler.py"
 _MICRO_BATCHES_FILE = "trainer/micro_batches.py"
 _COLLATE_FILE = "trainer/collate.py"
+_FILLING_FILE = "trainer/filling.py"
 _STEP_FILE = "trainer/step.py"
 _LOOP_FILE = "trainer/loop.py"
 _CHECKPOINT_FILE = "trainer/checkpoint.py"
@@ -61,9 +62,9 @@ SAMPLER = (
     ),
     Fault(
         "sampler/steps-planned-together-share-their-chance",
-        "trainer/steps.py",
-        "epoch=epoch, step=place + number",
-        "epoch=epoch, step=place",
+        _SAMPLER_FILE,
+        "generator.advance(step * ",
+        "generator.advance(0 * ",
         (f"{_SAMPLER}test_a_step_is_planned_the_same_in_any_order_and_company",),
     ),
 )
@@ -78,23 +79,23 @@ COLLATE = (
     ),
     Fault(
         "collate/targets-not-shifted",
-        _COLLATE_FILE,
-        "targets=labels[:, 1:].ravel()",
-        "targets=labels[:, :-1].ravel()",
+        _FILLING_FILE,
+        "labels[start + place + 1]",
+        "labels[start + place]",
         (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
     ),
     Fault(
         "collate/start-token-doubled",
-        _COLLATE_FILE,
-        "inputs=np.ascontiguousarray(labels[:, :-1])",
-        "inputs=np.hstack([labels[:, :1], labels[:, :-2]])",
+        _FILLING_FILE,
+        "labels[start + min(place, count - 1)]",
+        "labels[start + max(0, min(place, count - 1) - 1)]",
         (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
     ),
     Fault(
-        "collate/padding-counted-in-the-loss",
-        _COLLATE_FILE,
-        "< tokens[:, np.newaxis]",
-        "< tokens.max()",
+        "collate/places-counted-without-the-padding",
+        _FILLING_FILE,
+        "= first + place",
+        "= targets_done + place",
         (f"{_COLLATE}test_the_start_token_is_an_input_once_and_never_a_target",),
     ),
     Fault(
@@ -107,22 +108,50 @@ COLLATE = (
     Fault(
         "collate/rows-of-another-clip",
         _COLLATE_FILE,
-        "split.payloads(clips.rows), strict=True",
-        "split.payloads(clips.rows[::-1]), strict=True",
+        "split.payloads(clips.rows)",
+        "split.payloads(clips.rows[::-1])",
         (f"{_COLLATE}test_clips_stand_unchanged_before_their_own_floor",),
     ),
     Fault(
-        "collate/floor-over-the-frames-of-shorter-clips",
-        _COLLATE_FILE,
-        ".take(clips.rows).min())",
-        ".take(clips.rows).max())",
+        "collate/floor-over-a-clips-last-frame",
+        _FILLING_FILE,
+        "range(sizes[row], rooms[row], frame)",
+        "range(sizes[row] - frame, rooms[row], frame)",
         (f"{_COLLATE}test_clips_stand_unchanged_before_their_own_floor",),
+    ),
+    Fault(
+        "collate/no-padding-in-the-last-frame",
+        _FILLING_FILE,
+        "range(sizes[row], rooms[row], frame)",
+        "range(sizes[row], rooms[row] - frame, frame)",
+        (f"{_COLLATE}test_clips_stand_unchanged_before_their_own_floor",),
+    ),
+    Fault(
+        "collate/targets-of-a-clip-where-the-one-before-it-ends",
+        _FILLING_FILE,
+        "targets_done += count - 1",
+        "targets_done += count - 2",
+        (f"{_COLLATE}test_micro_batches_formed_together_are_those_formed_one_by_one",),
+    ),
+    Fault(
+        "collate/a-cut-shard-read-beyond-its-end",
+        "shared/store.py",
+        "np.flatnonzero(offsets + sizes > lengths)",
+        "np.flatnonzero(offsets > lengths + sizes)",
+        ("tests/unit/test_store.py::test_a_missing_or_cut_shard_is_named",),
+    ),
+    Fault(
+        "collate/waits-for-the-thread-that-is-at-it",
+        "trainer/loader.py",
+        "            other.help()\n",
+        "            other.result()\n",
+        (f"{_STEP}test_while_a_thread_is_at_what_comes_next_the_asking_one_forms_what_comes_after",),
     ),
     Fault(
         "collate/memory-used-again-at-once",
         "trainer/loader.py",
-        "self._given += [memory for _, memory in formed if memory is not None]",
-        "_ = [self._buffers.give(memory) for _, memory in formed if memory is not None]",
+        "self._given.append(memory)",
+        "self._buffers.give(memory)",
         (f"{_STEP}test_a_steps_tensors_hold_until_the_next_is_asked_for_and_then_their_memory_is_used_again",),
     ),
 )

@@ -1,0 +1,55 @@
+"""What a micro-batch's arrays hold, filled in row by row: the loops for which Python takes longer than for the bytes.
+
+Compiled, and without the interpreter: other threads of Python, the training loop before all, go on.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numpy as np
+from numba import njit, types
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Function = TypeVar("Function", bound=Callable[..., None])
+
+_memcpy = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
+
+
+def compiled(function: Function) -> Function:
+    """*function* compiled at its first call; kept on the disk for the next process, where that may be written."""
+    try:
+        return cast("Function", njit(nogil=True, cache=True)(function))
+    except RuntimeError:
+        return cast("Function", njit(nogil=True)(function))
+
+
+@compiled
+def fill_features(blocks: Ints, rooms: Ints, payloads: Ints, sizes: Ints, padding: NDArray[np.uint8]) -> None:
+    """Row by row: *sizes* bytes at the address *payloads*, then *padding* [rows, bytes of a frame], into a block.
+
+    A block begins at the address *blocks* and has *rooms* bytes, whole frames as *sizes* are. Nothing is checked.
+    """
+    frame = padding.shape[1]
+    for row in range(len(blocks)):
+        _memcpy(blocks[row], payloads[row], sizes[row])
+        for start in range(sizes[row], rooms[row], frame):
+            _memcpy(blocks[row] + start, padding[row].ctypes.data, frame)
+
+
+@compiled
+def fill_labels(labels: NDArray[np.int32], rows: Ints, inputs: Ints, places: Ints, targets: Ints) -> None:
+    """Row by row, from *rows* int64[4, rows]: where its *labels* start and how many they are, inputs, first place.
+
+    A row has that many *inputs*, the last of its labels repeated where they are fewer, and all of its labels but the
+    first as *targets*, at *places* counted from the first. These are filled from row to row without a gap.
+    """
+    inputs_done = targets_done = 0
+    for start, count, width, first in rows.T:
+        for place in range(width):
+            inputs[inputs_done + place] = labels[start + min(place, count - 1)]
+        for place in range(count - 1):
+            places[targets_done + place] = first + place
+            targets[targets_done + place] = labels[start + place + 1]
+        inputs_done += width
+        targets_done += count - 1
