@@ -4,11 +4,11 @@ python tests/benchmarks/loader.py [--clips 6000] [--frames 450 870] [--rounds 7]
 
 Clips of one length at a time, 128 bins in float16; a step is 48 of them in two micro-batches. Hot, three kinds of
 contenders take turns. memcpy copies as many bytes from memory to memory, in blocks of a micro-batch's features, to as
-many of these as the loader has under way, in one thread. `rows alone` does the same from the store, row by row in random
-order. The loader plans its steps besides, pads, and forms labels; it runs in one or more threads, one less than there are
-cores at most, beside the one that asks, which helps while it would wait. Cold, the files have left the page cache, and
-the peer reads them with `readinto` from beginning to end. At last, a store with an index as long as the German data
-set's is opened.
+many of these as the loader has under way, in one thread. `rows alone` does the same from the store, row by row in
+random order. The loader plans its steps besides, pads, and forms labels; it runs in one or more threads, one less than
+there are cores at most, beside the one that asks, which helps while it would wait. Cold, the files have left the page
+cache, and the peer reads them with `readinto` from beginning to end. At last, a store with an index as long as the
+German data set's is opened.
 """
 
 import argparse
