@@ -1,30 +1,21 @@
 """What a micro-batch's arrays hold, filled in row by row: the loops for which Python takes longer than for the bytes.
 
-Compiled, and without the interpreter: other threads of Python, the training loop before all, go on.
+Compiled when the module is imported, which takes half a second, lest training waits for it. It runs without the
+interpreter: other threads of Python, the training loop before all, go on.
 """
-
-from collections.abc import Callable
-from typing import TypeVar, cast
 
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., None])
 
+_INTS = types.int64[::1]
+_LABELS = types.Array(types.int32, 1, "C", readonly=True)
 _memcpy = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.intp))
 
 
-def compiled(function: Function) -> Function:
-    """*function* compiled at its first call; kept on the disk for the next process, where that may be written."""
-    try:
-        return cast("Function", njit(nogil=True, cache=True)(function))
-    except RuntimeError:
-        return cast("Function", njit(nogil=True)(function))
-
-
-@compiled
+@njit(types.void(_INTS, _INTS, _INTS, _INTS, types.uint8[:, ::1]), nogil=True)
 def fill_features(blocks: Ints, rooms: Ints, payloads: Ints, sizes: Ints, padding: NDArray[np.uint8]) -> None:
     """Row by row: *sizes* bytes at the address *payloads*, then *padding* [rows, bytes of a frame], into a block.
 
@@ -37,7 +28,7 @@ def fill_features(blocks: Ints, rooms: Ints, payloads: Ints, sizes: Ints, paddin
             _memcpy(blocks[row] + start, padding[row].ctypes.data, frame)
 
 
-@compiled
+@njit(types.void(_LABELS, types.int64[:, ::1], _INTS, _INTS, _INTS), nogil=True)
 def fill_labels(labels: NDArray[np.int32], rows: Ints, inputs: Ints, places: Ints, targets: Ints) -> None:
     """Row by row, from *rows* int64[4, rows]: where its *labels* start and how many they are, inputs, first place.
 

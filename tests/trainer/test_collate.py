@@ -10,7 +10,6 @@ from tests.support.samples import feature_row, make_store
 from trainer.augment import SpecAugment
 from trainer.clips import Clip, Clips, Padding
 from trainer.collate import FRAME_MULTIPLE, Batch, collate, collate_many, context_frames
-from trainer.filling import compiled
 
 FRAMES = (40, 7, 64, 3_000)
 LABELS = ([50258, 50261, 1, 2, 50257], [50258, 50261, 50257], [50258, 50261, 3, 50257], [50258, 50261, 50257])
@@ -94,15 +93,6 @@ def test_micro_batches_formed_together_are_those_formed_one_by_one(split):
         alone = collate(split, clips)
         for name in Batch.__slots__:
             np.testing.assert_array_equal(getattr(batch, name), getattr(alone, name), strict=True)
-
-
-def test_code_is_compiled_where_it_can_be_kept_nowhere():
-    """A function without a file stands for a package and a home that may not be written."""
-    scope = {}
-    exec("def fill(values):\n    values[:] = 7", scope)
-    values = np.zeros(3)
-    compiled(scope["fill"])(values)
-    assert values.tolist() == [7, 7, 7]
 
 
 def test_spec_augment_silences_parts_of_the_clip_and_leaves_the_padding(split):
