@@ -5,7 +5,6 @@ split.log_mel(0)      # a read-only view of the file: [num_frames, num_mel_bins]
 split.labels(0)       # int32 token ids
 """
 
-import mmap
 from pathlib import Path
 from typing import Any
 
@@ -122,9 +121,10 @@ class StoreSplit:
     def _open_map(self, unit: int) -> NDArray[np.uint8]:
         path = self.shard_path(unit)
         try:
-            with path.open("rb") as file:
-                return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-        except (OSError, ValueError) as error:
+            # Unlike Python's own map it keeps no file open: a store may have more shards than a process may have files.
+            with pa.memory_map(str(path)) as file:
+                return np.frombuffer(file.read_buffer(), np.uint8)
+        except OSError as error:
             raise StoreError(f"{path} cannot be mapped: {error}", "verify the store") from error
 
 

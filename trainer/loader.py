@@ -50,7 +50,7 @@ class Ahead:
 class Loader:
     """One rank's micro-batches of step after step. A context manager; its threads end with it.
 
-    *waited_seconds* adds up how long the training loop had to wait for data.
+    *waited_seconds* adds up how long the training loop had to wait for data, or to form them itself.
     """
 
     split: StoreSplit

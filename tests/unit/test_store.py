@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import string_at
+from pathlib import Path
 from threading import Barrier
 
 import duckdb
@@ -48,6 +49,16 @@ def test_log_mel_is_a_read_only_view_of_the_mapped_file(split):
 def test_a_row_is_counted_from_either_end(split):
     assert np.array_equal(split.log_mel(-1), split.log_mel(2))
     assert np.array_equal(split.labels(-1), split.labels(2))
+
+
+def test_a_mapped_shard_keeps_no_file_open(tmp_path):
+    make_store(tmp_path / "store", {"train": [[feature_row(number)] for number in range(40)]})
+    split = open_split(tmp_path / "store", "train")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    views = [split.log_mel(row) for row in range(20)]
+    split.payloads(np.arange(40))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert [view.tobytes() for view in views] == [feature_row(number).payload for number in range(20)]
 
 
 def test_where_rows_lie_in_memory_holds_for_threads_that_open_a_shard_at_once(root):

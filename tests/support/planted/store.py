@@ -330,6 +330,13 @@ OFFSETS = (
         (f"{_STORE}test_log_mel_is_a_read_only_view_of_the_mapped_file",),
     ),
     Fault(
+        "offsets/a-file-kept-open-for-every-shard",
+        "shared/store.py",
+        "            with pa.memory_map(str(path)) as file:\n",
+        "            if file := self._maps.setdefault(-1 - unit, pa.memory_map(str(path))):\n",
+        (f"{_STORE}test_a_mapped_shard_keeps_no_file_open",),
+    ),
+    Fault(
         "offsets/labels-begin-one-late",
         "shared/store.py",
         "self.label_values[self.label_offsets[row] :",
