@@ -15,7 +15,7 @@ from tests.support.synthetic import END, MINI, START, random_whisper, speech_sec
 from trainer.model import positions, trained_parameters
 
 ROOT = Path(__file__).parents[2]
-CLIPS, BATCH = 4, 2
+CLIPS, BATCH = 12, 4
 ARGUMENTS = {
     "training": ["--size", "mini", "--clips", str(CLIPS), "--batch", str(BATCH), "--rounds", "1"],
     "loader": ["--clips", "90", "--frames", "40", "17", "--rounds", "1", "--index-rows", "5000"],
