@@ -120,7 +120,7 @@ def _add_option(parser: argparse._ActionsContainer, name: str, field: FieldInfo)
     elif get_origin(kind) is tuple:
         parser.add_argument(option, action="append", metavar="NAME", **more)
     else:
-        parser.add_argument(option, metavar=_metavar(name, kind), **more)
+        parser.add_argument(option, metavar=_metavar(name, kind, field.description or ""), **more)
 
 
 def _plain_type(annotation: Any) -> Any:
@@ -130,14 +130,15 @@ def _plain_type(annotation: Any) -> Any:
     return annotation
 
 
-def _metavar(name: str, kind: Any) -> str:
+def _metavar(name: str, kind: Any, text: str) -> str:
     if kind in {int, float}:
         return "SIZE" if _is_size(name) else "N" if kind is int else "X"
-    return "DIR" if name.endswith(("dir", "store", "home", "cache")) else "FILE" if kind is Path else "TEXT"
+    is_folder = name.endswith(("dir", "store", "home", "cache")) or "folder" in text
+    return "TEXT" if kind is not Path else "DIR" if is_folder else "FILE"
 
 
 def _is_size(name: str) -> bool:
-    return name.endswith(("_size", "budget", "reserve", "growth")) and not name.endswith(("batch_size", "world_size"))
+    return name.endswith(("shard_size", "budget", "reserve", "growth")) and name != "frame_budget"
 
 
 def _help(name: str, field: FieldInfo, kind: Any) -> str:
@@ -150,7 +151,8 @@ def _help(name: str, field: FieldInfo, kind: Any) -> str:
     elif default is None or default == ():
         shown = " [none]"
     else:
-        shown = f" [{format_bytes(default)}]" if _is_size(name) else f" [{default}]"
+        said = ", ".join(map(str, default)) if isinstance(default, tuple) else default
+        shown = f" [{format_bytes(default)}]" if _is_size(name) else f" [{said}]"
     return f"{text}{shown}".replace("%", "%%")
 
 

@@ -21,6 +21,7 @@ from trainer.memory import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak
 from trainer.micro_batches import Budget, MicroBatch
 from trainer.model import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser, resolve_optim
+from trainer.optimiser_state import is_fresh, restore
 from trainer.settings import TrainSettings
 from trainer.shape import ModelShape
 from trainer.step import Stepper
@@ -92,6 +93,29 @@ def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Pa
     return path, state, training
 
 
+def circumstances(settings: TrainSettings, ranks: Ranks) -> dict[str, Any]:
+    """What decides how large a micro-batch may be; a budget found under others is not gone on with."""
+    return {
+        "world_size": ranks.world_size,
+        "device": torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else "cpu",
+        "optim": resolve_optim(settings.optim, ranks),
+        "precision": str(precision(settings, ranks)),
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "vram_budget": settings.vram_budget,
+    }
+
+
+def go_on(stepper: Stepper, training: dict[str, Any]) -> bool:
+    """Gives *stepper* what a checkpoint's *training* holds, and forgets it there.
+
+    False where the optimiser was another, whose state is of no use: this one begins without any.
+    """
+    # A run in other precision had no loss scale.
+    if scaler := training.pop("scaler"):
+        stepper.scaler.load_state_dict(scaler)
+    return restore(stepper.optimiser, training.pop("optimiser"))
+
+
 def planner(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> StepPlanner:
     """Plans the steps of a run. Raises UsageError for fewer clips in a step than ranks."""
     if settings.global_batch_size < ranks.world_size:
@@ -152,8 +176,9 @@ def find_budget(
     mode = settings.gradient_checkpointing
     if settings.frame_budget or not ranks.is_cuda:
         return cpu_budget(settings.frame_budget, mode, per_token)
-    allowed = allow(settings.vram_budget, ranks.device)
-    if state is not None and state.identity.get("world_size") == ranks.world_size:
+    allowed = ranks.least(allow(settings.vram_budget, ranks.device))
+    now = circumstances(settings, ranks)
+    if state is not None and now == {name: state.identity.get(name) for name in now}:
         return Budget(state.frames, state.plain_frames, per_token)
     worst = window_worst(
         int(data.train.num_frames.max()),
@@ -167,7 +192,7 @@ def find_budget(
     def peak_bytes(batch: MicroBatch) -> int | None:
         return peak_on_gpu(batch, attempt, ranks)
 
-    pending = 0 if state is not None else optimiser_bytes(data.shape, step_options(settings, ranks))
+    pending = optimiser_bytes(data.shape, step_options(settings, ranks)) if is_fresh(stepper.optimiser) else 0
     return BudgetSearch(worst, per_token, SHARE * allowed - pending, peak_bytes).run(mode)
 
 

@@ -41,7 +41,7 @@ class Ranks:
     def barrier(self) -> None:
         """Returns when every rank is here."""
         if self.world_size > 1:
-            dist.barrier()
+            dist.barrier(group=_cpu_group())
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """*tensor* added up over all ranks, in place."""
@@ -64,6 +64,15 @@ class Ranks:
         found: list[Any] = [None] * self.world_size
         dist.all_gather_object(found, value, group=_cpu_group())
         return found
+
+    def send_to_main(self, tensor: torch.Tensor) -> None:
+        """Sends *tensor*, which lies on the CPU, to rank 0, which `receive`s it."""
+        dist.send(tensor, 0, group=_cpu_group())
+
+    def receive(self, tensor: torch.Tensor, sender: int) -> torch.Tensor:
+        """*tensor*, on the CPU, filled with what rank *sender* sent."""
+        dist.recv(tensor, sender, group=_cpu_group())
+        return tensor
 
     def from_main(self, value: Any) -> Any:
         """Rank 0's *value*, on every rank."""

@@ -29,6 +29,7 @@ class EvaluateSettings(TrainerSettings):
     baseline: str | None = Field(None, description="model that the others are compared with; it need not be a --model")
     beam_size: int = Field(1, ge=1, le=16, description="beams; 1 is greedy")
     rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips [all]")
+    device: str = Field("auto", description="cpu, cuda, cuda:1; auto: the GPU with most room, else the CPU")
     silence_clips: int = Field(4, ge=0, description="clips of silence on which words are counted")
     hypotheses: Path | None = Field(None, description="table of transcripts (CSV, TSV, JSON lines, Parquet) to score")
     reference_column: str = Field("reference", description="column of --hypotheses with what was said")
@@ -86,6 +87,7 @@ def _facts(settings: EvaluateSettings) -> EvaluationFacts:
         beam_size=settings.beam_size,
         rows=settings.rows,
         silence_clips=settings.silence_clips,
+        device=settings.device,
         console=Console(stderr=True),
     )
 

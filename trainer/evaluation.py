@@ -9,6 +9,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import WhisperForConditionalGeneration
 
+from shared.errors import ResourceLimitError
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.clips import Clip, Clips, Padding
@@ -77,7 +78,7 @@ class Evaluator:
         try:
             shares = share_out(self._clips(), world_size=self.ranks.world_size, budget=self._budget())
             batches = shares[self.ranks.rank]
-            return [found for batch in batches for found in self._transcribe(model, batch.clips)]
+            return [found for batch in batches for found in self._with_room(model, batch.clips)]
         finally:
             model.train(training)
 
@@ -95,20 +96,41 @@ class Evaluator:
         frames = max(FORWARD_FACTOR * self.frames, WINDOW_FRAMES)
         return Budget(frames, frames)
 
+    def _with_room(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript]:
+        """The transcripts of *clips*, by halves where memory runs out. ResourceLimitError: not even for one."""
+        found = self._try(model, clips)
+        if found is not None:
+            return found
+        torch.cuda.empty_cache()
+        half = len(clips) // 2
+        if not half:
+            remedy = "--eval-padding own takes less; or a smaller --vram-budget leaves more to evaluation"
+            raise ResourceLimitError("GPU memory ran out in evaluating a single clip", remedy)
+        return self._with_room(model, clips[:half]) + self._with_room(model, clips[half:])
+
+    def _try(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript] | None:
+        """None when memory ran out; what was computed until then is freed on return."""
+        try:
+            return self._transcribe(model, clips)
+        except torch.OutOfMemoryError:
+            return None
+
     def _transcribe(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript]:
         features, floor, *_ = (tensor.to(self.ranks.device) for tensor in as_tensors(collate(self.split, clips)))
         prompt = torch.tensor(
             np.stack([self.split.labels(clip.row)[:PROMPT_LABELS] for clip in clips]).astype(np.int64)
         )
-        seconds = max(float(self.split.duration[clip.row]) for clip in clips)
+        longest = [longest_text(float(self.split.duration[clip.row])) for clip in clips]
         with autocast(self.ranks, self.dtype):
             tokens = search(
                 model,
                 encoder_outputs(model, features, floor),
                 prompt.to(self.ranks.device),
-                max_length=longest_text(seconds),
+                max_length=max(longest),
             )
-        return [self._transcript(clip.row, ids) for clip, ids in zip(clips, tokens.tolist(), strict=True)]
+        # Each is cut off where it would be alone: who it is computed beside must not show.
+        cut = [ids[:most] for ids, most in zip(tokens.tolist(), longest, strict=True)]
+        return [self._transcript(clip.row, ids) for clip, ids in zip(clips, cut, strict=True)]
 
     def _transcript(self, row: int, ids: Sequence[int]) -> Transcript:
         return Transcript(

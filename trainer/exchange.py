@@ -13,9 +13,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from shared.errors import ResourceLimitError
 from trainer.distributed import Ranks
+from trainer.model import trained_parameters
 
 
 class Exchange:
@@ -27,8 +29,6 @@ class Exchange:
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
         self._model, self._ranks = model, ranks
         self._sent: list[Any] = []
-        self.has_met = False
-        """Whether gradients have met on all ranks, and so lie in the buckets that travel."""
         self._parallel = self._wrapped() if ranks.world_size > 1 else None
 
     def __call__(self, *tensors: torch.Tensor) -> Any:
@@ -43,7 +43,8 @@ class Exchange:
         """Returns when the sums are there; on a GPU, when what is computed from now on will see them."""
         for work in self._sent:
             work.wait()
-        self.has_met = self.has_met or bool(self._sent)
+        # Each keeps the memory of what it sent.
+        self._sent.clear()
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -61,34 +62,58 @@ class Exchange:
         """
         if self._parallel is None:
             return
+        missing = self._bucket_sizes()[len(self._sent) :]
         try:
-            # As torch's own `join` does it for ranks that have no more data.
-            missing = self._parallel.reducer._get_zeros_like_grad_buckets()[len(self._sent) :]  # noqa: SLF001 # torch tells its buckets in no other way
+            # What is sent is thrown away by all: one piece of memory will do.
+            spare = trained_parameters(self._model)[0].new_zeros(max(missing, default=0))
         except torch.OutOfMemoryError as error:
             remedy = "the same command with a smaller --frame-budget, or --gradient-checkpointing always, goes on"
             raise ResourceLimitError("GPU memory ran out while gradients were exchanged", remedy) from error
-        for bucket in missing:
-            self.send(bucket.buffer())
+        for size in missing:
+            self.send(spare[:size])
 
     def renew(self) -> None:
-        """Forgets an exchange that was broken off on some rank; every rank calls it. Gradients move to new buckets."""
+        """Forgets an exchange that was broken off on some rank, and all gradients; every rank calls it."""
         if self._parallel is not None:
-            # Autograd holds on to the old ones, which would wait for the rest of their buckets.
-            self._parallel.reducer._remove_autograd_hooks()  # noqa: SLF001 # as above
+            # Autograd holds on to the old buckets, which would wait for the rest of theirs.
+            self._parallel.reducer._remove_autograd_hooks()  # noqa: SLF001 # torch has no other way
+            # Their memory is free before the new ones take theirs.
+            self._parallel = None
+            for parameter in trained_parameters(self._model):
+                parameter.grad = None
             self._parallel = self._wrapped()
-            self.has_met = False
 
     def send(self, gradients: torch.Tensor) -> None:
         """Begins to add *gradients* up over the ranks, in place, weighted so that the sum is their mean."""
         self._sent.append(dist.all_reduce(gradients.div_(self._ranks.world_size), async_op=True))
 
+    def _bucket_sizes(self) -> list[int]:
+        """Values in each bucket, in the order in which they travel."""
+        assert self._parallel is not None
+        # torch tells its buckets in no other way: as zeros, for which there is no room here.
+        with _Nowhere():  # type: ignore[no-untyped-call] # as below
+            buckets = self._parallel.reducer._get_zeros_like_grad_buckets()  # noqa: SLF001 # as said
+        return [bucket.buffer().numel() for bucket in buckets]
+
     def _wrapped(self) -> DistributedDataParallel:
+        # Gradients that are there already come to lie in the buckets. Those that autograd makes where the ranks' do not
+        # meet at once would take as much memory again.
+        for parameter in trained_parameters(self._model):
+            parameter.grad = torch.zeros_like(parameter)
         devices = [self._ranks.device.index] if self._ranks.is_cuda else None
         parallel = DistributedDataParallel(
             self._model, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
         parallel.register_comm_hook(self, _send)
         return parallel
+
+
+class _Nowhere(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
+    """What torch makes in here has a shape, and no memory."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """As torch calls it: *types* tells nothing here."""
+        return func(*args, **(kwargs or {}) | {"device": "meta"})
 
 
 def _send(exchange: Exchange, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:  # type: ignore[name-defined] # torch has it, its stubs do not

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import ctranslate2
 import torch
 from rich.console import Console
 from rich.progress import Progress
@@ -16,6 +15,7 @@ from shared.store import StoreSplit, open_split
 from shared.text import normalise_transcript
 from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data import check_split, evaluation_split
+from trainer.device import for_ctranslate2
 from trainer.export_files import Checkpoint, alignment_heads, file_problems
 from trainer.export_screen import render_exports
 from trainer.export_settings import ExportSettings
@@ -88,7 +88,8 @@ def _check(
     rows = gate_rows(split, settings.gate_rows) if split is not None else []
     if not rows and settings.sample is None:
         return check_files(candidates)
-    device, threads = _device(settings), settings.threads or torch.get_num_threads()
+    device = str(for_ctranslate2(settings.device, partial(_say, console)))
+    threads = settings.threads or torch.get_num_threads()
     language = _language(settings, split)
     original = OriginalModel(checkpoint.folder, device)
     if split is None or not rows:
@@ -125,13 +126,6 @@ def _write_cards(settings: ExportSettings, checkpoint: Checkpoint, run: GateRun,
             evaluation=training_evaluation(checkpoint.folder),
         )
         write_card(facts)
-
-
-def _device(settings: ExportSettings) -> str:
-    """Where both models are run: what both libraries have."""
-    if settings.device != "auto":
-        return settings.device
-    return "cuda" if torch.cuda.is_available() and ctranslate2.get_cuda_device_count() else "cpu"
 
 
 def _language(settings: ExportSettings, split: StoreSplit | None) -> str:

@@ -43,7 +43,7 @@ class OriginalModel(WhisperModel):  # type: ignore[misc]  # as above
     """The checkpoint as a `WhisperModel`, with `OriginalEngine` in CTranslate2's place; float32."""
 
     def __init__(self, checkpoint: Path, device: str) -> None:
-        """Loads *checkpoint* to *device* ("cpu" or "cuda"). Raises UsageError where it cannot be loaded."""
+        """Loads *checkpoint* to *device* ("cpu", "cuda:1"). Raises UsageError where it cannot be loaded."""
         self.hf_tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
         whisper = load_model(str(checkpoint)).train(mode=False)
         self.model = OriginalEngine(whisper, self.hf_tokenizer, device)
@@ -92,11 +92,11 @@ class ExportedModel(WhisperModel):  # type: ignore[misc]  # as above
 
 def load_export(folder: Path, device: str, threads: int) -> ExportedModel:
     """The export in *folder*, computed in its own type or what *device* has instead; RuntimeError if it cannot be."""
-    before = ctranslate2.get_log_level()
+    before, where = ctranslate2.get_log_level(), torch.device(device)
     # It warns of a type that the device lacks; the table says so in words.
     ctranslate2.set_log_level(logging.ERROR)
     try:
-        return ExportedModel(str(folder), device=device, cpu_threads=threads)
+        return ExportedModel(str(folder), device=where.type, device_index=where.index or 0, cpu_threads=threads)
     finally:
         ctranslate2.set_log_level(before)
 

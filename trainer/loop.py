@@ -16,7 +16,8 @@ from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter
 from trainer.model import TrainingModel
-from trainer.optim import full_state, learning_rate
+from trainer.optim import learning_rate
+from trainer.optimiser_state import whole_state
 from trainer.records import EvaluationRecord
 from trainer.settings import TrainSettings
 from trainer.step import OutOfMemory, Stepper, StepResult
@@ -131,15 +132,16 @@ class TrainingLoop:
         if self.saved_step == self.state.step:
             return
         self.saved_step = self.state.step
-        optimiser = full_state(self.stepper.optimiser)
         if self.checkpoints is not None:
-            weights = copy_to_cpu(weights_to_save(self.stepper.model))
-            scaler = self.stepper.scaler.state_dict()
             try:
+                # Before anything is copied: two of them at once may be more than the memory there is.
                 self.checkpoints.wait()
             except ResourceLimitError as error:
                 self.telemetry.event(str(error))
-            self.checkpoints.save(Snapshot(self.state, weights, copy_to_cpu(optimiser), scaler))
+        optimiser = whole_state(self.stepper.optimiser, self.stepper.ranks)
+        if self.checkpoints is not None:
+            weights = copy_to_cpu(weights_to_save(self.stepper.model))
+            self.checkpoints.save(Snapshot(self.state, weights, optimiser, self.stepper.scaler.state_dict()))
 
     def _finish_saving(self) -> None:
         if self.checkpoints is not None:

@@ -17,6 +17,8 @@ CPU_FRAMES = 12_000
 """A micro-batch on a CPU: four full windows. Larger ones are no faster there."""
 SHARE = 0.92
 """Of the memory allowed, what tried micro-batches may take: the rest is for fragments."""
+MARGIN = 512 << 20
+"""Bytes of a GPU left to NCCL and to kernels, which torch loads when they are first used."""
 LOWERED = 0.8
 """What is left of a budget after memory ran out."""
 LEAST_FRAMES = 500
@@ -51,8 +53,8 @@ def lowered(budget: Budget) -> Budget:
 class BudgetSearch:
     """Finds the budget under *room_bytes*; *peak_bytes* tries a micro-batch, and says None when memory ran out. Pure.
 
-    The worst clip has to fit by itself. What fits beyond it is told by the growth from few to more quarters of that
-    clip, and then tried.
+    The worst clip has to fit by itself, recomputed if need be. What fits beyond it is told by the growth from few to
+    more quarters of that clip, and then tried.
     """
 
     worst: Worst
@@ -64,6 +66,8 @@ class BudgetSearch:
         """The budget. Raises ResourceLimitError when the worst clip alone does not fit."""
         recomputed = 0 if mode == "never" else self._largest(recompute=True)
         plain = 0 if mode == "always" else self._largest(recompute=False)
+        if recomputed and not plain and mode == "auto":
+            plain = self._shorter()
         if max(recomputed, plain) == 0:
             remedy = "python -m trainer.estimate tells what fits; --gradient-checkpointing always takes least"
             raise ResourceLimitError("the longest clip does not fit into the GPU's memory", remedy)
@@ -81,11 +85,23 @@ class BudgetSearch:
         growth = max(1.0, (more - few) / (PARTS // 2))
         count = PARTS + max(0, int((self.room_bytes - max(whole, more)) / growth))
         while count > PARTS:
-            peak = self.peak_bytes(self._clips(count, PARTS, recompute=recompute))
-            if peak is not None and peak <= self.room_bytes:
+            if self._fit(count, recompute=recompute):
                 break
             count = max(PARTS, int(count * LOWERED))
         return self._frames(count)
+
+    def _shorter(self) -> int:
+        """The most padded frames that fit plain where the worst clip does not; 0 when that is less than half of it."""
+        for count in range(PARTS - 1, PARTS // 2 - 1, -1):
+            if self._fit(count, recompute=False):
+                part = self._part(PARTS)
+                return count * Budget(0, 0, self.per_token).cost(part.frames, part.tokens)
+        return 0
+
+    def _fit(self, count: int, *, recompute: bool) -> bool:
+        """Whether *count* parts of the worst clip do."""
+        peak = self.peak_bytes(self._clips(count, PARTS, recompute=recompute))
+        return peak is not None and peak <= self.room_bytes
 
     def _clips(self, count: int, parts: int, *, recompute: bool) -> MicroBatch:
         """*count* clips, each one of *parts* parts of the worst."""
@@ -128,11 +144,19 @@ def made_up(batch: MicroBatch, num_mel_bins: int, vocab_size: int, device: torch
 
 
 def allow(vram_budget: int | None, device: torch.device) -> int:
-    """Bytes of the GPU that this process may take; more are refused by torch from now on."""
-    total = torch.cuda.get_device_properties(device).total_memory
-    allowed = min(vram_budget or total, total)
+    """Bytes of the GPU that this process may take; more are refused by torch from now on.
+
+    What others have of it, a desktop for instance, is left to them, and `MARGIN` to what torch does not count.
+    """
+    free, total = torch.cuda.mem_get_info(device)
+    allowed = most_allowed(vram_budget, free + torch.cuda.memory_reserved(device), total)
     torch.cuda.set_per_process_memory_fraction(allowed / total, device)
     return allowed
+
+
+def most_allowed(vram_budget: int | None, free: int, total: int) -> int:
+    """Bytes that tensors may take of a GPU of *total*, of which *free* are free or theirs already. Pure."""
+    return max(0, min(vram_budget or total, free - MARGIN))
 
 
 def window_worst(frames: int, tokens: int, *, full_contexts: bool) -> Worst:

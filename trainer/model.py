@@ -46,7 +46,12 @@ def load_model(name: str) -> WhisperForConditionalGeneration:
 
 
 def prepare_model(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
-    """*model* ready for training: checkpointing is without reentrance, and off until `set_recompute`."""
+    """*model* ready for training: checkpointing is without reentrance, and off until `set_recompute`.
+
+    From then on this process does without cuDNN's attention: it makes a plan for every new shape, which takes about a
+    second on the large cards that have it, and clips have many lengths.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)
     model.activation_checkpointing_enable({"use_reentrant": False})
     set_recompute(model, recompute=False)
     return model

@@ -63,11 +63,3 @@ def set_rate(optimiser: Optimizer, rate: float) -> None:
     """Makes *rate* the learning rate of every parameter group."""
     for group in optimiser.param_groups:
         group["lr"] = rate
-
-
-def full_state(optimiser: Optimizer) -> dict[str, Any]:
-    """The state of the whole optimiser, on rank 0; every rank calls it, the others get {}."""
-    if not isinstance(optimiser, ZeroRedundancyOptimizer):
-        return optimiser.state_dict()
-    optimiser.consolidate_state_dict(to=0)
-    return optimiser.state_dict() if torch.distributed.get_rank() == 0 else {}

@@ -41,6 +41,8 @@ class OriginalEngine:
     """A transformers Whisper with the calls that faster-whisper makes of `ctranslate2.models.Whisper`."""
 
     def __init__(self, whisper: Any, tokenizer: Tokenizer, device: str) -> None:
+        # torch computes a GPU's convolutions in ten bits otherwise, in which a right export would differ.
+        torch.backends.cudnn.allow_tf32 = False
         self.whisper = whisper.to(device)
         self.generation = whisper.generation_config
         self.device, self.device_index = device, [0]

@@ -9,10 +9,13 @@ from rich.console import Console
 
 from shared.cli import python_command
 from shared.durable import json_bytes
+from shared.errors import ResourceLimitError
 from trainer.assembly import (
     Data,
+    circumstances,
     find_budget,
     find_checkpoint,
+    go_on,
     identity,
     make_evaluator,
     make_stepper,
@@ -55,17 +58,21 @@ def run_training(settings: TrainSettings) -> None:
             stack.enter_context(hold_output(settings.output_folder))
         ranks.barrier()
         data = open_data(settings, console.print if ranks.is_main else lambda _text: None)
-        _train(settings, data, ranks, console, stop)
+        try:
+            _train(settings, data, ranks, console, stop)
+        except torch.OutOfMemoryError as error:
+            # A step repeats itself; this is the model, the optimiser or what an exchange of gradients takes.
+            message = f"GPU memory ran out: {str(error).splitlines()[0]}"
+            remedy = "python -m trainer.estimate tells what fits: another --optim, or a smaller model"
+            raise ResourceLimitError(message, remedy) from error
 
 
 def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, stop: StopRequest) -> None:
     """Everything between the opened store and the last checkpoint."""
     found = find_checkpoint(settings, identity(settings, data))
-    checkpoint, state, training = found or (None, None, None)
+    checkpoint, state, training = found or (None, None, {})
     stepper = make_stepper(settings, ranks, str(checkpoint or settings.model))
-    if training is not None:
-        stepper.optimiser.load_state_dict(training["optimiser"])
-        stepper.scaler.load_state_dict(training["scaler"])
+    goes_on = go_on(stepper, training) if found else True
     budget = find_budget(settings, data, ranks, stepper, state)
     plans = planner(settings, data, ranks, budget)
     last = max_steps(settings, plans.steps_per_epoch)
@@ -82,6 +89,8 @@ def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, 
         if ranks.is_main:
             (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
         telemetry.event(_opening_words(settings, data, ranks, budget, last))
+        if not goes_on:
+            telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
         if evaluator is None:
             telemetry.event("the store has no test or validation split: nothing is evaluated, the last is the best")
         loop = TrainingLoop(settings, last, state, stepper, loader, meter, evaluator, checkpoints, telemetry, stop)
@@ -92,7 +101,7 @@ def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, 
 
 def _state(state: TrainState | None, settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> TrainState:
     """Where the run stands; its budget is that of these ranks."""
-    own = identity(settings, data) | {"world_size": ranks.world_size}
+    own = identity(settings, data) | circumstances(settings, ranks)
     before = state or TrainState(0, own, 0, 0)
     return TrainState(before.step, own, budget.frames, budget.plain_frames, before.best_wer, before.best_step)
 

@@ -78,22 +78,17 @@ class Stepper:
     def try_out(self, batch: MicroBatch, tensors: Tensors) -> None:
         """Computes *batch* forward and backward for nothing, to see what memory that takes.
 
-        Every rank calls it. Raises torch.OutOfMemoryError where memory ran out. The first time the gradients meet, so
-        that they come to lie in the buckets.
+        Raises torch.OutOfMemoryError where memory ran out. Nothing is sent to other ranks.
         """
-        first = not self.exchange.has_met
-        self.exchange.begin()
-        failed = not self._try(batch, tensors, apart=not first)
-        if first:
-            self._finish(failed=failed)
+        lasted = self._try(batch, tensors)
         self.optimiser.zero_grad(set_to_none=False)
-        if failed:
+        if not lasted:
             raise torch.OutOfMemoryError
 
-    def _try(self, batch: MicroBatch, tensors: Tensors, *, apart: bool) -> bool:
+    def _try(self, batch: MicroBatch, tensors: Tensors) -> bool:
         """Whether memory lasted; what was computed until then is freed on return."""
         try:
-            with self.exchange.apart() if apart else nullcontext():
+            with self.exchange.apart():
                 self.scaler.scale(self._loss(batch, tensors) * 0.0).backward()  # type: ignore[no-untyped-call] # torch's
         except torch.OutOfMemoryError:
             return False

@@ -88,27 +88,30 @@ def is_ctranslate2(name: str) -> bool:
     return (Path(name).expanduser() / "model.bin").is_file()
 
 
-def open_transcriber(name: str, *, language: str, beam_size: int) -> Transcriber:
-    """The model *name*: a transformers folder or Hub id, or a CTranslate2 folder.
+def open_transcriber(name: str, *, language: str, beam_size: int, device: torch.device) -> Transcriber:
+    """The model *name*, a transformers folder or Hub id, or a CTranslate2 folder, on *device*.
 
     Raises UsageError when it cannot be loaded, or its tokenizer does not know *language*.
     """
     tokenizer = Tokenizer.from_str(model_file(name, "tokenizer.json"))
     prompt = [_special(tokenizer, token.format(language=language), name) for token in PROMPT]
     if is_ctranslate2(name):
-        model = _load_ctranslate2(name)
+        model = _load_ctranslate2(name, device)
         return CTranslate2Model(name, model.n_mels, model, tokenizer, prompt, beam_size)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     whisper = load_model(name).train(mode=False).to(device=device)
     return TransformersModel(name, whisper.config.num_mel_bins, whisper, tokenizer, prompt, beam_size, device)
 
 
-def _load_ctranslate2(name: str) -> Any:
+def _load_ctranslate2(name: str, device: torch.device) -> Any:
     try:
         from ctranslate2.models import Whisper  # noqa: PLC0415 - as above
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return Whisper(str(Path(name).expanduser()), device=device, intra_threads=torch.get_num_threads())
+        return Whisper(
+            str(Path(name).expanduser()),
+            device=device.type,
+            device_index=device.index or 0,
+            intra_threads=torch.get_num_threads(),
+        )
     except ImportError as error:
         raise UsageError(f"{name} needs CTranslate2: {error}", "pip install ctranslate2") from error
     except (RuntimeError, ValueError) as error:

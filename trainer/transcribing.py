@@ -15,9 +15,10 @@ from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from trainer.data import model_file
+from trainer.device import choose_device, for_ctranslate2
 from trainer.evaluation import monitored_rows
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
-from trainer.transcribers import Transcriber, longest_text, open_transcriber, words
+from trainer.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
 
 BATCH_CLIPS = 8
 SILENCE = -1.5
@@ -35,9 +36,10 @@ def transcribed(
     beam_size: int,
     rows: int | None,
     silence_clips: int,
+    device: str,
     console: Console,
 ) -> EvaluationFacts:
-    """What each of *models* makes of a split; references are the store's labels as text.
+    """What each of *models* makes of a split; references are the store's labels as text. *device* as `--device`.
 
     Raises StoreError for a store that is not complete, UsageError for a model that does not fit it.
     """
@@ -49,7 +51,8 @@ def transcribed(
     found = []
     for name in models:
         references = references or _references(split, chosen, name)
-        model = open_transcriber(name, language=split.record.language, beam_size=beam_size)
+        place = for_ctranslate2(device, console.print) if is_ctranslate2(name) else choose_device(device)
+        model = open_transcriber(name, language=split.record.language, beam_size=beam_size, device=place)
         found.append(_by_model(model, split, chosen, silence_clips, console))
     return EvaluationFacts(
         title=f"{split_name} of {store}" if len(chosen) == len(split) else f"{len(chosen)} clips of {split_name}",

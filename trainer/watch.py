@@ -64,6 +64,7 @@ def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: 
             beam_size=settings.beam_size,
             rows=settings.rows,
             silence_clips=settings.silence_clips,
+            device=settings.device,
             console=Console(stderr=True),
         )
     except UsageError:

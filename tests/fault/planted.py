@@ -3,7 +3,7 @@
 `planted_campaign.py` plants them one by one; the texts lie in `tests/support/planted/`, by what they break.
 """
 
-from tests.support.planted import governor, guards, models, row, store, training, work
+from tests.support.planted import governor, guards, models, ranks, row, store, training, work
 from tests.support.planted.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (
@@ -13,5 +13,6 @@ FAULTS: tuple[Fault, ...] = (
     *work.FAULTS,
     *row.FAULTS,
     *training.FAULTS,
+    *ranks.FAULTS,
     *models.FAULTS,
 )

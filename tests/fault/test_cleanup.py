@@ -179,6 +179,24 @@ def test_what_cannot_be_removed_is_named_and_keeps_nobody_from_the_rest(partial,
     assert sorted(path.name for path in partial.rglob("*")) == ["a", "b", "c"]
 
 
+def test_a_folder_that_becomes_a_link_once_it_was_looked_at_is_not_followed(partial, tmp_path, monkeypatch):
+    canary = write(tmp_path / "outside" / "log")
+    folder = write(partial / "ray" / "log").parent
+    stat_of = os.stat
+
+    def then_swap(path, **options):
+        status = stat_of(path, **options)
+        if path == "ray" and not folder.is_symlink():
+            folder.rename(tmp_path / "aside")
+            folder.symlink_to(canary.parent)
+        return status
+
+    monkeypatch.setattr(os, "stat", then_swap)
+    (removal,) = remove_all_partials(partial)
+    assert (removal.num_bytes, removal.error) == (0, "Not a directory")
+    assert canary.exists()
+
+
 # --- races ---
 
 

@@ -27,12 +27,23 @@ def main(store, model_folder, frames, failing, path):
         lengths = Lengths(split.num_frames, split.num_labels, split.duration)
         planner = StepPlanner(lengths, 12, 0, 0.0, ranks.world_size, Budget(int(frames), int(frames)))
         with Loader(split, planner, ranks.rank, ranks.device, 2) as loader:
+            if ranks.world_size > 1:
+                stays_in_the_buckets(stepper, loader)
             stepper.run(*loader.step(0), 0.0)
             if failing != "never":
                 fails_on_every_rank(stepper, loader, failing, here=ranks.rank == ranks.world_size - 1)
             stepper.run(*loader.step(1), 0.0)
         if ranks.is_main:
             torch.save([parameter.grad for parameter in trained_parameters(model)], path)
+
+
+def stays_in_the_buckets(stepper, loader):
+    """What a micro-batch adds before the ranks meet lies where it will travel from, and takes no memory besides."""
+    places = [parameter.grad.data_ptr() for parameter in trained_parameters(stepper.model)]
+    _, batches = loader.step(0)
+    stepper.try_out(*next(iter(batches)))
+    assert places == [parameter.grad.data_ptr() for parameter in trained_parameters(stepper.model)]
+    loader.reset()
 
 
 def fails_on_every_rank(stepper, loader, failing, *, here):

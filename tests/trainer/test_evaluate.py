@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from ctranslate2.converters import TransformersConverter
 
 from preprocess.demo.model import build_model
@@ -44,7 +45,7 @@ def test_a_transformers_and_a_ctranslate2_folder_say_the_same(folder, capsys, tm
     assert len(value["models"]) == 2
     assert "<html" in (tmp_path / "evaluation.html").read_text()
     texts = [
-        open_transcriber(name, language="de", beam_size=1)(log_mel, max_length=24)
+        open_transcriber(name, language="de", beam_size=1, device=torch.device("cpu"))(log_mel, max_length=24)
         for name in names
         for log_mel in [windows(open_split(folder / "store", "test"), range(4))]
     ]
@@ -61,6 +62,7 @@ def test_rows_come_once_each_with_their_own_reference(folder):
         beam_size=2,
         rows=None,
         silence_clips=2,
+        device="cpu",
         console=None,
     )
     assert sorted(row.row_id for row in facts.rows) == list(range(len(split)))

@@ -127,6 +127,15 @@ def test_the_other_optimisers_go_on_as_well(options, tmp_path, optim):
     assert same(weights(tmp_path / "again"), weights(tmp_path / "straight"))
 
 
+@pytest.mark.parametrize(("before", "now"), [("adamw", "adamw-8bit"), ("adamw-8bit", "adafactor")])
+def test_another_optimiser_goes_on_with_the_model_and_says_that_it_begins_afresh(options, tmp_path, before, now):
+    output, arguments = tmp_path / "out", ("--output", str(tmp_path / "out"), *options)
+    assert main([*arguments, "--max-steps", "3", "--optim", before]) == 0
+    assert main([*arguments, "--max-steps", "4", "--optim", now]) == 0
+    assert "checkpoint-00000003 was made with another --optim" in (output / "training.log").read_text()
+    assert [step for step, _ in checkpoints(output)][-1] == 4
+
+
 def test_a_killed_run_goes_on_at_its_last_checkpoint_and_ends_the_same(straight, options, tmp_path):
     training = Training(tmp_path / "out", options)
     process = training.start()
@@ -193,6 +202,12 @@ def test_two_ranks_learn_what_one_does(straight, two):
     assert losses(two) == pytest.approx(losses(straight), rel=1e-3)
 
 
+def test_two_ranks_go_on_bit_for_bit_each_with_its_share_of_the_optimiser(two, options, tmp_path):
+    training = going_on(two, 3, tmp_path / "out", (*options, "--optim", "adamw-zero1"), ranks=2)
+    training.run()
+    assert same(weights(training.output), weights(two.output))
+
+
 def test_one_rank_goes_on_where_two_stopped_with_the_whole_optimiser(straight, two, options, tmp_path):
     training = going_on(two, 3, tmp_path / "out", options)
     assert main(["--output", str(training.output), *options]) == 0
@@ -236,6 +251,18 @@ def test_what_all_ranks_find_wrong_is_said_by_the_first(options, tmp_path, capsy
 
     assert told(0).count("error:") == 1
     assert "error:" not in told(1)
+
+
+def test_a_model_that_finds_no_room_ends_with_what_to_do_and_no_traceback(options, tmp_path, monkeypatch, capsys):
+    def no_room(*_arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 254.00 MiB.\nMore of it.")
+
+    monkeypatch.setattr("trainer.session.make_stepper", no_room)
+    assert run_command(main, ["--output", str(tmp_path / "out"), *options]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "GPU memory ran out: CUDA out of memory. Tried to allocate 254.00 MiB. " in said
+    assert "trainer.estimate" in said
+    assert "Traceback" not in said
 
 
 def test_a_second_run_on_the_same_output_is_refused(straight, options, capsys):

@@ -16,6 +16,7 @@ from preprocess.verify import VerifySettings
 from shared.cli import parse_settings, run_command
 from shared.errors import InterruptedRunError, ResourceLimitError, StoreError, UsageError
 from shared.settings import LayeredSettings
+from trainer.evaluate import EvaluateSettings
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRIES = sorted(
@@ -62,6 +63,17 @@ def test_help_explains_every_option_with_its_default(capsys, monkeypatch):
 
 def test_help_shows_sizes_as_people_write_them(capsys, monkeypatch):
     assert "[256 MB]" in help_of(RunSettings, capsys, monkeypatch)
+
+
+def test_a_number_of_something_is_not_shown_as_bytes(capsys, monkeypatch):
+    text = help_of(EvaluateSettings, capsys, monkeypatch, columns=300)
+    assert re.search(r"--beam-size N +beams; 1 is greedy \[1\]", text)
+
+
+def test_help_says_which_paths_are_folders(capsys, monkeypatch):
+    text = help_of(EvaluateSettings, capsys, monkeypatch, columns=300)
+    assert "--watch DIR" in text
+    assert "--hypotheses FILE" in text
 
 
 def test_help_puts_the_commands_own_options_before_the_folders(capsys, monkeypatch):

@@ -77,7 +77,7 @@ CLEANUP = (
         "preprocess/governor/cleanup.py",
         "with opened_folder(Path(path.name), parent) as descriptor:",
         "with opened_folder(path.resolve()) as descriptor:",
-        (f"{_CLEANUP}test_whatever_is_swapped_during_a_cleanup_no_canary_outside_is_touched",),
+        (f"{_CLEANUP}test_a_folder_that_becomes_a_link_once_it_was_looked_at_is_not_followed",),
     ),
     Fault(
         "cleanup/removes-a-live-owners-file",

@@ -282,6 +282,20 @@ CHECKPOINT = (
 
 BUDGET = (
     Fault(
+        "budget/short-clips-recomputed-for-the-longest",
+        "trainer/memory.py",
+        "            plain = self._shorter()\n",
+        "            plain = 0\n",
+        (f"{_MEMORY}test_where_the_longest_clip_fits_only_recomputed_it_alone_is",),
+    ),
+    Fault(
+        "budget/nothing-left-to-others",
+        "trainer/memory.py",
+        "free - MARGIN))",
+        "free))",
+        (f"{_MEMORY}test_what_is_allowed_is_what_was_asked_for_and_what_others_leave",),
+    ),
+    Fault(
         "budget/more-than-the-share-of-memory",
         "trainer/memory.py",
         "if whole is None or whole > self.room_bytes:",
@@ -291,8 +305,8 @@ BUDGET = (
     Fault(
         "budget/computed-and-not-tried",
         "trainer/memory.py",
-        "if peak is not None and peak <= self.room_bytes:",
-        "if count:",
+        "return peak is not None and peak <= self.room_bytes",
+        "return True",
         (f"{_MEMORY}test_what_the_growth_promises_is_tried_before_it_is_taken",),
     ),
 )

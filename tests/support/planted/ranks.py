@@ -1,0 +1,62 @@
+"""Faults in what several ranks and their GPUs share: gradients, the optimiser's state, the memory of an evaluation."""
+
+from tests.support.planted.fault import Fault
+
+_RANKS = "tests/trainer/test_ranks.py::"
+_STATE = "tests/trainer/test_optimiser_state.py::"
+_TRAIN = "tests/trainer/test_train.py::"
+_EVALUATION = "tests/trainer/test_evaluation.py::"
+_STATE_FILE = "trainer/optimiser_state.py"
+
+EXCHANGE = (
+    Fault(
+        "exchange/gradients-beside-the-buckets",
+        "trainer/exchange.py",
+        "            parameter.grad = torch.zeros_like(parameter)\n",
+        "            parameter.grad = None\n",
+        (f"{_RANKS}test_two_ranks_and_their_micro_batches_add_up_to_one_batch",),
+    ),
+)
+
+OPTIMISER = (
+    Fault(
+        "optimiser/goes-on-with-another-kinds-state",
+        _STATE_FILE,
+        'if saved.get("kind") != kind(optimiser):',
+        "if False:",
+        (f"{_STATE}test_the_state_of_another_optimiser_is_left_alone",),
+    ),
+    Fault(
+        "optimiser/only-the-first-ranks-share-is-saved",
+        _STATE_FILE,
+        "        found |= {place: _received(entry, sender, ranks) for place, entry in sent.items()}\n",
+        "        _ = {place: _received(entry, sender, ranks) for place, entry in sent.items()}\n",
+        (f"{_TRAIN}test_two_ranks_go_on_bit_for_bit_each_with_its_share_of_the_optimiser",),
+    ),
+    Fault(
+        "optimiser/saved-state-goes-on-changing",
+        _STATE_FILE,
+        '"state": copy_to_cpu(_own_state(optimiser))}',
+        '"state": _own_state(optimiser)}',
+        (f"{_STATE}test_a_saved_state_does_not_change_with_the_optimiser",),
+    ),
+)
+
+EVALUATION = (
+    Fault(
+        "evaluation/runaway-clips-say-as-much-as-their-neighbours",
+        "trainer/evaluation.py",
+        "[ids[:most] for ids, most in zip(tokens.tolist(), longest, strict=True)]",
+        "tokens.tolist()",
+        (f"{_EVALUATION}test_clips_that_find_no_room_at_once_are_evaluated_by_halves",),
+    ),
+    Fault(
+        "evaluation/second-half-forgotten",
+        "trainer/evaluation.py",
+        "return self._with_room(model, clips[:half]) + self._with_room(model, clips[half:])",
+        "return self._with_room(model, clips[:half])",
+        (f"{_EVALUATION}test_clips_that_find_no_room_at_once_are_evaluated_by_halves",),
+    ),
+)
+
+FAULTS = (*EXCHANGE, *OPTIMISER, *EVALUATION)

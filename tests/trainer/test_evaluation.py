@@ -1,0 +1,55 @@
+"""An evaluation beside a training: where memory runs out, fewer clips at once, and the same result."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+import trainer.evaluation
+from shared.errors import ResourceLimitError
+from shared.store import open_split
+from tests.support.training import tiny_model, training_store
+from trainer.distributed import Ranks
+from trainer.evaluation import Evaluator
+from trainer.model import load_model
+
+ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def evaluate(tmp_path_factory):
+    """Evaluates eight clips, all of them at once if there is room."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    split = open_split(training_store(folder / "store", tiny_model(folder / "model")), "test")
+    tokenizer = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
+    model = load_model(str(folder / "model"))
+    return lambda: Evaluator(split, range(8), tokenizer, ALONE, None, 100_000)(model, 1)
+
+
+def room_for(clips, monkeypatch):
+    """A GPU's memory runs out for more than so many *clips*; what was tried."""
+    search, tried = trainer.evaluation.search, []
+
+    def limited(model, encoded, prompt, **options):
+        tried.append(len(prompt))
+        if len(prompt) > clips:
+            raise torch.OutOfMemoryError
+        return search(model, encoded, prompt, **options)
+
+    monkeypatch.setattr(trainer.evaluation, "search", limited)
+    return tried
+
+
+def test_clips_that_find_no_room_at_once_are_evaluated_by_halves(evaluate, monkeypatch):
+    roomy = evaluate()
+    tried = room_for(2, monkeypatch)
+    tight = evaluate()
+    assert sum(count for count in tried if count <= 2) == 8
+    assert max(tried) == 8
+    assert tight.overall == roomy.overall
+    assert tight.by_source == roomy.by_source
+
+
+def test_where_a_single_clip_finds_none_the_run_ends_with_what_to_do(evaluate, monkeypatch):
+    room_for(0, monkeypatch)
+    with pytest.raises(ResourceLimitError, match=r"single clip[\s\S]*--eval-padding own"):
+        evaluate()
