@@ -27,6 +27,8 @@ ROWS_IN, ROWS_OUT, ROWS_QUARANTINED, PLAN_DIGEST = b"rows_in", b"rows_out", b"ro
 SHARD_DIGESTS = b"shard_digests"
 """Entry of the index file's metadata: `IndexedShard.frame_digest` of every shard, separated by blanks."""
 _DIGEST_BYTES = 16
+VERIFY = "python -m preprocess.verify names what is wrong"
+"""What to do about a store that is not as it was finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class SplitScan:
 
     def totals(self, index: Path) -> SplitTotals:
         """The split's totals, with the digest of its *index* file."""
-        digests = self._content.hexdigest(), _file_digest(index)
+        digests = self._content.hexdigest(), index_digest(index)
         return SplitTotals(
             self.rows, self.quarantined, len(self.frame_digests), self.num_bytes, round(self.seconds, 3), *digests
         )
@@ -139,7 +141,8 @@ def _frame_digest(path: Path, pages: Iterable[tuple[int, int]], quarantine: Path
     return digest.hexdigest()
 
 
-def _file_digest(path: Path) -> str:
+def index_digest(path: Path) -> str:
+    """What `SplitTotals` keeps of the index file at *path*."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
 
@@ -180,6 +183,24 @@ def _shards(layout: StoreLayout, split: str, record: SplitRecord) -> Iterator[tu
 def _check_plan(metadata: pq.FileMetaData, path: Path, record: SplitRecord) -> None:
     if (metadata.metadata or {}).get(PLAN_DIGEST) != record.digest.encode():
         raise StoreError(f"{path} belongs to another plan", "verify the store")
+
+
+def check_index(layout: StoreLayout, split: str, totals: Mapping[str, Any]) -> None:
+    """Raises StoreError where the index of *split* is not the one that *totals*, its entry in `COMPLETE`, were made of.
+
+    Its rows are compared, and its bytes where *totals* have their digest.
+    """
+    path = layout.index_of(split)
+    stated = totals.get("rows"), totals.get("index_digest")
+    try:
+        rows = pq.read_metadata(path).num_rows
+        digest = index_digest(path) if stated[1] else None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read: {error}", VERIFY) from error
+    if rows != stated[0]:
+        raise StoreError(f"{path} has {rows} rows, {layout.complete} states {stated[0]}", VERIFY)
+    if digest != stated[1]:
+        raise StoreError(f"{path} is not the index that {layout.complete} was written for", VERIFY)
 
 
 def write_complete(layout: StoreLayout, record: StoreRecord, totals: Mapping[str, SplitTotals]) -> None:

@@ -5,6 +5,7 @@ split.log_mel(0)      # a read-only view of the file: [num_frames, num_mel_bins]
 split.labels(0)       # int32 token ids
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from shared.errors import StoreError
-from shared.index import read_complete
+from shared.index import VERIFY, check_index, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record
 from shared.schema import FeatureSpec
 
@@ -27,16 +28,16 @@ class StoreSplit:
     after the other: a row's begin at *label_offsets* int64[rows + 1]. Payloads and labels are views.
     """
 
-    def __init__(self, root: Path, split: str, record: StoreRecord) -> None:
+    def __init__(self, root: Path, split: str, record: StoreRecord, totals: Mapping[str, Any]) -> None:
         layout = StoreLayout(root)
         self.spec: FeatureSpec = record.features
         self.record = record
         self.name = split
-        self._root, self._num_units = root, record.splits[split].num_units
+        self._root, self._num_units, self._totals = root, record.splits[split].num_units, totals
         try:
             self._read_index(layout.index_of(split))
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            raise StoreError(f"{layout.index_of(split)} cannot be read: {error}", "verify the store") from error
+            raise StoreError(f"{layout.index_of(split)} cannot be read: {error}", VERIFY) from error
         # By shard, as they are opened; and where they lie in memory and how long they are, 0 until that is asked for.
         self._maps: dict[int, NDArray[np.uint8]] = {}
         self._mapped = np.zeros((2, self._num_units), np.int64)
@@ -102,6 +103,32 @@ class StoreSplit:
         """The file that holds shard *unit*."""
         return StoreLayout(self._root).shard(self.name, unit, self._num_units)
 
+    def check_shards(self) -> None:
+        """Raises StoreError where a shard is missing or cut off, or all have other bytes than `COMPLETE` states.
+
+        Only the sizes of the files are looked at.
+        """
+        ends = np.zeros(self._num_units, np.int64)
+        np.maximum.at(ends, self._shard, self._offset + self.num_frames.astype(np.int64) * self.spec.payload_bytes(1))
+        sizes = [self._shard_bytes(unit) for unit in range(self._num_units)]
+        for unit in np.flatnonzero(ends > sizes)[:1].tolist():
+            message = (
+                f"{self.shard_path(unit)} is cut off: it has {sizes[unit]:,} bytes, its rows end at {ends[unit]:,}"
+            )
+            raise StoreError(message, VERIFY)
+        stated = self._totals.get("num_bytes", sum(sizes))
+        if sum(sizes) != stated:
+            complete = StoreLayout(self._root).complete
+            message = f"the shards of {self.name!r} have {sum(sizes):,} bytes, {complete} states {stated:,}"
+            raise StoreError(message, VERIFY)
+
+    def _shard_bytes(self, unit: int) -> int:
+        path = self.shard_path(unit)
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}", VERIFY) from error
+
     def _payload(self, shard: int, offset: int, size: int) -> NDArray[np.uint8]:
         payload = self._map(shard)[offset : offset + size]
         if len(payload) != size:
@@ -146,17 +173,19 @@ def _read_labels(file: pq.ParquetFile, count: int) -> NDArray[np.int32]:
 def open_split(root: Path, split: str) -> StoreSplit:
     """Opens *split* of the finished store at *root*.
 
-    Raises StoreError when there is no store, no such split, or the split is not complete; the message tells how far it
-    is.
+    Raises StoreError when there is no store, no such split, or the split is not complete (the message tells how far it
+    is), and when its index is not what `COMPLETE` states.
     """
     layout = StoreLayout(root)
     record = read_record(layout)
     if split not in record.splits:
         names = ", ".join(record.splits) or "none"
         raise StoreError(f"{root} has no split {split!r}; it has: {names}", "check the name of the split")
-    if split not in read_complete(layout):
+    totals = read_complete(layout).get(split)
+    if totals is None:
         units = record.splits[split].num_units
         done = len(layout.committed(split, units))
         message = f"split {split!r} of {root} is not complete: {done} of {units} shards are committed"
         raise StoreError(message, "finish it with the same `python -m preprocess.run` command")
-    return StoreSplit(root, split, record)
+    check_index(layout, split, totals)
+    return StoreSplit(root, split, record, totals)

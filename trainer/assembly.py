@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from shared.errors import UsageError
-from shared.store import StoreSplit, open_split
+from shared.store import StoreSplit
 from trainer.activations import StepOptions, frame_bytes, token_bytes
 from trainer.checkpoint import TrainState, latest, load_training
 from trainer.data import check_split, evaluation_split, model_config, model_file, open_for_training, require_rows
@@ -28,7 +28,7 @@ from trainer.step import Stepper
 from trainer.steps import Lengths, StepPlanner
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
-IDENTITY = "these decide the order of the clips; the checkpoints in --output were made with others"
+IDENTITY = "the checkpoints in --output were made with others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,19 @@ class Data:
     shape: ModelShape
 
 
-def open_data(settings: TrainSettings, tell: Callable[[str], None]) -> Data:
-    """The store, checked against the model, before any weight is read.
+def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callable[[], bool] = lambda: False) -> Data:
+    """The store, checked against the model, before any weight is read; *stop* ends waiting for it.
 
     Raises StoreError for an incomplete store, UsageError where store and model do not fit each other.
     """
     store = settings.store_folder
     config = model_config(settings.model)
     tokenizer_json = model_file(settings.model, "tokenizer.json")
-    train = open_for_training(store, settings.split, wait=settings.wait_for_store, tell=tell)
+    train = open_for_training(store, settings.split, wait=settings.wait_for_store, tell=tell, stop=stop)
     name = evaluation_split(train.record, settings.eval_split)
-    evaluated = open_split(store, name) if name else None
+    evaluated = open_for_training(store, name, wait=settings.wait_for_store, tell=tell, stop=stop) if name else None
+    if evaluated is not None and not len(evaluated):
+        evaluated = None
     shape = ModelShape.from_config(config)
     for split in (train, evaluated):
         if split is not None:
@@ -61,8 +63,9 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None]) -> Data:
 
 
 def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
-    """What decides which clips every step has; a run goes on only with the same."""
+    """The model that a run began with, and what decides which clips every step has; it goes on only with the same."""
     return {
+        "model": _model_name(settings.model),
         "store": data.train.record.uuid,
         "split": settings.split,
         "rows": len(data.train),
@@ -91,6 +94,19 @@ def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Pa
         words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
         raise UsageError(f"{path}: {words}: {IDENTITY}", "name another --output, or give the same values")
     return path, state, training
+
+
+def _model_name(name: str) -> str:
+    """A Hub id as it is, a folder by where it lies."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else name
+
+
+def evaluation(settings: TrainSettings, data: Data) -> list[Any]:
+    """What is evaluated and how; only rates of the same can be compared."""
+    split = data.evaluated
+    rows = None if split is None else len(split) if settings.eval_full else settings.eval_rows
+    return [None if split is None else split.name, rows, settings.eval_padding]
 
 
 def circumstances(settings: TrainSettings, ranks: Ranks) -> dict[str, Any]:
@@ -200,7 +216,7 @@ def make_evaluator(settings: TrainSettings, data: Data, stepper: Stepper, frames
     """What evaluates the model, on a fixed subset or on everything."""
     if data.evaluated is None:
         return None
-    count = len(data.evaluated) if settings.eval_full else max(settings.eval_rows, stepper.ranks.world_size)
+    count = len(data.evaluated) if settings.eval_full else settings.eval_rows
     rows = monitored_rows(data.evaluated, count)
     tokenizer = Tokenizer.from_str(data.tokenizer_json)
     window = settings.eval_padding == "window"

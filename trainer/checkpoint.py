@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +35,8 @@ class TrainState:
     """Where a run stands after *step* optimiser steps.
 
     *identity* is what decides the order of clips and must stay the same; *frames* and *plain_frames* are the frame
-    budget that was found. *best_wer* (raw, 1 is 100 %) was measured after *best_step*.
+    budget that was found. *best_wer* (raw, 1 is 100 %) was measured after *best_step*. The last *skipped* steps had no
+    finite gradient, and updated nothing.
     """
 
     step: int
@@ -44,13 +45,15 @@ class TrainState:
     plain_frames: int
     best_wer: float | None = None
     best_step: int | None = None
+    skipped: int = 0
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """From a checkpoint's `state.json`. Raises SpeechPrepError when it is damaged."""
         try:
             value = json.loads(path.read_text())
-            return cls(**{entry.name: value[entry.name] for entry in fields(cls)})
+            needed = [entry.name for entry in fields(cls) if entry.default is MISSING or entry.name in value]
+            return cls(**{name: value[name] for name in needed})
         except (OSError, ValueError, KeyError, TypeError) as error:
             remedy = "remove this checkpoint: the one before it is used"
             raise SpeechPrepError(f"{path} cannot be read: {error!r}", remedy) from error
@@ -87,8 +90,15 @@ class Checkpoints:
     output: Path
     files: Mapping[str, bytes]
     keep_latest: int
+    best: tuple[float | None, int | None] = (None, None)
+    """WER and step of the best one that was written."""
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="checkpoint"))
     _writing: Future[None] | None = None
+
+    def poll(self) -> None:
+        """Raises as `save` does where that is known by now."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
 
     def save(self, snapshot: Snapshot) -> None:
         """Starts writing *snapshot*; what was being written before is finished first.
@@ -111,7 +121,22 @@ class Checkpoints:
     def clear_partial(self) -> None:
         """Removes what killed runs left half written."""
         for path in self.output.glob(f"{PARTIAL}*"):
-            shutil.rmtree(path)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def mend_best(self, state: TrainState) -> TrainState:
+        """*state*, from which a run goes on, with `OUTPUT/best` as it says; a best one that is gone is forgotten.
+
+        A run that is killed between a checkpoint and its link leaves the link at the one before.
+        """
+        if state.best_step is None or not self.path(state.best_step).is_dir():
+            return replace(state, best_wer=None, best_step=None)
+        if not points_at(self.output, self.path(state.best_step)):
+            point_best_at(self.output, self.path(state.best_step))
+        self.best = state.best_wer, state.best_step
+        return state
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of *step* lies."""
@@ -134,12 +159,13 @@ class Checkpoints:
             raise
         if snapshot.state.best_step == snapshot.state.step:
             point_best_at(self.output, final)
-        self._rotate(snapshot.state)
+            self.best = snapshot.state.best_wer, snapshot.state.best_step
+        self._rotate()
 
-    def _rotate(self, state: TrainState) -> None:
+    def _rotate(self) -> None:
         """Removes all but the last ones; the best keeps its model, but not what only a resume needs."""
-        for step, path in checkpoints(self.output)[: -self.keep_latest]:
-            doomed = path / TRAINING if step == state.best_step else path
+        for _, path in checkpoints(self.output)[: -self.keep_latest]:
+            doomed = path / TRAINING if points_at(self.output, path) else path
             shutil.rmtree(doomed, ignore_errors=True)
 
 
@@ -149,10 +175,24 @@ def checkpoints(output: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match and path.is_dir())
 
 
+def still_to_come(existing: int, to_write: int, keep_latest: int) -> int:
+    """Checkpoints for which there must still be room: those kept, the best, and the one being written. Pure.
+
+    *existing* are there, *to_write* will be written at most.
+    """
+    return min(to_write, max(1, keep_latest + 2 - existing))
+
+
 def latest(output: Path) -> Path | None:
     """The last checkpoint of *output* that training can go on from; None when there is none."""
     whole = [path for _, path in checkpoints(output) if (path / TRAINING / "state.json").is_file()]
     return whole[-1] if whole else None
+
+
+def points_at(output: Path, checkpoint: Path) -> bool:
+    """Whether *checkpoint* is the best of *output*."""
+    link = output / BEST
+    return link.is_symlink() and link.readlink().name == checkpoint.name
 
 
 def point_best_at(output: Path, checkpoint: Path) -> None:
@@ -188,10 +228,12 @@ def _fill(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
 def _write_files(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    save_file(dict(snapshot.weights), folder / "model.safetensors", metadata={"format": "pt"})
     training = {"optimiser": snapshot.optimiser, "scaler": snapshot.scaler}
     torch.save(training, folder / TRAINING / "optimiser.pt")
     (folder / TRAINING / "state.json").write_bytes(json_bytes(asdict(snapshot.state)))
+    save_file(dict(snapshot.weights), folder / "model.safetensors", metadata={"format": "pt"})
+    # Its library lets nobody else read it; others may be to use the model.
+    shutil.copymode(folder / TRAINING / "state.json", folder / "model.safetensors")
 
 
 def _size(snapshot: Snapshot) -> int:

@@ -9,34 +9,47 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from shared.errors import StoreError, UsageError
-from shared.index import read_complete
+from shared.errors import InterruptedRunError, StoreError, UsageError
+from shared.index import VERIFY, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record
 from shared.schema import MAX_LABELS, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from shared.text import Labeller, tokenizer_fingerprint
 
-WAIT_SECONDS = 5.0
-"""How often an incomplete store is looked at again."""
+WAIT_SECONDS = 1.0
+"""How often an incomplete store is looked at again; whoever asks for a stop waits no longer."""
 CHECKED_ROWS = 64
 """Rows whose labels are made again where the tokenizer's file is another one."""
 EVAL_SPLITS = ("test", "validation")
 
 
 def open_for_training(
-    store: Path, split: str, *, wait: bool, tell: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+    store: Path,
+    split: str,
+    *,
+    wait: bool,
+    tell: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> StoreSplit:
-    """*split* of the finished *store*; with *wait* an unfinished one is waited for, its progress told when it moves.
+    """*split*, trained or evaluated on, of the finished *store*, its shards looked at.
 
-    Raises StoreError as `open_split` does; a split that will not come is not waited for.
+    With *wait* an unfinished one is waited for, its progress told when it moves; a split that will not come is not.
+    Raises StoreError as `open_split` and `StoreSplit.check_shards` do, InterruptedRunError once *stop* says so while it
+    waits.
     """
     told = ""
     while wait and (progress := _progress(store, split)) is not None:
+        if stop():
+            message = f"stopped while waiting for the store: {progress}"
+            raise InterruptedRunError(message, "the same command waits again, or trains once the store is complete")
         if progress != told:
             tell(f"waiting for the store: {progress}")
             told = progress
         sleep(WAIT_SECONDS)
-    return open_split(store, split)
+    opened = open_split(store, split)
+    opened.check_shards()
+    return opened
 
 
 def _progress(store: Path, split: str) -> str | None:
@@ -59,8 +72,8 @@ def evaluation_split(record: StoreRecord, named: str | None) -> str | None:
 def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_long_context: bool) -> None:
     """Raises UsageError where *split* does not fit the model with *config* and *tokenizer_json*.
 
-    What has to fit: mel bins, vocabulary, tokenizer, label length; and no clip is longer than 30 s without
-    *allow_long_context*.
+    What has to fit: mel bins, tokenizer, label length, every label in the vocabulary; and no clip is longer than 30 s
+    without *allow_long_context*.
     """
     bins = split.spec.num_mel_bins
     if bins != config.num_mel_bins:
@@ -70,23 +83,25 @@ def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_lo
     if longest > min(MAX_LABELS, config.max_target_positions):
         message = f"a row has {longest} labels, the model's decoder takes {config.max_target_positions}"
         raise UsageError(message, "choose a model with more positions")
-    _check_tokenizer(split, config.vocab_size, tokenizer_json)
+    if tokenizer_fingerprint(tokenizer_json) != split.record.tokenizer:
+        _check_tokenizer(split, Labeller(tokenizer_json, split.record.language))
+    _check_vocabulary(split, config.vocab_size)
     too_long = int(np.count_nonzero(split.num_frames > WINDOW_FRAMES))
     if too_long and not allow_long_context:
         message = f"{too_long} clips of {split.name!r} are longer than Whisper's 30 s"
         raise UsageError(message, "--allow-long-context trains on them, or prepare with --max-duration 30")
 
 
-def _check_tokenizer(split: StoreSplit, vocab_size: int, tokenizer_json: str) -> None:
-    if tokenizer_fingerprint(tokenizer_json) != split.record.tokenizer:
-        _check_labels(split, Labeller(tokenizer_json, split.record.language))
-    highest = max((int(split.labels(row).max()) for row in range(min(len(split), CHECKED_ROWS))), default=0)
-    if highest >= vocab_size:
-        message = f"the store has a label {highest}, the model's vocabulary {vocab_size} entries"
-        raise UsageError(message, "choose the model whose tokenizer the store was prepared with")
+def _check_vocabulary(split: StoreSplit, vocab_size: int) -> None:
+    # Read as unsigned, a negative label is larger than any vocabulary.
+    for place in np.flatnonzero(split.label_values.view(np.uint32) >= vocab_size)[:1].tolist():
+        row = int(np.searchsorted(split.label_offsets, place, side="right")) - 1
+        found = f"row {split.row_id[row]} of {split.name!r} has the label {split.label_values[place]}"
+        remedy = f"choose the model whose tokenizer the store was prepared with; where it is this one: {VERIFY}"
+        raise UsageError(f"{found}, the model's vocabulary {vocab_size} entries from 0 on", remedy)
 
 
-def _check_labels(split: StoreSplit, labeller: Labeller) -> None:
+def _check_tokenizer(split: StoreSplit, labeller: Labeller) -> None:
     """The same tokenizer saved by other software is another file: what counts is that it makes the same labels."""
     table = next(pq.ParquetFile(split.shard_path(0)).iter_batches(CHECKED_ROWS, columns=["transkription", "labels"]))
     for text, labels in zip(table["transkription"].to_pylist(), table["labels"].to_pylist(), strict=True):

@@ -4,6 +4,7 @@ Tensors travel by NCCL on GPUs and by gloo on CPUs; small Python values always b
 GPU's queue.
 """
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import torch
 import torch.distributed as dist
 
 from shared.errors import UsageError
+from trainer.stopping import ORPHANED
 
 TIMEOUT = timedelta(minutes=30)
 """Longer than any evaluation or checkpoint keeps one rank busy alone."""
@@ -91,6 +93,21 @@ def _cpu_group() -> Any:
     return _groups.get("cpu")
 
 
+def is_lost(error: RuntimeError) -> bool:
+    """Whether *error* is what a rank meets when another one has ended; for what gloo finds out torch has no type."""
+    said = str(error)
+    return isinstance(error, dist.DistBackendError) or "by peer" in said or "gloo/transport" in said
+
+
+def end_with_parent() -> None:
+    """Asks to be stopped politely when torchrun is killed: nobody would wait for this process any more."""
+    # Linux' prctl(2), which Python has no name for.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ORPHANED)
+
+
+_PR_SET_PDEATHSIG = 1
+
+
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
     """Joins the ranks that torchrun started, and leaves them at the end.
@@ -103,6 +120,7 @@ def join_ranks() -> Iterator[Ranks]:
     if world_size == 1:
         yield Ranks(0, 1, device)
         return
+    end_with_parent()
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         _groups["cpu"] = dist.new_group(backend="gloo", timeout=TIMEOUT) if device.type == "cuda" else None

@@ -12,11 +12,11 @@ from rich.table import Table
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
-from shared.units import format_bytes, format_count, parse_bytes
+from shared.units import format_bytes, format_count
 from trainer.activations import Optimiser, StepOptions
 from trainer.data import model_config
 from trainer.footprint import USABLE_SHARE, Footprint, dense_tokens, fits, footprint, suggested_frame_budget
-from trainer.settings import TrainerSettings
+from trainer.settings import TrainerSettings, parse_memory
 from trainer.shape import PUBLISHED, ModelShape
 
 ORDER: tuple[Optimiser, ...] = ("adamw", "adamw-8bit", "adamw-zero1", "adafactor")
@@ -38,7 +38,7 @@ class EstimateSettings(TrainerSettings):
     @field_validator("vram", mode="before")
     @classmethod
     def _parse_size(cls, value: Any) -> Any:
-        return parse_bytes(value) if isinstance(value, str) else value
+        return parse_memory(value)
 
     @property
     def clip_frames(self) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from trainer.evaluation_facts import EvaluationFacts
-from trainer.evaluation_report import write_evaluation
+from trainer.evaluation_report import require_writable, write_evaluation
 from trainer.evaluation_results import evaluate_transcripts
 from trainer.evaluation_screen import render_evaluation
 from trainer.hypotheses import read_hypotheses
@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
 
         watch(settings, Console())
         return int(ExitCode.DONE)
+    if settings.output is not None:
+        require_writable(settings.output)
     result = evaluate_transcripts(_facts(settings), resamples=settings.resamples)
     Console().print(render_evaluation(result))
     if settings.output is not None:

@@ -16,7 +16,7 @@ from trainer.clips import Clip, Clips, Padding
 from trainer.collate import collate
 from trainer.distributed import Ranks
 from trainer.loader import as_tensors
-from trainer.micro_batches import Budget
+from trainer.micro_batches import Budget, MicroBatch
 from trainer.model import encoder_outputs
 from trainer.records import EvaluationRecord, Transcript
 from trainer.sampler import share_out
@@ -76,11 +76,16 @@ class Evaluator:
         training = model.training
         model.train(mode=False)
         try:
-            shares = share_out(self._clips(), world_size=self.ranks.world_size, budget=self._budget())
-            batches = shares[self.ranks.rank]
+            batches = self._own_batches()
             return [found for batch in batches for found in self._with_room(model, batch.clips)]
         finally:
             model.train(training)
+
+    def _own_batches(self) -> Sequence[MicroBatch]:
+        """This rank's share; the first rank's are all where there are fewer clips than ranks."""
+        ranks = self.ranks.world_size if len(self.rows) >= self.ranks.world_size else 1
+        shares = share_out(self._clips(), world_size=ranks, budget=self._budget())
+        return shares[self.ranks.rank] if self.ranks.rank < ranks else ()
 
     def _clips(self) -> Clips:
         padding = Padding.SILENCE if self.window else Padding.OWN

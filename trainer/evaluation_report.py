@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from shared.durable import json_bytes, write_durably
+from shared.errors import UsageError
 from shared.units import format_count
 from trainer.bootstrap import LEVEL, Interval
 from trainer.evaluation_plots import drawn_sources, duration_plot, source_plot
@@ -43,6 +44,19 @@ NORMALISERS = {
 }
 """What every normaliser does, in words."""
 _TEMPLATES = Path(__file__).parent / "templates"
+
+
+def require_writable(output: Path) -> None:
+    """Makes the folder *output*. Raises UsageError where that, or writing into it, is not possible."""
+    trial = output / f".{METRICS}.partial"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {output}: {error.strerror}", "name a folder that can be written to"
+        ) from error
 
 
 def write_evaluation(result: EvaluationResult, output: Path) -> None:

@@ -24,6 +24,7 @@ from trainer.evaluation_words import (
     verdict,
 )
 from trainer.scoring import Normaliser
+from trainer.wording import wer_words
 
 SOURCES_SHOWN = 12
 _VERDICT_STYLES = {"better": "green", "worse": "red", "not significant": "dim"}
@@ -55,6 +56,11 @@ def headline(result: EvaluationResult) -> str:
     audio = "" if facts.audio_seconds is None else f", {format_audio(facts.audio_seconds)}"
     decoding = f", {facts.decoding}" if facts.decoding else ""
     return clean(f"{facts.title}: {format_count(len(facts.rows))} rows{audio}{decoding}")
+
+
+def model_line(model: ModelResult) -> str:
+    """The word error rates of *model* over all rows in one line, each with its normaliser."""
+    return wer_words({str(name): score.errors for name, score in model.overall.items()})
 
 
 def few_rows_note() -> str:

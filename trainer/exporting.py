@@ -1,6 +1,6 @@
 """An export from its settings to its verdict: conversion, gate, model card, upload."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -43,11 +43,13 @@ def run_export(settings: ExportSettings) -> bool:
     console = Console()
     checkpoint = Checkpoint.read(settings.checkpoint_folder)
     split = find_split(settings, checkpoint)
+    # Before anything is converted: a split without clips would leave an export that nobody checked.
+    rows = gate_rows(split, settings.gate_rows) if split is not None else []
     folders = export_folders(settings.output_folder, settings.quantization)
     for name, folder in folders.items():
         made = convert(checkpoint, folder, name)
         _say(console, f"{name}: {'made' if made else 'made before, from this checkpoint:'} {folder}")
-    run = _check(settings, checkpoint, folders, split, console)
+    run = _check(settings, checkpoint, folders, split, rows=rows, console=console)
     _write_cards(settings, checkpoint, run, split)
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
     if settings.push_to_hub and run.passed:
@@ -72,6 +74,7 @@ def find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit |
     if name is None:
         raise UsageError(f"{store} has no test or validation split", "--split names one to check the export on")
     split = open_split(store, name)
+    split.check_shards()
     check_split(split, checkpoint.shape, checkpoint.tokenizer_json, allow_long_context=True)
     return split
 
@@ -81,11 +84,12 @@ def _check(
     checkpoint: Checkpoint,
     folders: Mapping[str, Path],
     split: StoreSplit | None,
+    *,
+    rows: Sequence[int],
     console: Console,
 ) -> GateRun:
-    """The gate; afterwards, where it passed, the sample."""
+    """The gate on *rows* of *split*; afterwards, where it passed, the sample."""
     candidates = [Candidate(folder, name, file_problems(folder, checkpoint)) for name, folder in folders.items()]
-    rows = gate_rows(split, settings.gate_rows) if split is not None else []
     if not rows and settings.sample is None:
         return check_files(candidates)
     device = str(for_ctranslate2(settings.device, partial(_say, console)))

@@ -46,8 +46,8 @@ _REMEDIES = {
     "a GPU that has it, --precision bf16 needs no loss scale",
     Trouble.LOSS_NOT_FINITE: "look at the rows of this step; lower --learning-rate, raise --warmup-steps, or train "
     "with --precision bf16 or fp32; the same command goes on at the last checkpoint",
-    Trouble.STEPS_SKIPPED: "gradients overflow float16: lower --learning-rate, raise "
-    "--warmup-steps, or train with --precision bf16",
+    Trouble.STEPS_SKIPPED: "lower --learning-rate or raise --warmup-steps; under --precision fp16 it may be float16's "
+    "small range alone, which --precision bf16 does not have",
 }
 _WER_REMEDIES = {
     "window": "raise --full-context-share, so that 30 s windows are trained as they are evaluated, or lower "

@@ -25,7 +25,9 @@ from trainer.steps import StepPlan
 from trainer.telemetry import Telemetry
 
 MOST_SKIPPED = 50
-"""Steps in a row without an update after which the run has diverged; a new loss scale needs about 10 to settle."""
+"""Steps in a row without an update after which the run has diverged."""
+SETTLING = 20
+"""Steps in a row that a loss scale may take to settle: a new one needs about 10."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,6 @@ class TrainingLoop:
     stop: Callable[[], bool]
     health: Health = field(init=False)
     saved_step: int = -1
-    _skipped: int = field(default=0)
 
     def run(self) -> TrainState:
         """The state at the end, which is saved.
@@ -55,6 +56,7 @@ class TrainingLoop:
         self.saved_step, self.health = self.state.step, Health(self.state.step)
         while self.state.step < self.max_steps:
             self._one_step()
+            self._settle()
             step = self.state.step
             if self._due(self.settings.logging_steps):
                 self._log()
@@ -66,6 +68,7 @@ class TrainingLoop:
                 self._finish_saving()
                 raise InterruptedRunError(f"stopped after step {step}", "the same command goes on from there")
         self._finish_saving()
+        self._require_updates()
         return self.state
 
     def _log(self) -> None:
@@ -85,13 +88,26 @@ class TrainingLoop:
         started = perf_counter()
         plan, result = self._with_room(step, rate)
         self.meter.add(plan, result, rate, perf_counter() - started)
-        self.state = replace(self.state, step=step + 1)
-        self._skipped = self._skipped + 1 if result.skipped else 0
-        if result.bad:
+        skipped = self.state.skipped + 1 if result.skipped else 0
+        self.state = replace(self.state, step=step + 1, skipped=skipped)
+        if result.skipped:
             self._keep_for_inspection(plan, result)
-        if self._skipped >= MOST_SKIPPED:
-            remedy = "lower --learning-rate, raise --warmup-steps, or try --precision bf16; see OUTPUT/nonfinite"
-            raise SpeechPrepError(f"{MOST_SKIPPED} steps in a row gave no finite gradient, up to step {step}", remedy)
+        if self.state.skipped >= MOST_SKIPPED:
+            raise self._diverged()
+
+    def _require_updates(self) -> None:
+        """Raises SpeechPrepError where the last steps updated nothing: what is left is no trained model."""
+        settling = SETTLING if self.stepper.scaler.is_enabled() else 0
+        if self.state.skipped > settling:
+            raise self._diverged()
+
+    def _diverged(self) -> SpeechPrepError:
+        remedy = (
+            "lower --learning-rate, raise --warmup-steps, or try --precision bf16, with another --output or without "
+            "the last checkpoints of this one; see OUTPUT/nonfinite"
+        )
+        message = f"{self.state.skipped} steps in a row gave no finite gradient, up to step {self.state.step}"
+        return SpeechPrepError(message, remedy)
 
     def _with_room(self, step: int, rate: float) -> tuple[StepPlan, StepResult]:
         """Step *step*, repeated with smaller micro-batches as long as memory runs out."""
@@ -116,7 +132,8 @@ class TrainingLoop:
             return False
         record = self.evaluator(self.stepper.model.whisper, self.state.step)
         wer = record.overall["raw"].wer
-        best = self.state.best_wer is None or wer < self.state.best_wer
+        # Rank 0 alone knows whether the best one until now was written.
+        best = bool(self.stepper.ranks.from_main(self.state.best_wer is None or wer < self.state.best_wer))
         if best:
             self.state = replace(self.state, best_wer=wer, best_step=self.state.step)
         self._tell(record, best=best)
@@ -132,16 +149,25 @@ class TrainingLoop:
         if self.saved_step == self.state.step:
             return
         self.saved_step = self.state.step
-        if self.checkpoints is not None:
-            try:
-                # Before anything is copied: two of them at once may be more than the memory there is.
-                self.checkpoints.wait()
-            except ResourceLimitError as error:
-                self.telemetry.event(str(error))
+        # Before anything is copied: two of them at once may be more than the memory there is.
+        self._settle(wait=True)
         optimiser = whole_state(self.stepper.optimiser, self.stepper.ranks)
         if self.checkpoints is not None:
             weights = copy_to_cpu(weights_to_save(self.stepper.model))
             self.checkpoints.save(Snapshot(self.state, weights, optimiser, self.stepper.scaler.state_dict()))
+
+    def _settle(self, *, wait: bool = False) -> None:
+        """Tells of a checkpoint that could not be written: if it was the best, the one before that is so again."""
+        if self.checkpoints is None:
+            return
+        try:
+            (self.checkpoints.wait if wait else self.checkpoints.poll)()
+        except ResourceLimitError as error:
+            self.telemetry.event(str(error))
+            wer, step = self.checkpoints.best
+            # A newer one is still to be written.
+            if self.state.best_step != self.state.step:
+                self.state = replace(self.state, best_wer=wer, best_step=step)
 
     def _finish_saving(self) -> None:
         if self.checkpoints is not None:
@@ -149,7 +175,13 @@ class TrainingLoop:
         self.stepper.ranks.barrier()
 
     def _keep_for_inspection(self, plan: StepPlan, result: StepResult) -> None:
-        """Writes which rows made a loss that is no number."""
+        """Writes which rows made a loss that is no number, and tells of it; every rank calls it."""
+        path = self._write_rows(plan, result) if result.bad else None
+        for written in self.stepper.ranks.gather(path):
+            if written is not None:
+                self.telemetry.event(f"step {plan.step + 1}: the loss is no number; its rows are in {written}")
+
+    def _write_rows(self, plan: StepPlan, result: StepResult) -> Path:
         split = self.loader.split
         rows = [
             {"row_id": int(split.row_id[clip.row]), "frames": clip.frames, "padding": clip.padding.name.lower()}
@@ -158,9 +190,9 @@ class TrainingLoop:
         ]
         folder = Path(self.settings.output_folder) / "nonfinite"
         folder.mkdir(exist_ok=True)
-        path = folder / f"step-{plan.step:08d}-rank-{self.stepper.ranks.rank}.json"
-        path.write_bytes(json_bytes({"step": plan.step, "split": split.name, "rows": rows}))
-        self.telemetry.event(f"step {plan.step}: the loss is no number; its rows are in {path}")
+        path = folder / f"step-{plan.step + 1:08d}-rank-{self.stepper.ranks.rank}.json"
+        path.write_bytes(json_bytes({"step": plan.step + 1, "split": split.name, "rows": rows}))
+        return path
 
 
 def weights_to_save(model: TrainingModel) -> dict[str, torch.Tensor]:

@@ -48,12 +48,15 @@ def hold_output(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def check_room(folder: Path, num_bytes: int) -> None:
-    """Raises ResourceLimitError where *folder*'s disk has no room for a checkpoint of *num_bytes*."""
+def check_room(folder: Path, num_bytes: int, count: int) -> None:
+    """Raises ResourceLimitError where *folder*'s disk has no room for *count* checkpoints of *num_bytes* each."""
     free = shutil.disk_usage(folder).free
-    if free < num_bytes:
-        message = f"a checkpoint takes {format_bytes(num_bytes)}, the disk of {folder} has {format_bytes(free)} free"
-        raise ResourceLimitError(message, "make room, or name another --output")
+    if free < count * num_bytes:
+        message = (
+            f"a checkpoint takes {format_bytes(num_bytes)}, and {count} will come before old ones make room: the disk "
+            f"of {folder} has {format_bytes(free)} free"
+        )
+        raise ResourceLimitError(message, "make room, lower --keep-latest, or name another --output")
 
 
 def small_files(model: str) -> dict[str, bytes]:

@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from shared.cli import python_command
 from shared.durable import json_bytes
-from shared.errors import ResourceLimitError
+from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, UsageError
 from trainer.assembly import (
     Data,
     circumstances,
+    evaluation,
     find_budget,
     find_checkpoint,
     go_on,
@@ -25,8 +27,9 @@ from trainer.assembly import (
     step_options,
 )
 from trainer.augment import SpecAugment
-from trainer.checkpoint import BEST, TRAINING, Checkpoints, TrainState, latest, point_best_at
-from trainer.distributed import Ranks, join_ranks
+from trainer.checkpoint import BEST, TRAINING, Checkpoints, TrainState, latest, point_best_at, still_to_come
+from trainer.checkpoint import checkpoints as written
+from trainer.distributed import Ranks, is_lost, join_ranks
 from trainer.footprint import optimiser_bytes
 from trainer.gpu import GpuMeter
 from trainer.hub import upload
@@ -57,7 +60,7 @@ def run_training(settings: TrainSettings) -> None:
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
         ranks.barrier()
-        data = open_data(settings, console.print if ranks.is_main else lambda _text: None)
+        data = open_data(settings, console.print if ranks.is_main else lambda _text: None, stop)
         try:
             _train(settings, data, ranks, console, stop)
         except torch.OutOfMemoryError as error:
@@ -65,21 +68,28 @@ def run_training(settings: TrainSettings) -> None:
             message = f"GPU memory ran out: {str(error).splitlines()[0]}"
             remedy = "python -m trainer.estimate tells what fits: another --optim, or a smaller model"
             raise ResourceLimitError(message, remedy) from error
+        except RuntimeError as error:
+            if not is_lost(error):
+                raise
+            message = "another rank of this run has ended, which says why by itself"
+            raise SpeechPrepError(message, "the same command goes on at the last checkpoint") from error
 
 
 def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, stop: StopRequest) -> None:
     """Everything between the opened store and the last checkpoint."""
     found = find_checkpoint(settings, identity(settings, data))
     checkpoint, state, training = found or (None, None, {})
-    stepper = make_stepper(settings, ranks, str(checkpoint or settings.model))
+    stepper = _stepper(settings, ranks, checkpoint)
     goes_on = go_on(stepper, training) if found else True
     budget = find_budget(settings, data, ranks, stepper, state)
     plans = planner(settings, data, ranks, budget)
     last = max_steps(settings, plans.steps_per_epoch)
-    state = _state(state, settings, data, ranks, budget)
     with ExitStack() as stack:
+        checkpoints = stack.enter_context(_checkpoints(settings, ranks, stepper, data.shape, last))
+        state = _state(state, settings, data, ranks, budget)
+        if checkpoints is not None:
+            state = checkpoints.mend_best(state)
         telemetry = stack.enter_context(_telemetry(settings, ranks, state, last, console, resumed=found is not None))
-        checkpoints = stack.enter_context(_checkpoints(settings, ranks, stepper, data.shape))
         augment = SpecAugment(settings.seed) if settings.spec_augment else None
         loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
         stack.enter_context(loader)
@@ -94,16 +104,40 @@ def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, 
         if evaluator is None:
             telemetry.event("the store has no test or validation split: nothing is evaluated, the last is the best")
         loop = TrainingLoop(settings, last, state, stepper, loader, meter, evaluator, checkpoints, telemetry, stop)
-        end = loop.run()
+        with told(ranks):
+            end = loop.run()
         if ranks.is_main:
             _finish(settings, end, telemetry)
 
 
+@contextmanager
+def told(ranks: Ranks) -> Iterator[None]:
+    """What one rank finds wrong while all train is told by that rank; the others know only that it is gone."""
+    try:
+        yield
+    except StoreError as error:
+        raise SpeechPrepError(f"rank {ranks.rank}: {error.message}", error.remedy) from error
+
+
+def _stepper(settings: TrainSettings, ranks: Ranks, checkpoint: Path | None) -> Stepper:
+    """Model and optimiser, from *checkpoint* where there is one. Raises SpeechPrepError when that is damaged."""
+    if checkpoint is None:
+        return make_stepper(settings, ranks, settings.model)
+    try:
+        return make_stepper(settings, ranks, str(checkpoint))
+    except UsageError as error:
+        remedy = f"remove {checkpoint}: the one before it is used"
+        raise SpeechPrepError(f"{checkpoint} cannot be loaded: {error.message}", remedy) from error
+
+
 def _state(state: TrainState | None, settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> TrainState:
     """Where the run stands; its budget is that of these ranks."""
-    own = identity(settings, data) | circumstances(settings, ranks)
+    own = identity(settings, data) | circumstances(settings, ranks) | {"evaluation": evaluation(settings, data)}
     before = state or TrainState(0, own, 0, 0)
-    return TrainState(before.step, own, budget.frames, budget.plain_frames, before.best_wer, before.best_step)
+    now = replace(before, identity=own, frames=budget.frames, plain_frames=budget.plain_frames)
+    # Rates of other clips, or in other contexts, tell nothing of which model is the better one.
+    same = before.identity.get("evaluation") == own["evaluation"]
+    return now if same else replace(now, best_wer=None, best_step=None)
 
 
 @contextmanager
@@ -134,7 +168,7 @@ def _telemetry(
 
 @contextmanager
 def _checkpoints(
-    settings: TrainSettings, ranks: Ranks, stepper: Stepper, shape: ModelShape
+    settings: TrainSettings, ranks: Ranks, stepper: Stepper, shape: ModelShape, max_steps: int
 ) -> Iterator[Checkpoints | None]:
     """What writes checkpoints, on rank 0."""
     if not ranks.is_main:
@@ -145,7 +179,10 @@ def _checkpoints(
     checkpoints.clear_partial()
     weights = sum(parameter.nbytes for parameter in stepper.model.parameters())
     # Rank 0 writes the whole optimiser, however it is shared out.
-    check_room(output, weights + optimiser_bytes(shape, replace(step_options(settings, ranks), world_size=1)))
+    one = weights + optimiser_bytes(shape, replace(step_options(settings, ranks), world_size=1))
+    existing = [step for step, _ in written(output)]
+    steps = max_steps - max(existing, default=0)
+    check_room(output, one, still_to_come(len(existing), -(-steps // settings.save_steps), settings.keep_latest))
     try:
         yield checkpoints
     finally:

@@ -14,6 +14,19 @@ Optim = Literal["auto", "adamw-8bit", "adamw", "adamw-zero1", "adafactor"]
 Checkpointing = Literal["auto", "always", "never"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 REPORTERS = ("tensorboard", "wandb", "none")
+_LEAST_MEMORY = 1_000_000
+"""Bytes; where fewer are given without a unit, it was forgotten."""
+
+
+def parse_memory(value: Any) -> Any:
+    """A GPU's bytes from text as `parse_bytes` reads it, or as they are.
+
+    Raises ValueError also for a number too small to be without a unit.
+    """
+    count = parse_bytes(value) if isinstance(value, str) else value
+    if str(value).strip().isdecimal() and 0 < count < _LEAST_MEMORY:
+        raise ValueError("give a unit, such as 16GB")
+    return count
 
 
 class TrainerSettings(Folders):
@@ -32,7 +45,7 @@ class TrainSettings(TrainerSettings):
     eval_split: str | None = Field(None, description="split to evaluate on [test, else validation, where there is one]")
     wait_for_store: bool = Field(default=False, description="wait until the store is complete instead of refusing it")
 
-    learning_rate: float = Field(1e-5, gt=0, description="peak of the linear schedule")
+    learning_rate: float = Field(1e-5, gt=0, allow_inf_nan=False, description="peak of the linear schedule")
     warmup_steps: int = Field(500, ge=0, description="steps over which the learning rate rises")
     max_steps: int | None = Field(None, ge=1, description="optimiser steps [as many as --num-epochs takes]")
     num_epochs: float = Field(3.0, gt=0, description="passes over the split, where no --max-steps says")
@@ -79,7 +92,7 @@ class TrainSettings(TrainerSettings):
     @field_validator("vram_budget", mode="before")
     @classmethod
     def _parse_size(cls, value: Any) -> Any:
-        return parse_bytes(value) if isinstance(value, str) else value
+        return parse_memory(value)
 
     @field_validator("report_to", mode="before")
     @classmethod

@@ -17,7 +17,7 @@ from pathlib import Path
 from shared.durable import fsync_directory
 from shared.errors import SpeechPrepError
 from shared.layout import StoreLayout, read_record
-from trainer.checkpoint import BEST, PARTIAL, checkpoints
+from trainer.checkpoint import PARTIAL, TRAINING, TrainState, checkpoints, latest, points_at
 
 EVENTS = "tensorboard"
 _STORE_FILES = ("COMPLETE", "README.md", "settings.json", "report.html")
@@ -42,12 +42,22 @@ def partial_tidyings(output: Path) -> list[Tidying]:
 
 def checkpoint_tidyings(output: Path, keep_latest: int, archive: Path | None) -> list[Tidying]:
     """Old checkpoints of *output*: all but the *keep_latest* last ones and the best."""
-    best = (output / BEST).resolve().name if (output / BEST).is_symlink() else ""
-    old = [path for _, path in checkpoints(output)[:-keep_latest] if path.name != best and not path.is_symlink()]
+    best = _best_step(output)
+    old = [
+        path
+        for step, path in checkpoints(output)[:-keep_latest]
+        if step != best and not points_at(output, path) and not path.is_symlink()
+    ]
     return [
         _tidying(output, path.name, "an old checkpoint", archive / f"{path.name}.tar" if archive else None)
         for path in old
     ]
+
+
+def _best_step(output: Path) -> int | None:
+    """What the last checkpoint names as the best: a run that was killed may not have linked it yet."""
+    last = latest(output)
+    return TrainState.read(last / TRAINING / "state.json").best_step if last is not None else None
 
 
 def log_tidyings(output: Path, today: date) -> list[Tidying]:

@@ -41,9 +41,13 @@ def transcribed(
 ) -> EvaluationFacts:
     """What each of *models* makes of a split; references are the store's labels as text. *device* as `--device`.
 
-    Raises StoreError for a store that is not complete, UsageError for a model that does not fit it.
+    Raises StoreError for a store that is not complete, UsageError for a split without rows and a model that does not
+    fit it.
     """
     split = open_split(store, split_name)
+    if not len(split):
+        raise UsageError(f"{split_name!r} of {store} has no rows to evaluate", "name another --split or --store")
+    split.check_shards()
     chosen = monitored_rows(split, rows or len(split))
     # Longest first: batches of one length stop early, and want of memory shows at once.
     chosen.sort(key=lambda row: -int(split.num_frames[row]))

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.durable import json_bytes
+from shared.index import index_digest
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
 from shared.schema import INDEX_SCHEMA, FeatureSpec
 
@@ -41,11 +42,12 @@ def make_store(root: Path, rows: int) -> int:
     record = StoreRecord("0" * 32, FeatureSpec(128), "tokenizer", "de", "synthetic", {"train": split})
     layout.index.mkdir(parents=True)
     layout.record.write_bytes(json_bytes(record.as_dict()))
-    layout.complete.write_bytes(json_bytes({"splits": {"train": {"rows": rows}}, "uuid": record.uuid}))
     with pq.ParquetWriter(layout.index_of("train"), INDEX_SCHEMA, compression="zstd") as writer:
         for shard in range(shards):
             first = shard * ROWS_PER_SHARD
             writer.write_table(_index_rows(shard, first, min(ROWS_PER_SHARD, rows - first)))
+    totals = {"rows": rows, "index_digest": index_digest(layout.index_of("train"))}
+    layout.complete.write_bytes(json_bytes({"splits": {"train": totals}, "uuid": record.uuid}))
     return layout.index_of("train").stat().st_size
 
 

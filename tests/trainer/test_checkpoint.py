@@ -4,6 +4,8 @@ import json
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from shared.errors import ResourceLimitError, SpeechPrepError
@@ -18,6 +20,7 @@ from trainer.checkpoint import (
     latest,
     load_training,
     point_best_at,
+    still_to_come,
 )
 
 
@@ -63,6 +66,64 @@ def test_a_half_written_one_is_no_checkpoint_and_goes_at_the_next_start(tmp_path
     assert latest(tmp_path).name == "checkpoint-00000001"
     keeper(tmp_path).clear_partial()
     assert not list(tmp_path.glob(f"{PARTIAL}*"))
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("checkpoint-00000001"), lambda path: path.touch()])
+def test_whatever_was_left_half_made_goes_at_the_next_start(tmp_path, make):
+    """Also the link of a run that was killed before it took the name `best`; what it points at stays."""
+    save(tmp_path, snapshot(1))
+    make(tmp_path / f"{PARTIAL}best-link")
+    keeper(tmp_path).clear_partial()
+    assert not list(tmp_path.glob(f"{PARTIAL}*"))
+    assert latest(tmp_path).name == "checkpoint-00000001"
+
+
+def test_a_best_one_whose_link_was_never_made_is_linked_at_the_next_start(tmp_path):
+    save(tmp_path, snapshot(1, best_step=1), snapshot(2, best_step=2))
+    point_best_at(tmp_path, tmp_path / "checkpoint-00000001")
+    state, _ = load_training(latest(tmp_path))
+    made = keeper(tmp_path)
+    assert made.mend_best(state) == state
+    assert (tmp_path / "best").resolve().name == "checkpoint-00000002"
+    assert made.best == (0.5, 2)
+
+
+def test_a_best_one_that_is_gone_is_forgotten(tmp_path):
+    save(tmp_path, snapshot(1), snapshot(2, best_step=9))
+    state = keeper(tmp_path).mend_best(load_training(latest(tmp_path))[0])
+    assert (state.best_wer, state.best_step) == (None, None)
+
+
+def test_what_best_points_at_stays_whatever_a_state_says(tmp_path):
+    """Of step 3 the evaluation was better, but it could not be written."""
+    save(tmp_path, snapshot(1, best_step=1), *(snapshot(step, best_step=3) for step in (2, 4, 5)))
+    assert (tmp_path / "best").resolve().is_dir()
+    assert [step for step, _ in checkpoints(tmp_path)] == [1, 4, 5]
+
+
+def test_others_may_read_the_weights_as_they_may_the_rest(tmp_path):
+    save(tmp_path, snapshot(1))
+    modes = {path.name: path.stat().st_mode & 0o777 for path in latest(tmp_path).rglob("*") if path.is_file()}
+    assert len(set(modes.values())) == 1, modes
+
+
+def test_a_failure_is_known_without_waiting_for_the_next_one(tmp_path):
+    with Ext4Disk(tmp_path, 32 << 20) as disk:
+        made = keeper(disk.folder)
+        made.poll()
+        made.save(snapshot(1, values=20_000_000))
+        made.close()
+        with pytest.raises(ResourceLimitError, match="has no room for"):
+            made.poll()
+        made.poll()
+
+
+@given(st.integers(0, 9), st.integers(0, 20), st.integers(1, 5))
+def test_room_is_asked_for_as_many_as_will_lie_there_at_once(existing, to_write, keep):
+    """With those that are there: the last ones, the best, and one being written; never for more than there will be."""
+    count = still_to_come(existing, to_write, keep)
+    assert 0 <= count <= to_write
+    assert count == to_write or count + existing >= keep + 2
 
 
 def test_a_disk_too_full_is_said_before_anything_is_written_and_harms_nothing(tmp_path):

@@ -3,14 +3,16 @@
 import subprocess
 import sys
 import tarfile
+from dataclasses import asdict
 
 import pytest
 
 from preprocess.preparation import locked
 from shared.cli import run_command
+from shared.durable import json_bytes
 from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store
-from trainer.checkpoint import point_best_at
+from trainer.checkpoint import TrainState, point_best_at
 from trainer.clean import main
 from trainer.in_use import readers
 from trainer.output import hold_output
@@ -47,6 +49,14 @@ def test_all_go_but_the_best_and_the_last(output, capsys):
     said = capsys.readouterr().out
     assert "checkpoint-00000001: an old checkpoint" in said
     assert "left by a killed run" in said
+
+
+def test_a_best_one_that_a_killed_run_had_not_linked_yet_stays(output):
+    training = output / "checkpoint-00000004" / "training"
+    training.mkdir()
+    (training / "state.json").write_bytes(json_bytes(asdict(TrainState(4, {}, 1, 1, 0.1, best_step=3))))
+    assert run_command(main, [str(output)]) == 0
+    assert names(output) == KEPT | {"checkpoint-00000003"}
 
 
 def test_a_dry_run_lists_the_same_and_changes_nothing(output, capsys):

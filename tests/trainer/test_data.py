@@ -1,16 +1,28 @@
 """Opening a store for training: refused or waited for while incomplete, and checked against the model."""
 
 import json
+import os
+import signal
+import threading
 
 import pytest
 
-from shared.errors import StoreError, UsageError
+from shared.errors import InterruptedRunError, StoreError, UsageError
 from shared.store import open_split
 from shared.text import tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store
 from tests.support.training import SPEC, tiny_model, training_store
-from trainer.data import check_split, evaluation_split, model_config, model_file, open_for_training, require_rows
+from trainer.data import (
+    WAIT_SECONDS,
+    check_split,
+    evaluation_split,
+    model_config,
+    model_file,
+    open_for_training,
+    require_rows,
+)
 from trainer.shape import ModelShape
+from trainer.stopping import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +81,56 @@ def test_a_store_that_is_not_there_yet_is_waited_for_and_a_split_that_never_come
         open_for_training(store, "dev", wait=True, tell=told.append, sleep=lambda _: pytest.fail("waited"))
 
 
+def test_the_evaluated_split_is_waited_for_as_the_trained_one_is(store):
+    complete = json.loads((store / "COMPLETE").read_text())
+    evaluated = complete["splits"].pop("test")
+    (store / "COMPLETE").write_text(json.dumps(complete))
+    told = []
+
+    def sleep(_):
+        finished = complete | {"splits": complete["splits"] | {"test": evaluated}}
+        (store / "COMPLETE").write_text(json.dumps(finished))
+
+    for split, rows in (("train", 48), ("test", 8)):
+        assert len(open_for_training(store, split, wait=True, tell=told.append, sleep=sleep)) == rows
+    assert told == ["waiting for the store: 2 of 2 shards of 'test'"]
+
+
+def test_a_stop_ends_the_waiting_within_a_second(store):
+    (store / "COMPLETE").unlink()
+    slept = []
+    with pytest.raises(InterruptedRunError, match=r"waiting for the store: 2 of 2 shards[\s\S]*the same command"):
+        open_for_training(store, "train", wait=True, tell=print, stop=lambda: len(slept) == 3, sleep=slept.append)
+    assert slept == [WAIT_SECONDS] * 3
+    assert WAIT_SECONDS <= 1
+
+
+def test_one_signal_is_enough_to_end_the_waiting(store):
+    (store / "COMPLETE").unlink()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    stop = StopRequest()
+    stop.install()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    try:
+        with pytest.raises(InterruptedRunError):
+            open_for_training(store, "train", wait=True, tell=print, stop=stop)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_stop_does_not_matter_to_a_store_that_is_complete(store):
+    assert len(open_for_training(store, "train", wait=True, tell=print, stop=lambda: True)) == 48
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_missing_shard_is_found_before_anything_is_trained(store, wait):
+    shard = next((store / "data").glob("train-00001*"))
+    shard.unlink()
+    with pytest.raises(StoreError, match=shard.name):
+        open_for_training(store, "train", wait=wait, tell=print)
+
+
 def test_the_model_it_was_prepared_for_fits(store, model_folder):
     check(store, model_folder)
 
@@ -93,6 +155,25 @@ def test_another_tokenizer_does_not_fit(store, model_folder):
 def test_a_smaller_vocabulary_does_not_fit(store, model_folder):
     with pytest.raises(UsageError, match="the model's vocabulary 1000 entries"):
         check(store, model_folder, vocab_size=1_000)
+
+
+@pytest.mark.parametrize("label", [999_999, -1])
+def test_a_label_outside_the_vocabulary_is_named_in_whatever_row_it_stands(tmp_path, model_folder, label):
+    text = (model_folder / "tokenizer.json").read_text()
+    labels = [[1, 2, 3]] * 121 + [[1, label, 3]] + [[1, 2, 3]]
+    rows = [feature_row(1_000 + number, 5, SPEC, labels=ids) for number, ids in enumerate(labels)]
+    make_store(tmp_path / "store", {"train": [rows]}, SPEC, tokenizer=tokenizer_fingerprint(text))
+    with pytest.raises(UsageError, match=rf"row 1121 of 'train' has the label {label},[\s\S]*choose the model"):
+        check(tmp_path / "store", model_folder)
+
+
+def test_the_last_entry_of_the_vocabulary_fits_and_one_more_does_not(tmp_path, model_folder):
+    text, size = (model_folder / "tokenizer.json").read_text(), shape_of(model_folder).vocab_size
+    rows = [feature_row(0, 5, SPEC, labels=[0, size - 1])]
+    make_store(tmp_path / "store", {"train": [rows]}, SPEC, tokenizer=tokenizer_fingerprint(text))
+    check(tmp_path / "store", model_folder)
+    with pytest.raises(UsageError, match=rf"has the label {size - 1}"):
+        check(tmp_path / "store", model_folder, vocab_size=size - 1)
 
 
 def test_too_many_labels_do_not_fit(store, model_folder):

@@ -16,6 +16,7 @@ from trainer.activations import OPTIMISERS, StepOptions
 from trainer.estimate import ORDER, EstimateSettings, advice, choices, find_shape, main
 from trainer.estimate_measure import take_steps
 from trainer.footprint import dense_tokens, footprint
+from trainer.settings import TrainSettings
 from trainer.shape import PUBLISHED, ModelShape
 
 REPOSITORY = Path(__file__).parents[2]
@@ -110,6 +111,21 @@ def test_the_memory_is_a_size_and_the_environment_has_the_trainers_prefix(monkey
     assert parse_settings(EstimateSettings, [], prog="estimate", about="").vram == 12 * GB
     with pytest.raises(UsageError, match="--vram"):
         parse_settings(EstimateSettings, ["--vram", "much"], prog="estimate", about="")
+
+
+@pytest.mark.parametrize("vram", ["16", " 24 ", "999999"])
+def test_a_memory_whose_unit_was_forgotten_is_refused_with_an_example(vram, capsys):
+    assert run_command(main, ["--no-measure", "--vram", vram]) == 2
+    assert "give a unit, such as 16GB" in capsys.readouterr().err
+
+
+def test_bytes_may_be_written_without_a_unit_where_they_can_be_meant():
+    assert settings_of(vram="16000000000").vram == settings_of(vram=16 * GB).vram == 16 * GB
+
+
+def test_a_training_asks_for_the_unit_too():
+    with pytest.raises(UsageError, match="give a unit, such as 16GB"):
+        parse_settings(TrainSettings, ["--store", "store", "--vram-budget", "14"], prog="train", about="")
 
 
 def test_help_fits_80_columns_and_needs_no_torch(tmp_path):

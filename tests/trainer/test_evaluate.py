@@ -1,6 +1,8 @@
 """`python -m trainer.evaluate`: transformers and CTranslate2 folders alike, ready tables, checkpoints as they come."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +14,7 @@ from ctranslate2.converters import TransformersConverter
 from preprocess.demo.model import build_model
 from shared.cli import run_command
 from shared.store import open_split
+from tests.support.samples import make_store, quarantined_row
 from tests.support.training import ROOT, Training, tiny_model, training_store
 from trainer.checkpoint import checkpoints
 from trainer.evaluate import main
@@ -115,6 +118,38 @@ def test_what_is_missing_is_said(folder, capsys, arguments, said):
     assert said in capsys.readouterr().err
 
 
+def test_a_split_without_rows_is_a_wrong_usage(folder, tmp_path, capsys):
+    make_store(tmp_path / "store", {"test": [[quarantined_row(0)]]})
+    assert run_command(main, ["--store", str(tmp_path / "store"), "--model", str(folder / "model")]) == 2
+    assert "'test' of" in (said := capsys.readouterr().err)
+    assert "has no rows to evaluate" in said
+
+
+def test_an_output_that_cannot_be_written_to_is_found_before_anything_is_transcribed(
+    folder, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "file").write_text("here")
+    monkeypatch.setattr("trainer.transcribing.transcribed", lambda *_, **__: pytest.fail("transcribed"))
+    assert run(folder, "--model", str(folder / "model"), "--output", str(tmp_path / "file" / "out")) == 2
+    assert "cannot write to" in capsys.readouterr().err
+
+
+def test_a_missing_shard_is_found_before_a_model_is_opened(folder, tmp_path, capsys):
+    store = shutil.copytree(folder / "store", tmp_path / "store")
+    shard = next((store / "data").glob("test-00001*"))
+    shard.unlink()
+    assert run_command(main, ["--store", str(store), "--model", "nowhere/at-all/x"]) == 1
+    assert shard.name in capsys.readouterr().err
+
+
+def test_watching_where_nothing_is_trained_says_what_to_do(folder, tmp_path, capsys):
+    assert run(folder, "--watch", str(tmp_path)) == 2
+    said = capsys.readouterr().err
+    assert "has no checkpoint, and no training writes to it" in said
+    assert "start the training first" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_model_of_other_mel_bins_is_refused(folder, tmp_path, capsys):
     build_model(tmp_path / "wide", num_mel_bins=128)
     assert run(folder, "--model", str(tmp_path / "wide")) == 2
@@ -137,6 +172,8 @@ def test_watch_scores_every_checkpoint_of_a_training_and_ends_with_it(folder, ca
     assert process.wait(60) == 0
     said = capsys.readouterr().out
     for step, path in checkpoints(training.output):
-        assert f"checkpoint-{step:08d}" in said
+        (line,) = [line for line in said.splitlines() if line.startswith(f"checkpoint-{step:08d}: ")]
+        assert re.search(r": WER [0-9.]+ % raw, [0-9.]+ % basic, [0-9.]+ % basic\+ss; 2 clips of test", line)
         assert (training.output / "evaluations" / path.name / "metrics.json").exists()
     assert len(checkpoints(training.output)) == 3
+    assert f"all checkpoints are scored, see {training.output / 'evaluations'}" in said

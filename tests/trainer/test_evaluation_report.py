@@ -16,7 +16,14 @@ from rich.console import Console
 from shared.errors import UsageError
 from trainer.alignment import Kind, Piece, align
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
-from trainer.evaluation_report import MAX_CHARACTERS, MAX_PIECES, metrics, render_page, write_evaluation
+from trainer.evaluation_report import (
+    MAX_CHARACTERS,
+    MAX_PIECES,
+    metrics,
+    render_page,
+    require_writable,
+    write_evaluation,
+)
 from trainer.evaluation_results import WORST_ROWS, evaluate_transcripts
 from trainer.evaluation_screen import render_evaluation
 from trainer.evaluation_words import format_p
@@ -352,6 +359,18 @@ def test_both_files_are_written_and_replaced(result, tmp_path):
     assert sorted(path.name for path in output.iterdir()) == ["evaluation.html", "metrics.json"]
     assert json.loads((output / "metrics.json").read_text(encoding="utf-8")) == metrics(result)
     assert (output / "evaluation.html").read_text(encoding="utf-8") == render_page(result)
+
+
+def test_a_folder_that_can_be_written_to_is_made_and_left_empty(tmp_path):
+    require_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_wrong_usage(tmp_path):
+    (tmp_path / "file").write_text("here")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match=f"cannot write to {folder}"):
+            require_writable(folder)
 
 
 def test_a_p_value_is_never_shown_as_zero():

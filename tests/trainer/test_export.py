@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from preprocess.demo.model import build_model
 from shared.cli import run_command
 from shared.store import open_split
-from tests.support.samples import wav
-from tests.support.training import tiny_model, training_store
+from shared.text import tokenizer_fingerprint
+from tests.support.samples import make_store, quarantined_row, wav
+from tests.support.training import SPEC, tiny_model, training_store
 from trainer.conversion import convert, export_folders
 from trainer.export import main
 from trainer.export_files import RECORD, Checkpoint, file_digest, file_problems
@@ -295,6 +296,23 @@ def test_without_a_store_nothing_is_exported_unless_the_files_alone_are_to_be_ch
     assert run_command(main, [*arguments, "--gate-rows", "0"]) == 0
     assert "its transcripts were not checked" in " ".join(capsys.readouterr().out.split())
     assert "not checked against the original" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_split_without_clips_is_refused_before_anything_is_converted(trained, tmp_path, capsys):
+    tokenizer = tokenizer_fingerprint((trained / "model" / "tokenizer.json").read_text())
+    make_store(tmp_path / "store", {"test": [[quarantined_row(0)]]}, SPEC, tokenizer=tokenizer)
+    assert export(trained, tmp_path / "out", "--store", str(tmp_path / "store")) == 2
+    assert "split 'test' has no clip to check the export on" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_shard_is_found_before_anything_is_converted(trained, tmp_path, capsys):
+    store = shutil.copytree(trained / "store", tmp_path / "store")
+    shard = next((store / "data").glob("test-00001*"))
+    shard.unlink()
+    assert export(trained, tmp_path / "out", "--store", str(store)) == 1
+    assert shard.name in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_store_of_another_model_is_refused(trained, tmp_path, capsys):

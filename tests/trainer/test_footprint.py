@@ -28,8 +28,10 @@ from trainer.activations import (
     passing_bytes,
     token_bytes,
 )
+from trainer.distributed import Ranks
 from trainer.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.model import TrainingModel, encode, prepare_model, set_recompute
+from trainer.optim import make_optimiser
 from trainer.shape import PUBLISHED
 
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
@@ -178,21 +180,18 @@ def test_turbo_takes_what_is_known_of_it():
 
 
 @pytest.mark.parametrize("freeze_encoder", [False, True])
-@pytest.mark.parametrize(
-    ("optimiser", "make"),
-    [("adamw", torch.optim.AdamW), ("adafactor", torch.optim.Adafactor)],
-    ids=["adamw", "adafactor"],
-)
-def test_the_optimisers_state_is_what_torch_makes(optimiser, make, freeze_encoder):
+@pytest.mark.parametrize("optimiser", ["adamw", "adafactor"])
+def test_the_optimisers_state_is_what_is_made(optimiser, freeze_encoder):
     shape = replace(BASE, d_model=64, encoder_ffn_dim=100, decoder_ffn_dim=36, encoder_heads=4, decoder_heads=4)
     shape = replace(shape, vocab_size=500, max_source_positions=30, max_target_positions=11)
     options = StepOptions(optimiser, freeze_encoder=freeze_encoder)
     trained = [parameter for parameter in model_of(shape, options).parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.grad = torch.ones_like(parameter)
-    made = make(trained)
+    made = make_optimiser(optimiser, trained, Ranks(0, 1, torch.device("cpu")), rate=1e-3, weight_decay=0.0)
     made.step()
-    state = sum(value.nbytes for each in made.state.values() for name, value in each.items() if name != "step")
+    single = {"step", "RMS"}
+    state = sum(value.nbytes for each in made.state.values() for name, value in each.items() if name not in single)
     assert footprint(shape, options).optimiser == state
 
 

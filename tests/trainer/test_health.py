@@ -92,6 +92,11 @@ def test_more_than_a_tenth_of_the_steps_skipped_is_told():
     assert "--learning-rate" in warning.remedy
 
 
+def test_the_remedy_for_skipped_steps_does_not_presume_float16():
+    (warning,) = warnings_of(steps(*[{"skipped_steps": 3, "loss_scale": 1.0}] * 2))
+    assert warning.remedy.startswith("lower --learning-rate or raise --warmup-steps; under --precision fp16 ")
+
+
 def test_the_steps_that_the_scale_skips_to_find_itself_are_no_trouble():
     first = [{"skipped_steps": 1}] * 5
     assert kinds_of(steps(*first, *[{}] * 200, every=1)) == []

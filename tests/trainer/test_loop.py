@@ -1,6 +1,8 @@
 """The training loop when something goes wrong: too little memory, a loss that is no number, no room on the disk."""
 
 import json
+from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import torch
@@ -129,11 +131,13 @@ def test_a_loss_that_is_no_number_changes_nothing_and_its_rows_are_kept(folder, 
     shop = Workshop(folder, tmp_path / "out")
     before = shop.weights()
     break_rows(shop, lambda _features: True)
-    shop.run()
+    with pytest.raises(SpeechPrepError, match=r"4 steps in a row[\s\S]*lower --learning-rate"):
+        shop.run()
     assert all(torch.equal(old, new) for old, new in zip(before, shop.weights(), strict=True))
     assert [record.skipped_steps for record in shop.ears.records] == [1, 1, 1, 1]
     found = sorted((tmp_path / "out" / "nonfinite").iterdir())
-    assert [path.name for path in found] == [f"step-{step:08d}-rank-0.json" for step in range(4)]
+    assert [path.name for path in found] == [f"step-{step:08d}-rank-0.json" for step in range(1, 5)]
+    assert sum("its rows are in" in event for event in shop.ears.events) == 4
     value = json.loads(found[0].read_text())
     planned = {clip.row for batch in shop.loader.planner.plan(0).ranks[0] for clip in batch.clips}
     assert {row["row_id"] for row in value["rows"]} == planned
@@ -147,15 +151,56 @@ def test_a_run_that_never_recovers_ends_and_says_what_to_do(folder, tmp_path):
         shop.run()
 
 
-def test_the_best_is_the_evaluation_with_the_lowest_wer_of_all(folder, tmp_path):
-    shop = Workshop(folder, tmp_path / "out", "--eval-steps", "1")
-    wers = iter([0.5, 0.7, 0.4, 0.6])
+def test_a_run_that_goes_on_after_it_diverged_counts_on(folder, tmp_path):
+    """Otherwise the same command would train on as many steps again, each time, and end as if it had learnt."""
+    shop = Workshop(folder, tmp_path / "out", "--max-steps", "80")
+    shop.loop.state = replace(shop.loop.state, step=30, skipped=MOST_SKIPPED - 2)
+    break_rows(shop, lambda _features: True)
+    with pytest.raises(SpeechPrepError, match=f"{MOST_SKIPPED} steps in a row gave no finite gradient, up to step 32"):
+        shop.run()
+
+
+def evaluated(shop, wers):
+    """Has *shop*'s evaluations find *wers*, one after the other."""
+    rest = iter(wers)
 
     def evaluator(_model, step):
-        overall = {name: WordErrors(next(wers) if name == "raw" else 0.0, 0.0, 9) for name in ("raw", "basic")}
+        overall = {name: WordErrors(next(rest) if name == "raw" else 0.0, 0.0, 9) for name in ("raw", "basic")}
         return EvaluationRecord(step, 1, "own", overall, {}, 0.0)
 
     shop.loop.evaluator = evaluator
+
+
+def test_a_best_model_that_found_no_room_is_not_the_best(folder, tmp_path):
+    """The one before it stays, and a later one has to be better than that one only."""
+    with Ext4Disk(tmp_path, 128 << 20) as disk:
+        output = disk.folder / "out"
+        shop = Workshop(folder, output, "--eval-steps", "1", "--save-steps", "1", checkpointing=True)
+        shop.loop.checkpoints.keep_latest = 1
+        evaluated(shop, [0.5, 0.2, 0.4, 0.6])
+        done = []
+
+        def fill(*_arguments):
+            done.append(len(shop.ears.records))
+            if done[-1] == 1 and 1 not in done[:-1]:
+                shop.loop.checkpoints.wait()
+                disk.fill(leave_bytes=1 << 20)
+            if done[-1] == 2 and 2 not in done[:-1]:
+                with suppress(ResourceLimitError):
+                    shop.loop.checkpoints._writing.result()
+                disk.free()
+
+        shop.stepper.model.register_forward_pre_hook(fill)
+        state = shop.run()
+        assert (state.best_wer, state.best_step) == (0.4, 3)
+        assert (output / "best").resolve().name == "checkpoint-00000003"
+        assert [step for step, _ in checkpoints(output)] == [3, 4]
+        assert sum("has no room for" in event for event in shop.ears.events) == 1
+
+
+def test_the_best_is_the_evaluation_with_the_lowest_wer_of_all(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out", "--eval-steps", "1")
+    evaluated(shop, [0.5, 0.7, 0.4, 0.6])
     state = shop.run()
     assert (state.best_wer, state.best_step) == (0.4, 3)
 

@@ -139,6 +139,18 @@ def test_every_optimiser_lowers_the_loss(split, model_folder, name):
     assert losses[-1] < losses[0] - 0.05
 
 
+@pytest.mark.parametrize("name", ["adamw", "adamw-8bit", "adafactor"])
+def test_a_learning_rate_means_the_same_to_every_optimiser(name):
+    """The first step moves a matrix by about the rate, however small its weights are."""
+    matrix = torch.nn.Parameter(1e-3 * torch.randn(128, 96, generator=torch.manual_seed(3)))
+    before = matrix.detach().clone()
+    optimiser = make_optimiser(name, [matrix], ALONE, rate=1e-4, weight_decay=0.0)
+    matrix.grad = torch.randn(matrix.shape)
+    optimiser.step()
+    moved = float((matrix.detach() - before).square().mean().sqrt())
+    assert 0.5e-4 < moved < 2e-4
+
+
 def test_the_loader_forms_the_same_batches_in_any_order_and_again_after_a_reset(split):
     plans = planner(split, frames=500)
 

@@ -8,20 +8,25 @@ import subprocess
 import time
 from contextlib import suppress
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import WhisperForConditionalGeneration
 
 from shared.cli import run_command
+from shared.errors import SpeechPrepError, StoreError
 from shared.store import open_split
 from tests.support.training import Training, sentences, tiny_model, training_store
 from trainer.checkpoint import checkpoints
+from trainer.distributed import Ranks
 from trainer.evaluation import monitored_rows
 from trainer.output import hold_output
+from trainer.session import told
 from trainer.train import main
 
 STEPS = 6
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -79,6 +84,13 @@ def weights(output, step=STEPS):
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def wait_until(happened, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def losses(training):
@@ -251,6 +263,59 @@ def test_what_all_ranks_find_wrong_is_said_by_the_first(options, tmp_path, capsy
 
     assert told(0).count("error:") == 1
     assert "error:" not in told(1)
+
+
+def test_another_model_is_refused_with_both_names(straight, options, model_folder, tmp_path, capsys):
+    """It would train the old weights and save them beside the new one's configuration."""
+    other = shutil.copytree(model_folder, tmp_path / "another")
+    assert run_command(main, ["--output", str(straight.output), *options, "--model", str(other)]) == 2
+    said = capsys.readouterr().err
+    assert str(other) in said
+    assert str(model_folder) in said
+
+
+def test_a_shard_that_is_gone_is_named_before_anything_is_trained(store, options, tmp_path):
+    shards = sorted((shutil.copytree(store, tmp_path / "store") / "data").glob("train-*.parquet"))
+    shards[-1].unlink()
+    said = Training(tmp_path / "out", (*options, "--store", str(tmp_path / "store")), ranks=2).run(code=1)
+    assert said.count("error: ") == 1
+    assert shards[-1].name in said
+    assert "step 1/" not in said
+
+
+def test_what_one_rank_finds_wrong_while_all_train_is_told_by_that_rank():
+    """What all find wrong is told by the first alone."""
+    with pytest.raises(SpeechPrepError, match=r"rank 1: x\.parquet is gone") as caught, told(Ranks(1, 2, CPU)):
+        raise StoreError("x.parquet is gone", "put it back")
+    assert not isinstance(caught.value, StoreError)
+    assert caught.value.remedy == "put it back"
+
+
+def test_ranks_whose_torchrun_is_killed_save_and_end(options, tmp_path):
+    training = Training(tmp_path / "out", (*options, "--max-steps", "9999", "--save-steps", "9999"), ranks=2)
+    process = training.start()
+    wait_until(lambda: "step 2/" in _log(training))
+    ranks = psutil.Process(process.pid).children()
+    assert len(ranks) == 2
+    process.kill()
+    wait_until(lambda: not any(rank.is_running() for rank in ranks))
+    assert len(checkpoints(training.output)) == 1, process.stdout.read()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_fewer_clips_to_evaluate_than_ranks_are_evaluated(model_folder, options, tmp_path, rows):
+    store = training_store(tmp_path / "store", model_folder, test_clips=rows)
+    arguments = (*options, "--store", str(store), "--max-steps", "3", "--eval-full")
+    training = Training(tmp_path / "out", arguments, ranks=2)
+    training.run()
+    assert [record["rows"] for record in training.records("evaluations")] == [rows]
+
+
+def test_rates_of_another_evaluation_are_not_compared(straight, options, tmp_path):
+    """In the whole window this model says other nonsense, and may well seem worse than it did."""
+    training = going_on(straight, 3, tmp_path / "out", (*options, "--eval-padding", "window"))
+    assert main(["--output", str(training.output), *training.options]) == 0
+    assert (training.output / "best").resolve().name == f"checkpoint-{STEPS:08d}"
 
 
 def test_a_model_that_finds_no_room_ends_with_what_to_do_and_no_traceback(options, tmp_path, monkeypatch, capsys):

@@ -16,7 +16,8 @@ AREAS = (
     "durability commit accounting checksums offsets ledger admission estimate policy sensors watchdog cleanup locking"
 )
 AREAS += " processes tuning scheduler loop tally plan settings exits summary labels features audio sources"
-AREAS += " sampler collate step training checkpoint budget model data scoring export tidying"
+AREAS += " sampler collate step training checkpoint budget model data scoring export tidying exchange optimiser"
+AREAS += " evaluation"
 
 
 @cache

@@ -1,5 +1,6 @@
 """Opening a store: rows in place for the trainer, plain Parquet for everyone else, plain words for what is wrong."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -144,6 +145,55 @@ def test_a_damaged_index_is_named(root, content):
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(StoreError, match=r"index/train\.parquet"):
         open_split(root, "train")
+
+
+def cut_index(root, rows):
+    path = root / "index/train.parquet"
+    pq.write_table(pq.read_table(path).slice(0, rows), path)
+
+
+def test_an_index_of_fewer_rows_than_were_completed_is_refused_with_the_remedy(root):
+    cut_index(root, 2)
+    with pytest.raises(StoreError, match=r"index/train\.parquet has 2 rows.* states 3[\s\S]*preprocess\.verify"):
+        open_split(root, "train")
+    assert len(open_split(root, "test")) == 1
+
+
+def test_an_index_of_as_many_rows_but_other_bytes_is_refused(root):
+    cut_index(root, 3)
+    with pytest.raises(StoreError, match=r"index/train\.parquet is not the index[\s\S]*preprocess\.verify"):
+        open_split(root, "train")
+
+
+def test_a_record_without_a_digest_leaves_the_rows_to_be_compared(root):
+    complete = json.loads((root / "COMPLETE").read_text())
+    del complete["splits"]["train"]["index_digest"]
+    (root / "COMPLETE").write_text(json.dumps(complete))
+    cut_index(root, 3)
+    assert len(open_split(root, "train")) == 3
+    cut_index(root, 2)
+    with pytest.raises(StoreError, match="has 2 rows"):
+        open_split(root, "train")
+
+
+def test_whole_shards_are_found_whole(root):
+    for name in ("train", "test"):
+        open_split(root, name).check_shards()
+
+
+@pytest.mark.parametrize("size", [None, 0, 100])
+def test_a_look_at_the_shards_names_one_that_is_missing_or_ends_within_its_rows(root, split, size):
+    path = root / "data/train-00002-of-00003.parquet"
+    path.unlink() if size is None else os.truncate(path, size)
+    with pytest.raises(StoreError, match=r"train-00002-of-00003[\s\S]*preprocess\.verify"):
+        split.check_shards()
+
+
+def test_a_look_at_the_shards_sees_bytes_missing_behind_the_rows(root, split):
+    path = root / "data/train-00001-of-00003.parquet"
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(StoreError, match=r"the shards of 'train' have .* states .*[\s\S]*preprocess\.verify"):
+        split.check_shards()
 
 
 @pytest.mark.parametrize("size", [None, 0, 100])

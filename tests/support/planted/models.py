@@ -61,6 +61,20 @@ DATA = (
         "or len(layout.committed(split, record.splits[split].num_units)) == record.splits[split].num_units:",
         (f"{_DATA}test_with_wait_it_is_waited_for_and_what_moved_is_told_once",),
     ),
+    Fault(
+        "data/negative-labels-taken",
+        _DATA_FILE,
+        "split.label_values.view(np.uint32) >= vocab_size",
+        "split.label_values >= vocab_size",
+        (f"{_DATA}test_a_label_outside_the_vocabulary_is_named_in_whatever_row_it_stands",),
+    ),
+    Fault(
+        "data/shards-not-looked-at",
+        _DATA_FILE,
+        "    opened.check_shards()\n",
+        "",
+        (f"{_DATA}test_a_missing_shard_is_found_before_anything_is_trained",),
+    ),
 )
 
 SCORING = (
@@ -144,8 +158,8 @@ TIDYING = (
     Fault(
         "tidying/best-removed",
         _TIDYING_FILE,
-        "if path.name != best and not path.is_symlink()]",
-        "if not path.is_symlink()]",
+        "        if step != best and not points_at(output, path) and not path.is_symlink()\n",
+        "        if not path.is_symlink()\n",
         (f"{_CLEAN}test_all_go_but_the_best_and_the_last",),
     ),
     Fault(

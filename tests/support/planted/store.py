@@ -257,6 +257,20 @@ CHECKSUMS = (
         (f"{_SHARD}test_every_page_has_a_checksum",),
     ),
     Fault(
+        "checksums/index-opened-without-its-digest",
+        "shared/index.py",
+        "    if digest != stated[1]:\n",
+        "    if False:\n",
+        (f"{_STORE}test_an_index_of_as_many_rows_but_other_bytes_is_refused",),
+    ),
+    Fault(
+        "checksums/cut-shard-not-named",
+        "shared/store.py",
+        "np.flatnonzero(ends > sizes)",
+        "np.flatnonzero(ends < 0)",
+        (f"{_STORE}test_a_look_at_the_shards_names_one_that_is_missing_or_ends_within_its_rows",),
+    ),
+    Fault(
         "checksums/verify-skips-payloads",
         "shared/verification.py",
         "    yield from _payload_problems(rows, path, index, spec)\n",

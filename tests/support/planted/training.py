@@ -215,15 +215,15 @@ TRAINING = (
     Fault(
         "training/the-first-evaluation-stays-the-best",
         _LOOP_FILE,
-        "best = self.state.best_wer is None or wer < self.state.best_wer",
-        "best = self.state.best_wer is None",
+        "(self.state.best_wer is None or wer < self.state.best_wer)",
+        "(self.state.best_wer is None)",
         (f"{_LOOP}test_the_best_is_the_evaluation_with_the_lowest_wer_of_all",),
     ),
     Fault(
         "training/resumed-one-step-late",
         "trainer/session.py",
-        "return TrainState(before.step, own,",
-        "return TrainState(before.step + bool(before.step), own,",
+        "now = replace(before, identity=own,",
+        "now = replace(before, step=before.step + bool(before.step), identity=own,",
         (f"{_TRAIN}test_a_run_that_goes_on_at_any_step_ends_as_the_straight_one_bit_for_bit",),
     ),
     Fault(
@@ -260,9 +260,37 @@ CHECKPOINT = (
     Fault(
         "checkpoint/best-rotated-away",
         _CHECKPOINT_FILE,
-        "doomed = path / TRAINING if step == state.best_step else path",
+        "doomed = path / TRAINING if points_at(self.output, path) else path",
         "doomed = path",
         (f"{_CHECKPOINT}test_the_last_ones_stay_and_the_best_keeps_its_model",),
+    ),
+    Fault(
+        "checkpoint/a-link-left-behind-blocks-every-start",
+        _CHECKPOINT_FILE,
+        "if path.is_dir() and not path.is_symlink():",
+        "if path:",
+        (f"{_CHECKPOINT}test_whatever_was_left_half_made_goes_at_the_next_start",),
+    ),
+    Fault(
+        "checkpoint/best-not-linked-again",
+        _CHECKPOINT_FILE,
+        "if not points_at(self.output, self.path(state.best_step)):",
+        "if False:",
+        (f"{_CHECKPOINT}test_a_best_one_whose_link_was_never_made_is_linked_at_the_next_start",),
+    ),
+    Fault(
+        "training/a-best-model-that-was-not-written-stays-the-best",
+        "trainer/loop.py",
+        "            if self.state.best_step != self.state.step:\n",
+        "            if False:\n",
+        (f"{_LOOP}test_a_best_model_that_found_no_room_is_not_the_best",),
+    ),
+    Fault(
+        "training/diverged-and-done",
+        "trainer/loop.py",
+        "        self._require_updates()\n",
+        "",
+        (f"{_LOOP}test_a_loss_that_is_no_number_changes_nothing_and_its_rows_are_kept",),
     ),
     Fault(
         "checkpoint/named-before-it-is-whole",
