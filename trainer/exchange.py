@@ -36,15 +36,17 @@ class Exchange:
         return (self._parallel or self._model)(*tensors)
 
     def begin(self) -> None:
-        """A step in which this rank has sent nothing yet."""
+        """A step in which this rank has sent nothing yet.
+
+        Until then what was sent is kept: a thread of torch's that were the last to let it go would ask for Python, and
+        end the process where that has ended.
+        """
         self._sent.clear()
 
     def finish(self) -> None:
         """Returns when the sums are there; on a GPU, when what is computed from now on will see them."""
         for work in self._sent:
             work.wait()
-        # Each keeps the memory of what it sent.
-        self._sent.clear()
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -77,7 +79,8 @@ class Exchange:
         if self._parallel is not None:
             # Autograd holds on to the old buckets, which would wait for the rest of theirs.
             self._parallel.reducer._remove_autograd_hooks()  # noqa: SLF001 # torch has no other way
-            # Their memory is free before the new ones take theirs.
+            # Their memory is free before the new ones take theirs: what was sent keeps it, too.
+            self._sent.clear()
             self._parallel = None
             for parameter in trained_parameters(self._model):
                 parameter.grad = None

@@ -18,4 +18,5 @@ def upload(folder: Path, repository: str, *, without: str) -> str:
         return str(hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=without))
     except Exception as error:  # the Hub's own errors, those of its HTTP library, and those of the disk
         reason = (str(error) or repr(error)).splitlines()[0]
-        raise SpeechPrepError(f"{repository} could not be uploaded: {reason}", "check HF_TOKEN and the name") from error
+        remedy = f"check HF_TOKEN and the name; what was made is in {folder}"
+        raise SpeechPrepError(f"{repository} could not be uploaded: {reason}", remedy) from error

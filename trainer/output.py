@@ -14,6 +14,7 @@ from shared.units import format_bytes
 from trainer.data import model_file
 
 LOCK = ".lock"
+LOCKS = Path("/proc/locks")
 SMALL_FILES = (
     "added_tokens.json",
     "config.json",
@@ -42,10 +43,20 @@ def hold_output(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StoreBusyError(f"another run writes to {folder}", "wait for it, or name another --output") from error
+            message = f"another run writes to {folder}{_holder(descriptor)}"
+            raise StoreBusyError(message, "wait for it, end it, or name another --output") from error
         yield
     finally:
         os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    """Which process has locked the open file, in brackets; nothing where the system does not tell."""
+    status = os.fstat(descriptor)
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    # proc_locks(5): number, kind, mode, access, process, file, and the range.
+    locks = (line.split() for line in LOCKS.read_text().splitlines()) if LOCKS.exists() else ()
+    return next((f" (process {entry[4]})" for entry in locks if entry[1] == "FLOCK" and entry[5] == file), "")
 
 
 def check_room(folder: Path, num_bytes: int, count: int) -> None:

@@ -1,6 +1,7 @@
 """`trainer.train` as a user runs it: it learns, stops and goes on, on one process or two."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -333,7 +334,7 @@ def test_a_model_that_finds_no_room_ends_with_what_to_do_and_no_traceback(option
 def test_a_second_run_on_the_same_output_is_refused(straight, options, capsys):
     with hold_output(straight.output):
         assert run_command(main, ["--output", str(straight.output), *options]) == 1
-    assert "another run writes to" in capsys.readouterr().err
+    assert f"another run writes to {straight.output} (process {os.getpid()})" in capsys.readouterr().err
 
 
 def test_the_effective_settings_stand_beside_the_results(straight):
