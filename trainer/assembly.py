@@ -1,34 +1,32 @@
-"""A run put together from its settings: store, model, optimiser, budget and what it goes on from."""
+"""The parts of a run, made from its settings: store, model, optimiser, plan, evaluator, checkpoints."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
 from shared.errors import UsageError
 from shared.store import StoreSplit
-from trainer.activations import StepOptions, frame_bytes, token_bytes
-from trainer.checkpoint import TrainState, latest, load_training
+from trainer.activations import StepOptions
+from trainer.checkpoint import checkpoints as written
+from trainer.checkpoint_writer import Checkpoints, still_to_come
 from trainer.data import check_split, evaluation_split, model_config, model_file, open_for_training, require_rows
 from trainer.distributed import Ranks
 from trainer.evaluation import Evaluator, monitored_rows
 from trainer.footprint import optimiser_bytes
-from trainer.memory import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
-from trainer.micro_batches import Budget, MicroBatch
+from trainer.micro_batches import Budget
 from trainer.model import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser, resolve_optim
-from trainer.optimiser_state import is_fresh, restore
+from trainer.output import check_room, small_files
 from trainer.settings import TrainSettings
 from trainer.shape import ModelShape
 from trainer.step import Stepper
 from trainer.steps import Lengths, StepPlanner
 
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
-IDENTITY = "the checkpoints in --output were made with others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,76 +58,6 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
             check_split(split, shape, tokenizer_json, allow_long_context=settings.allow_long_context)
     require_rows(train, settings.global_batch_size)
     return Data(train, evaluated, tokenizer_json, shape)
-
-
-def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
-    """The model that a run began with, and what decides which clips every step has; it goes on only with the same."""
-    return {
-        "model": _model_name(settings.model),
-        "store": data.train.record.uuid,
-        "split": settings.split,
-        "rows": len(data.train),
-        "seed": settings.seed,
-        "global_batch_size": settings.global_batch_size,
-        "full_context_share": settings.full_context_share,
-        "freeze_encoder": settings.freeze_encoder,
-    }
-
-
-def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Path, TrainState, dict[str, Any]] | None:
-    """The last checkpoint of the output folder with its state; None for a new run.
-
-    Raises UsageError where there is one but `--resume never`, or one of another run.
-    """
-    path = latest(settings.output_folder)
-    if path is None:
-        return None
-    if settings.resume == "never":
-        raise UsageError(f"{path} exists, and --resume is never", "name another --output, or leave --resume out")
-    state, training = load_training(path)
-    other = {
-        name: (state.identity.get(name), value) for name, value in own.items() if state.identity.get(name) != value
-    }
-    if other:
-        words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
-        raise UsageError(f"{path}: {words}: {IDENTITY}", "name another --output, or give the same values")
-    return path, state, training
-
-
-def _model_name(name: str) -> str:
-    """A Hub id as it is, a folder by where it lies."""
-    folder = Path(name).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else name
-
-
-def evaluation(settings: TrainSettings, data: Data) -> list[Any]:
-    """What is evaluated and how; only rates of the same can be compared."""
-    split = data.evaluated
-    rows = None if split is None else len(split) if settings.eval_full else settings.eval_rows
-    return [None if split is None else split.name, rows, settings.eval_padding]
-
-
-def circumstances(settings: TrainSettings, ranks: Ranks) -> dict[str, Any]:
-    """What decides how large a micro-batch may be; a budget found under others is not gone on with."""
-    return {
-        "world_size": ranks.world_size,
-        "device": torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else "cpu",
-        "optim": resolve_optim(settings.optim, ranks),
-        "precision": str(precision(settings, ranks)),
-        "gradient_checkpointing": settings.gradient_checkpointing,
-        "vram_budget": settings.vram_budget,
-    }
-
-
-def go_on(stepper: Stepper, training: dict[str, Any]) -> bool:
-    """Gives *stepper* what a checkpoint's *training* holds, and forgets it there.
-
-    False where the optimiser was another, whose state is of no use: this one begins without any.
-    """
-    # A run in other precision had no loss scale.
-    if scaler := training.pop("scaler"):
-        stepper.scaler.load_state_dict(scaler)
-    return restore(stepper.optimiser, training.pop("optimiser"))
 
 
 def planner(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> StepPlanner:
@@ -178,40 +106,6 @@ def step_options(settings: TrainSettings, ranks: Ranks) -> StepOptions:
     )
 
 
-def token_frames(shape: ModelShape, options: StepOptions) -> float:
-    """Frames whose activations take as much as one label's, kept or recomputed, whichever is more."""
-    both = (replace(options, checkpointing=checkpointing) for checkpointing in (False, True))
-    return max(token_bytes(shape, options) / frame_bytes(shape, options) for options in both)
-
-
-def find_budget(
-    settings: TrainSettings, data: Data, ranks: Ranks, stepper: Stepper, state: TrainState | None
-) -> Budget:
-    """The frame budget: the user's, the one this run had, or what the GPU has room for."""
-    per_token = token_frames(data.shape, step_options(settings, ranks))
-    mode = settings.gradient_checkpointing
-    if settings.frame_budget or not ranks.is_cuda:
-        return cpu_budget(settings.frame_budget, mode, per_token)
-    allowed = ranks.least(allow(settings.vram_budget, ranks.device))
-    now = circumstances(settings, ranks)
-    if state is not None and now == {name: state.identity.get(name) for name in now}:
-        return Budget(state.frames, state.plain_frames, per_token)
-    worst = window_worst(
-        int(data.train.num_frames.max()),
-        int(data.train.num_labels.max()) - 1,
-        full_contexts=settings.full_context_share > 0,
-    )
-
-    def attempt(batch: MicroBatch) -> None:
-        stepper.try_out(batch, made_up(batch, data.shape.num_mel_bins, data.shape.vocab_size, ranks.device))
-
-    def peak_bytes(batch: MicroBatch) -> int | None:
-        return peak_on_gpu(batch, attempt, ranks)
-
-    pending = optimiser_bytes(data.shape, step_options(settings, ranks)) if is_fresh(stepper.optimiser) else 0
-    return BudgetSearch(worst, per_token, SHARE * allowed - pending, peak_bytes).run(mode)
-
-
 def make_evaluator(settings: TrainSettings, data: Data, stepper: Stepper, frames: int) -> Evaluator | None:
     """What evaluates the model, on a fixed subset or on everything."""
     if data.evaluated is None:
@@ -221,3 +115,26 @@ def make_evaluator(settings: TrainSettings, data: Data, stepper: Stepper, frames
     tokenizer = Tokenizer.from_str(data.tokenizer_json)
     window = settings.eval_padding == "window"
     return Evaluator(data.evaluated, rows, tokenizer, stepper.ranks, stepper.dtype, frames, window)
+
+
+@contextmanager
+def open_checkpoints(
+    settings: TrainSettings, ranks: Ranks, stepper: Stepper, shape: ModelShape, max_steps: int
+) -> Iterator[Checkpoints | None]:
+    """What writes checkpoints, on rank 0."""
+    if not ranks.is_main:
+        yield None
+        return
+    output = settings.output_folder
+    checkpoints = Checkpoints(output, small_files(settings.model), settings.keep_latest)
+    checkpoints.clear_partial()
+    weights = sum(parameter.nbytes for parameter in stepper.model.parameters())
+    # Rank 0 writes the whole optimiser, however it is shared out.
+    one = weights + optimiser_bytes(shape, replace(step_options(settings, ranks), world_size=1))
+    existing = [step for step, _ in written(output)]
+    steps = max_steps - max(existing, default=0)
+    check_room(output, one, still_to_come(len(existing), -(-steps // settings.save_steps), settings.keep_latest))
+    try:
+        yield checkpoints
+    finally:
+        checkpoints.close()

@@ -1,14 +1,13 @@
 """What a run leaves to be read: `training.log` for people, `metrics.json` for programs, `best_wer.txt` for both."""
 
 import json
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 from shared.durable import write_durably
 from shared.errors import UsageError
 from shared.units import format_count
 from trainer.health import HealthWarning
+from trainer.log_owner import Clock, claim, set_aside
 from trainer.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.sink import Sink
@@ -17,13 +16,11 @@ from trainer.wording import evaluation_line, one_line, source_lines, step_line, 
 LOG_NAME = "training.log"
 METRICS_NAME = "metrics.json"
 BEST_NAME = "best_wer.txt"
+_OWNER = "run: "
 STEP_BYTES = 1_200_000
 """Most of `metrics.json` that step records take, ..."""
 EVALUATION_BYTES = 700_000
 """... and evaluations."""
-
-Clock = Callable[[], datetime]
-"""Says the time, in UTC."""
 
 
 class TrainingLog(Sink):
@@ -66,14 +63,16 @@ class TrainingLog(Sink):
 class MetricsFile(Sink):
     """Keeps `metrics.json` in *folder*, which is a whole JSON document at any moment and stays below 2 MB.
 
-    With *resumed_step* the file goes on behind that step: later records, which will be made again, are dropped. Without
-    it, a file that is there is another run's and is renamed. Raises UsageError when it is no `metrics.json`.
+    With *resumed_step* *run*'s file goes on behind that step: later records, which will be made again, are dropped.
+    Any other file that is there is another run's and is renamed. Raises UsageError when it is no `metrics.json`.
     """
 
-    def __init__(self, folder: Path, resumed_step: int | None, clock: Clock) -> None:
-        self._path = folder / METRICS_NAME
+    def __init__(self, folder: Path, run: Path, resumed_step: int | None, clock: Clock) -> None:
+        self._path, self._run = folder / METRICS_NAME, str(run)
         if resumed_step is None:
-            _set_aside(self._path, clock)
+            set_aside(self._path, clock)
+        else:
+            claim(self._path, self._run, _metrics_owner, clock)
         self._steps, self._evaluations = _read_metrics(self._path, -1 if resumed_step is None else resumed_step)
 
     def step(self, record: StepRecord) -> None:
@@ -87,19 +86,21 @@ class MetricsFile(Sink):
         self._write()
 
     def _write(self) -> None:
-        _replace(self._path, document(self._steps, self._evaluations))
+        _replace(self._path, document(self._run, self._steps, self._evaluations))
 
 
 class BestWer(Sink):
     """Keeps `best_wer.txt` in *folder*: the step of the best evaluation and its rates by normaliser.
 
-    Without *resumed_step* a file that is there is another run's and is renamed.
+    A file of another *run*, and without *resumed_step* any that is there, is renamed.
     """
 
-    def __init__(self, folder: Path, resumed_step: int | None, clock: Clock) -> None:
-        self._path = folder / BEST_NAME
+    def __init__(self, folder: Path, run: Path, resumed_step: int | None, clock: Clock) -> None:
+        self._path, self._run = folder / BEST_NAME, str(run)
         if resumed_step is None:
-            _set_aside(self._path, clock)
+            set_aside(self._path, clock)
+        else:
+            claim(self._path, self._run, _best_owner, clock)
 
     def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
         """Rewrites the file when *record* is the best."""
@@ -109,6 +110,7 @@ class BestWer(Sink):
         lines += [f"WER {name}: {errors.wer * 100:.2f} %" for name, errors in record.overall.items()]
         lines += [f"CER {name}: {errors.cer * 100:.2f} %" for name, errors in record.overall.items()]
         lines += [f"clips: {format_count(record.rows)}", f"encoder context: {record.padding}"]
+        lines += [f"{_OWNER}{self._run}"]
         _replace(self._path, ("\n".join(lines) + "\n").encode())
 
 
@@ -128,10 +130,17 @@ def _up_to(entries: list[Entry], last_step: int) -> list[Entry]:
     return [entry for entry in entries if entry.step <= last_step]
 
 
-def _set_aside(path: Path, clock: Clock) -> None:
-    """Renames what another run has left; the name tells when this run began."""
-    if path.exists():
-        path.rename(path.with_name(f"{path.stem}-before-{clock():%Y%m%dT%H%M%SZ}{path.suffix}"))
+def _metrics_owner(path: Path) -> str | None:
+    try:
+        found = json.loads(path.read_bytes())
+        return found.get("run") if isinstance(found, dict) else None
+    except ValueError:
+        return None
+
+
+def _best_owner(path: Path) -> str | None:
+    lines = path.read_text(errors="replace").splitlines()
+    return next((line.removeprefix(_OWNER) for line in lines if line.startswith(_OWNER)), None)
 
 
 def _replace(path: Path, content: bytes) -> None:

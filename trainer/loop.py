@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import perf_counter
 
 import torch
 
-from shared.durable import json_bytes
 from shared.errors import InterruptedRunError, ResourceLimitError, SpeechPrepError
-from trainer.checkpoint import Checkpoints, Snapshot, TrainState, copy_to_cpu
+from trainer.checkpoint import TrainState
+from trainer.checkpoint_writer import Checkpoints, Snapshot, copy_to_cpu
 from trainer.evaluation import Evaluator
 from trainer.health import Health
+from trainer.inspection import write_nonfinite
 from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter
@@ -176,23 +176,11 @@ class TrainingLoop:
 
     def _keep_for_inspection(self, plan: StepPlan, result: StepResult) -> None:
         """Writes which rows made a loss that is no number, and tells of it; every rank calls it."""
-        path = self._write_rows(plan, result) if result.bad else None
+        output, rank = self.settings.output_folder, self.stepper.ranks.rank
+        path = write_nonfinite(output, self.loader.split, plan.step + 1, rank, result.bad) if result.bad else None
         for written in self.stepper.ranks.gather(path):
             if written is not None:
                 self.telemetry.event(f"step {plan.step + 1}: the loss is no number; its rows are in {written}")
-
-    def _write_rows(self, plan: StepPlan, result: StepResult) -> Path:
-        split = self.loader.split
-        rows = [
-            {"row_id": int(split.row_id[clip.row]), "frames": clip.frames, "padding": clip.padding.name.lower()}
-            for batch in result.bad
-            for clip in batch.clips
-        ]
-        folder = Path(self.settings.output_folder) / "nonfinite"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"step-{plan.step + 1:08d}-rank-{self.stepper.ranks.rank}.json"
-        path.write_bytes(json_bytes({"step": plan.step + 1, "split": split.name, "rows": rows}))
-        return path
 
 
 def weights_to_save(model: TrainingModel) -> dict[str, torch.Tensor]:

@@ -51,13 +51,13 @@ def thinned(entries: Sequence[Entry], max_bytes: int) -> list[Entry]:
     return kept
 
 
-def document(steps: Iterable[Entry], evaluations: Iterable[Entry]) -> bytes:
-    """`metrics.json`: an object with the lists `steps` and `evaluations`, one record a line."""
+def document(run: str, steps: Iterable[Entry], evaluations: Iterable[Entry]) -> bytes:
+    """`metrics.json`: an object with the output folder, `run`, and the lists `steps` and `evaluations`."""
     parts = (
         f'"{name}": [\n' + ",\n".join(entry.line for entry in entries) + "\n]"
         for name, entries in (("steps", steps), ("evaluations", evaluations))
     )
-    return ("{" + ",\n".join(parts) + "}\n").encode()
+    return (f'{{"run": {json.dumps(run)},\n' + ",\n".join(parts) + "}\n").encode()
 
 
 def _num_bytes(entries: Iterable[Entry]) -> int:

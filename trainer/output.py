@@ -1,4 +1,4 @@
-"""The output folder of a run: held by one run at a time, with room for what it will write."""
+"""The folders that a run writes to: held by one run at a time, with room for what it will write."""
 
 import fcntl
 import json
@@ -14,6 +14,7 @@ from shared.units import format_bytes
 from trainer.data import model_file
 
 LOCK = ".lock"
+LOGS_LOCK = ".training.lock"
 LOCKS = Path("/proc/locks")
 SMALL_FILES = (
     "added_tokens.json",
@@ -34,17 +35,30 @@ NEEDED = {"config.json", "tokenizer.json"}
 @contextmanager
 def hold_output(folder: Path) -> Iterator[None]:
     """Makes *folder* and holds it. Raises StoreBusyError when another run does, UsageError where it cannot be made."""
+    with _hold(folder, LOCK, "--output"):
+        yield
+
+
+@contextmanager
+def hold_logs(folder: Path) -> Iterator[None]:
+    """Makes *folder*, whose log files are then this training's alone. Raises as `hold_output` does."""
+    with _hold(folder, LOGS_LOCK, "LOG_DIR"):
+        yield
+
+
+@contextmanager
+def _hold(folder: Path, lock: str, name: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(folder / lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise UsageError(f"cannot make {folder}: {error.strerror}", "name a writable --output") from error
+        raise UsageError(f"cannot make {folder}: {error.strerror}", f"name a writable {name}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             message = f"another run writes to {folder}{_holder(descriptor)}"
-            raise StoreBusyError(message, "wait for it, end it, or name another --output") from error
+            raise StoreBusyError(message, f"wait for it, end it, or name another {name}") from error
         yield
     finally:
         os.close(descriptor)

@@ -1,8 +1,8 @@
 """A training from its settings to its last checkpoint, on every rank."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,27 +10,12 @@ from rich.console import Console
 
 from shared.cli import python_command
 from shared.durable import json_bytes
-from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, UsageError
-from trainer.assembly import (
-    Data,
-    circumstances,
-    evaluation,
-    find_budget,
-    find_checkpoint,
-    go_on,
-    identity,
-    make_evaluator,
-    make_stepper,
-    max_steps,
-    open_data,
-    planner,
-    step_options,
-)
+from shared.errors import ResourceLimitError, SpeechPrepError, StoreError
+from trainer.assembly import Data, make_evaluator, max_steps, open_checkpoints, open_data, planner
 from trainer.augment import SpecAugment
-from trainer.checkpoint import BEST, TRAINING, Checkpoints, TrainState, latest, point_best_at, still_to_come
-from trainer.checkpoint import checkpoints as written
+from trainer.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.distributed import Ranks, is_lost, join_ranks
-from trainer.footprint import optimiser_bytes
+from trainer.frame_budget import find_budget
 from trainer.gpu import GpuMeter
 from trainer.hub import upload
 from trainer.loader import Loader
@@ -38,10 +23,9 @@ from trainer.loop import TrainingLoop
 from trainer.meter import Meter
 from trainer.micro_batches import Budget
 from trainer.optim import resolve_optim
-from trainer.output import check_room, hold_output, small_files
+from trainer.output import hold_logs, hold_output
+from trainer.resuming import find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.settings import TrainSettings
-from trainer.shape import ModelShape
-from trainer.step import Stepper
 from trainer.stopping import StopRequest
 from trainer.telemetry import Telemetry, open_telemetry
 from trainer.tensorboard_server import start_tensorboard
@@ -59,6 +43,7 @@ def run_training(settings: TrainSettings) -> None:
     with join_ranks() as ranks, ExitStack() as stack:
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
+            stack.enter_context(hold_logs(_log_folder(settings)))
         ranks.barrier()
         data = open_data(settings, console.print if ranks.is_main else lambda _text: None, stop)
         try:
@@ -79,14 +64,14 @@ def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, 
     """Everything between the opened store and the last checkpoint."""
     found = find_checkpoint(settings, identity(settings, data))
     checkpoint, state, training = found or (None, None, {})
-    stepper = _stepper(settings, ranks, checkpoint)
+    stepper = stepper_from(settings, ranks, checkpoint)
     goes_on = go_on(stepper, training) if found else True
     budget = find_budget(settings, data, ranks, stepper, state)
     plans = planner(settings, data, ranks, budget)
     last = max_steps(settings, plans.steps_per_epoch)
     with ExitStack() as stack:
-        checkpoints = stack.enter_context(_checkpoints(settings, ranks, stepper, data.shape, last))
-        state = _state(state, settings, data, ranks, budget)
+        checkpoints = stack.enter_context(open_checkpoints(settings, ranks, stepper, data.shape, last))
+        state = run_state(state, settings, data, ranks, budget)
         if checkpoints is not None:
             state = checkpoints.mend_best(state)
         telemetry = stack.enter_context(_telemetry(settings, ranks, state, last, console, resumed=found is not None))
@@ -107,7 +92,7 @@ def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, 
         with told(ranks):
             end = loop.run()
         if ranks.is_main:
-            _finish(settings, end, telemetry)
+            _finish(settings, data, end, telemetry)
 
 
 @contextmanager
@@ -119,25 +104,9 @@ def told(ranks: Ranks) -> Iterator[None]:
         raise SpeechPrepError(f"rank {ranks.rank}: {error.message}", error.remedy) from error
 
 
-def _stepper(settings: TrainSettings, ranks: Ranks, checkpoint: Path | None) -> Stepper:
-    """Model and optimiser, from *checkpoint* where there is one. Raises SpeechPrepError when that is damaged."""
-    if checkpoint is None:
-        return make_stepper(settings, ranks, settings.model)
-    try:
-        return make_stepper(settings, ranks, str(checkpoint))
-    except UsageError as error:
-        remedy = f"remove {checkpoint}: the one before it is used"
-        raise SpeechPrepError(f"{checkpoint} cannot be loaded: {error.message}", remedy) from error
-
-
-def _state(state: TrainState | None, settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> TrainState:
-    """Where the run stands; its budget is that of these ranks."""
-    own = identity(settings, data) | circumstances(settings, ranks) | {"evaluation": evaluation(settings, data)}
-    before = state or TrainState(0, own, 0, 0)
-    now = replace(before, identity=own, frames=budget.frames, plain_frames=budget.plain_frames)
-    # Rates of other clips, or in other contexts, tell nothing of which model is the better one.
-    same = before.identity.get("evaluation") == own["evaluation"]
-    return now if same else replace(now, best_wer=None, best_step=None)
+def _log_folder(settings: TrainSettings) -> Path:
+    """LOG_DIR where one is named, else the output folder."""
+    return settings.logs if settings.log_dir or settings.base_dir else settings.output_folder
 
 
 @contextmanager
@@ -148,12 +117,12 @@ def _telemetry(
     if not ranks.is_main:
         yield Telemetry()
         return
-    named = settings.log_dir or settings.base_dir
-    folder = settings.logs if named else settings.output_folder
+    folder = _log_folder(settings)
     with ExitStack() as stack:
         telemetry = stack.enter_context(
             open_telemetry(
                 log_dir=folder,
+                run=settings.output_folder.resolve(),
                 report_to=settings.report_to,
                 resumed_step=state.step if resumed else None,
                 max_steps=last,
@@ -166,29 +135,6 @@ def _telemetry(
         yield telemetry
 
 
-@contextmanager
-def _checkpoints(
-    settings: TrainSettings, ranks: Ranks, stepper: Stepper, shape: ModelShape, max_steps: int
-) -> Iterator[Checkpoints | None]:
-    """What writes checkpoints, on rank 0."""
-    if not ranks.is_main:
-        yield None
-        return
-    output = settings.output_folder
-    checkpoints = Checkpoints(output, small_files(settings.model), settings.keep_latest)
-    checkpoints.clear_partial()
-    weights = sum(parameter.nbytes for parameter in stepper.model.parameters())
-    # Rank 0 writes the whole optimiser, however it is shared out.
-    one = weights + optimiser_bytes(shape, replace(step_options(settings, ranks), world_size=1))
-    existing = [step for step, _ in written(output)]
-    steps = max_steps - max(existing, default=0)
-    check_room(output, one, still_to_come(len(existing), -(-steps // settings.save_steps), settings.keep_latest))
-    try:
-        yield checkpoints
-    finally:
-        checkpoints.close()
-
-
 def _opening_words(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget, last: int) -> str:
     devices = f"{ranks.world_size} x {torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else 'CPU'}"
     return (
@@ -198,7 +144,7 @@ def _opening_words(settings: TrainSettings, data: Data, ranks: Ranks, budget: Bu
     )
 
 
-def _finish(settings: TrainSettings, state: TrainState, telemetry: Telemetry) -> None:
+def _finish(settings: TrainSettings, data: Data, state: TrainState, telemetry: Telemetry) -> None:
     """The best model is where it is looked for, and the user knows what comes next."""
     output = settings.output_folder
     last = latest(output)
@@ -209,8 +155,9 @@ def _finish(settings: TrainSettings, state: TrainState, telemetry: Telemetry) ->
         telemetry.event(f"uploaded to {address}")
     wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"
     telemetry.event(f"done: the best model is {output / 'best'}{wer}")
-    best, store = output / "best", settings.store_folder
-    telemetry.event(f"next: {python_command()} -m trainer.evaluate --store {store} --model {best}")
+    split = (data.evaluated or data.train).name
+    words = [python_command(), "-m", "trainer.evaluate", "--store", str(settings.store_folder)]
+    telemetry.event(f"next: {shlex.join([*words, '--split', split, '--model', str(output / BEST)])}")
 
 
 def _uuid(device: torch.device) -> str:

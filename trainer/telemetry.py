@@ -10,7 +10,8 @@ from typing import Self
 from rich.console import Console
 
 from trainer.health import HealthWarning
-from trainer.log_files import BestWer, Clock, MetricsFile, TrainingLog
+from trainer.log_files import BestWer, MetricsFile, TrainingLog
+from trainer.log_owner import Clock
 from trainer.progress import ProgressBar
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.sink import Sink
@@ -105,6 +106,7 @@ class Telemetry:
 def open_telemetry(
     *,
     log_dir: Path,
+    run: Path,
     report_to: tuple[str, ...],
     resumed_step: int | None,
     max_steps: int,
@@ -113,7 +115,8 @@ def open_telemetry(
 ) -> Telemetry:
     """The telemetry of rank 0: log files in *log_dir*, progress on *console*, and what *report_to* names.
 
-    *report_to* has `tensorboard` and `wandb`; anything else names nothing. *resumed_step* is the checkpoint's step,
+    *run* is the output folder: log files of another one are put aside. *report_to* has `tensorboard` and `wandb`;
+    anything else names nothing. *resumed_step* is the checkpoint's step,
     None for a new training. *clock* says the time in UTC. Raises UsageError where wandb does not start or an older
     `metrics.json` cannot be read, and OSError where *log_dir* cannot be written.
     """
@@ -122,13 +125,13 @@ def open_telemetry(
     makers: list[Callable[[], Sink]] = [
         lambda: TrainingLog(log_dir, max_steps, clock),
         lambda: ProgressBar(console, max_steps, clock, resumed_step or 0),
-        lambda: MetricsFile(log_dir, resumed_step, clock),
-        lambda: BestWer(log_dir, resumed_step, clock),
+        lambda: MetricsFile(log_dir, run, resumed_step, clock),
+        lambda: BestWer(log_dir, run, resumed_step, clock),
     ]
     if "tensorboard" in report_to:
-        makers.append(lambda: TensorBoardWriter(log_dir, resumed_step))
+        makers.append(lambda: TensorBoardWriter(log_dir, run, resumed_step))
     if "wandb" in report_to:
-        makers.append(lambda: WandbWriter(log_dir, resumed_step))
+        makers.append(lambda: WandbWriter(log_dir, run, resumed_step))
     telemetry = Telemetry(_make_all(makers))
     telemetry.event("a new training begins" if resumed_step is None else f"training goes on after step {resumed_step}")
     return telemetry

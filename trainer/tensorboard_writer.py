@@ -11,23 +11,24 @@ from trainer.sink import Sink
 from trainer.wording import one_line, transcript_lines
 
 FOLDER = "tensorboard"
-"""In the log folder."""
+"""In the log folder; below it, each run has a folder of its own."""
 _FLUSH_SECONDS = 10
 
 
 class TensorBoardWriter(Sink):
-    """Writes to `tensorboard/` in *folder*; every figure of a record is a scalar, every warning and transcript a text.
+    """Writes to `tensorboard/` in *folder*, below the name of *run*, which is the output folder.
 
-    What earlier runs wrote after *resumed_step* (all of it, without one) is hidden by TensorBoard, so that no step
-    stands twice.
+    Every figure of a record is a scalar, every warning and transcript a text. What this run wrote after *resumed_step*
+    before (all of it, without one) is hidden by TensorBoard, so that no step stands twice.
     """
 
-    def __init__(self, folder: Path, resumed_step: int | None) -> None:
+    def __init__(self, folder: Path, run: Path, resumed_step: int | None) -> None:
         # Half a second to import, for those who want it.
         module = import_module("torch.utils.tensorboard")
         first = 0 if resumed_step is None else resumed_step + 1
         self._step = max(0, first - 1)
-        self._writer: Any = module.SummaryWriter(str(folder / FOLDER), purge_step=first, flush_secs=_FLUSH_SECONDS)
+        events = folder / FOLDER / run.name
+        self._writer: Any = module.SummaryWriter(str(events), purge_step=first, flush_secs=_FLUSH_SECONDS)
 
     def step(self, record: StepRecord) -> None:
         """Scalars `train/…`, `speed/…`, `gpu/…`."""

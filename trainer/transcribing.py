@@ -41,16 +41,12 @@ def transcribed(
 ) -> EvaluationFacts:
     """What each of *models* makes of a split; references are the store's labels as text. *device* as `--device`.
 
-    Raises StoreError for a store that is not complete, UsageError for a split without rows and a model that does not
-    fit it.
+    Clips longer than the window are left out, which is told. Raises StoreError for a store that is not complete,
+    UsageError for a split without rows that fit, and a model that does not fit it.
     """
     split = open_split(store, split_name)
-    if not len(split):
-        raise UsageError(f"{split_name!r} of {store} has no rows to evaluate", "name another --split or --store")
     split.check_shards()
-    chosen = monitored_rows(split, rows or len(split))
-    # Longest first: batches of one length stop early, and want of memory shows at once.
-    chosen.sort(key=lambda row: -int(split.num_frames[row]))
+    chosen, title = _fitting(split, rows or len(split), store, console)
     references: list[str] = []
     found = []
     for name in models:
@@ -59,12 +55,27 @@ def transcribed(
         model = open_transcriber(name, language=split.record.language, beam_size=beam_size, device=place)
         found.append(_by_model(model, split, chosen, silence_clips, console))
     return EvaluationFacts(
-        title=f"{split_name} of {store}" if len(chosen) == len(split) else f"{len(chosen)} clips of {split_name}",
+        title=title,
         rows=[_row(split, row, text) for row, text in zip(chosen, references, strict=True)],
         models=found,
         decoding="greedy, 30 s window" if beam_size == 1 else f"beam of {beam_size}, 30 s window",
         baseline=baseline,
     )
+
+
+def _fitting(split: StoreSplit, count: int, store: Path, console: Console) -> tuple[list[int], str]:
+    """*count* rows of *split* less those too long for the window, longest first; and how they are called."""
+    chosen = monitored_rows(split, count)
+    title = f"{split.name} of {store}" if len(chosen) == len(split) else f"{len(chosen)} clips of {split.name}"
+    fitting = [row for row in chosen if split.num_frames[row] <= WINDOW_FRAMES]
+    if not fitting:
+        found = f": all {len(chosen)} are longer than Whisper's window of 30 s" if chosen else ""
+        raise UsageError(f"{title} has no rows to evaluate{found}", "name another --split or --store")
+    if too_long := len(chosen) - len(fitting):
+        title += f", without {too_long} over 30 s"
+        console.print(f"{too_long} of {len(chosen)} clips are longer than Whisper's window of 30 s: left out")
+    # Batches of one length stop early, and want of memory shows at once.
+    return sorted(fitting, key=lambda row: -int(split.num_frames[row])), title
 
 
 def _references(split: StoreSplit, rows: Sequence[int], model: str) -> list[str]:

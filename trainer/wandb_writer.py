@@ -20,15 +20,15 @@ PROJECT = "whisper-finetuning"
 
 
 class WandbWriter(Sink):
-    """Logs to wandb's run of this log folder, which a resumed training goes on with; wandb's own variables count.
+    """Logs to wandb's run of the output folder *run*, which a resumed training goes on with; its variables count.
 
     wandb takes no step below its last one: steps that are made again after a crash stay as they were first logged.
     Raises UsageError where wandb is not installed or does not start. *wandb* is the module, imported unless told.
     """
 
-    def __init__(self, folder: Path, resumed_step: int | None, wandb: Any = None) -> None:
+    def __init__(self, folder: Path, run: Path, resumed_step: int | None, wandb: Any = None) -> None:
         self._wandb = _import_wandb() if wandb is None else wandb
-        known = folder / RUN_NAME
+        known = run / RUN_NAME
         run_id = known.read_text().strip() if resumed_step is not None and known.exists() else None
         project = os.environ.get("WANDB_PROJECT") or PROJECT
         try:

@@ -33,11 +33,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from shared.rows import rebuild
 from shared.store import StoreSplit
 from tests.support.synthetic import MINI, random_whisper, speech_seconds, speech_split
-from trainer.assembly import Data, find_budget, planner
+from trainer.assembly import Data, planner
 from trainer.clips import Clip, Clips, Padding
 from trainer.collate import IGNORED, collate
 from trainer.distributed import Ranks
 from trainer.flops import training_flops
+from trainer.frame_budget import find_budget
 from trainer.loader import Loader, as_tensors
 from trainer.model import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser

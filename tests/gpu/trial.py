@@ -14,8 +14,9 @@ import torch
 from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
 from tests.support.synthetic import random_whisper, speech_split
-from trainer.assembly import Data, find_budget, planner
+from trainer.assembly import Data, planner
 from trainer.distributed import Ranks
+from trainer.frame_budget import find_budget
 from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter

@@ -10,18 +10,8 @@ from safetensors.torch import load_file
 
 from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Cut, Ext4Disk
-from trainer.checkpoint import (
-    PARTIAL,
-    Checkpoints,
-    Snapshot,
-    TrainState,
-    checkpoints,
-    copy_to_cpu,
-    latest,
-    load_training,
-    point_best_at,
-    still_to_come,
-)
+from trainer.checkpoint import PARTIAL, TrainState, checkpoints, latest, load_training, point_best_at
+from trainer.checkpoint_writer import Checkpoints, Snapshot, copy_to_cpu, still_to_come
 
 
 def snapshot(step, best_step=None, values=1_000):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from ctranslate2.converters import TransformersConverter
 from preprocess.demo.model import build_model
 from shared.cli import run_command
 from shared.store import open_split
-from tests.support.samples import make_store, quarantined_row
-from tests.support.training import ROOT, Training, tiny_model, training_store
+from shared.text import Labeller, tokenizer_fingerprint
+from tests.support.samples import feature_row, make_store, quarantined_row
+from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
 from trainer.checkpoint import checkpoints
 from trainer.evaluate import main
 from trainer.transcribers import longest_text, open_transcriber
@@ -121,8 +123,48 @@ def test_what_is_missing_is_said(folder, capsys, arguments, said):
 def test_a_split_without_rows_is_a_wrong_usage(folder, tmp_path, capsys):
     make_store(tmp_path / "store", {"test": [[quarantined_row(0)]]})
     assert run_command(main, ["--store", str(tmp_path / "store"), "--model", str(folder / "model")]) == 2
-    assert "'test' of" in (said := capsys.readouterr().err)
-    assert "has no rows to evaluate" in said
+    assert f"test of {tmp_path / 'store'} has no rows to evaluate" in flat(capsys.readouterr().err)
+
+
+def flat(said):
+    """What was said, however the lines were broken."""
+    return " ".join(said.split())
+
+
+def long_store(root, model, test_frames):
+    """A store whose first clip to train on is longer than 30 s, with clips of *test_frames* in `validation`."""
+    tokenizer_json = (model / "tokenizer.json").read_text()
+    labels = Labeller(tokenizer_json)("Guten Tag.")
+    splits = {
+        name: [[feature_row(number, count, SPEC, labels=labels, floor=-1.5) for number, count in enumerate(frames)]]
+        for name, frames in {"train": (3_100, 200, 100, 90), "validation": test_frames}.items()
+    }
+    make_store(root, splits, SPEC, tokenizer=tokenizer_fingerprint(tokenizer_json))
+    return root
+
+
+def test_the_command_that_a_training_ends_with_works_also_where_clips_are_over_30_s(folder, tmp_path):
+    store = long_store(tmp_path / "its store", folder / "model", (3_200, 150))
+    options = (
+        *("--store", str(store), "--model", str(folder / "model"), "--allow-long-context", "--max-steps", "1"),
+        *("--global-batch-size", "4", "--report-to", "none"),
+    )
+    training = Training(tmp_path / "out", options)
+    training.run()
+    (printed,) = re.findall("next: (.*)", (training.output / "training.log").read_text())
+    done = subprocess.run(
+        [*shlex.split(printed), "--silence-clips", "0"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 of 2 clips are longer than Whisper's window of 30 s: left out" in flat(done.stderr)
+    assert "without 1 over 30 s: 1 rows" in flat(done.stdout)
+
+
+def test_a_split_whose_clips_are_all_over_30_s_is_a_wrong_usage(folder, tmp_path, capsys):
+    store = long_store(tmp_path / "store", folder / "model", (3_001, 3_002))
+    arguments = ["--store", str(store), "--split", "validation", "--model", str(folder / "model")]
+    assert run_command(main, arguments) == 2
+    assert "all 2 are longer than Whisper's window of 30 s" in flat(capsys.readouterr().err)
 
 
 def test_an_output_that_cannot_be_written_to_is_found_before_anything_is_transcribed(

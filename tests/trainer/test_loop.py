@@ -11,13 +11,16 @@ from shared.cli import parse_settings
 from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Ext4Disk
 from tests.support.training import tiny_model, training_store
-from trainer.assembly import find_budget, identity, make_stepper, max_steps, open_data, planner
-from trainer.checkpoint import Checkpoints, TrainState, checkpoints
+from trainer.assembly import make_stepper, max_steps, open_data, planner
+from trainer.checkpoint import TrainState, checkpoints
+from trainer.checkpoint_writer import Checkpoints
 from trainer.distributed import Ranks
+from trainer.frame_budget import find_budget
 from trainer.loader import Loader
 from trainer.loop import MOST_SKIPPED, TrainingLoop
 from trainer.meter import Meter
 from trainer.records import EvaluationRecord, WordErrors
+from trainer.resuming import identity
 from trainer.settings import TrainSettings
 from trainer.sink import Sink
 from trainer.telemetry import Telemetry

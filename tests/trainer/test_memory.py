@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.errors import ResourceLimitError
 from trainer.activations import StepOptions
-from trainer.assembly import token_frames
+from trainer.frame_budget import token_frames
 from trainer.memory import MARGIN, BudgetSearch, Worst, cpu_budget, lowered, most_allowed, window_worst
 from trainer.micro_batches import Budget
 from trainer.shape import PUBLISHED

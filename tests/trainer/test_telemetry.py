@@ -5,8 +5,9 @@ import math
 import subprocess
 import sys
 from dataclasses import fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
+from itertools import count
 from types import SimpleNamespace
 
 import pytest
@@ -48,16 +49,22 @@ def clock():
     return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def open_in(folder, resumed_step=None, report_to=()):
-    console = Console(file=StringIO())
+def open_in(folder, resumed_step=None, report_to=(), run="run", clock=clock):
+    (output := folder / run).mkdir(exist_ok=True)
     return open_telemetry(
-        log_dir=folder, report_to=report_to, resumed_step=resumed_step, max_steps=100, console=console, clock=clock
+        log_dir=folder,
+        run=output,
+        report_to=report_to,
+        resumed_step=resumed_step,
+        max_steps=100,
+        console=Console(file=StringIO()),
+        clock=clock,
     )
 
 
-def train(folder, begin, end, report_to=(), loss=0.5):
+def train(folder, begin, end, report_to=(), loss=0.5, **how):
     """The records of the steps after *begin* up to *end*, every 25, with an evaluation every 50."""
-    with open_in(folder, begin or None, report_to) as telemetry:
+    with open_in(folder, begin or None, report_to, **how) as telemetry:
         for step in range(begin + 25, end + 1, 25):
             telemetry.step(replace(RECORD, step=step, loss=loss))
             if step % 50 == 0:
@@ -73,8 +80,8 @@ def steps_in(folder):
     return [record["step"] for record in found["steps"]], [record["step"] for record in found["evaluations"]]
 
 
-def event_files(folder):
-    found = EventAccumulator(str(folder / "tensorboard"))
+def event_files(folder, run="run"):
+    found = EventAccumulator(str(folder / "tensorboard" / run))
     found.Reload()
     return found
 
@@ -147,6 +154,21 @@ def test_a_new_training_leaves_the_files_of_the_one_before_under_another_name(tm
     assert not (tmp_path / "best_wer.txt").exists()
 
 
+def test_trainings_that_share_a_log_folder_in_turn_go_on_with_their_own_figures(tmp_path):
+    seconds = count()
+    told = {"report_to": ("tensorboard",), "clock": lambda: clock() + timedelta(seconds=next(seconds))}
+    train(tmp_path, 0, 50, loss=0.5, run="one", **told)
+    train(tmp_path, 0, 100, loss=2.0, run="other", **told)
+    train(tmp_path, 50, 75, loss=0.25, run="one", **told)
+    assert [record["loss"] for record in metrics(tmp_path)["steps"]] == [0.5, 0.5, 0.25]
+    assert (tmp_path / "best_wer.txt").read_text().endswith(f"run: {tmp_path / 'one'}\n")
+    train(tmp_path, 100, 125, loss=1.0, run="other", **told)
+    assert [record["loss"] for record in metrics(tmp_path)["steps"]] == [2.0, 2.0, 2.0, 2.0, 1.0]
+    assert (tmp_path / "best_wer.txt").read_text().endswith(f"run: {tmp_path / 'other'}\n")
+    for run, losses in {"one": [0.5, 0.5, 0.25], "other": [2.0, 2.0, 2.0, 2.0, 1.0]}.items():
+        assert [event.value for event in event_files(tmp_path, run).Scalars("train/loss")] == losses
+
+
 def test_figures_that_json_has_no_number_for_are_null(tmp_path):
     with open_in(tmp_path) as telemetry:
         telemetry.step(replace(RECORD, loss=math.nan, grad_norm=math.inf))
@@ -181,6 +203,7 @@ def test_the_best_wer_names_step_and_normalisers_and_stays_until_a_better_one(tm
         "CER basic: 4.00 %",
         "clips: 512",
         "encoder context: own",
+        f"run: {tmp_path / 'run'}",
     ]
 
 
@@ -233,8 +256,8 @@ def test_nothing_is_imported_that_was_not_asked_for(tmp_path):
     program = (
         "import sys; from pathlib import Path; from rich.console import Console\n"
         "from trainer.telemetry import open_telemetry\n"
-        f"open_telemetry(log_dir=Path({str(tmp_path)!r}), report_to=('none',), resumed_step=None, max_steps=1,"
-        " console=Console()).close()\n"
+        f"open_telemetry(log_dir=Path({str(tmp_path)!r}), run=Path('run'), report_to=('none',), resumed_step=None,"
+        " max_steps=1, console=Console()).close()\n"
         "assert not {'torch', 'tensorboard', 'wandb', 'pynvml', 'ray'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
@@ -276,7 +299,7 @@ class Wandb:
 
 def test_wandb_gets_the_figures_that_tensorboard_gets(tmp_path):
     wandb = Wandb()
-    with Telemetry([WandbWriter(tmp_path, None, wandb)]) as telemetry:
+    with Telemetry([WandbWriter(tmp_path, tmp_path, None, wandb)]) as telemetry:
         telemetry.step(RECORD)
         telemetry.evaluated(EVALUATION, best=True)
         telemetry.warn(WARNING)
@@ -293,14 +316,14 @@ def test_wandb_gets_the_figures_that_tensorboard_gets(tmp_path):
 @pytest.mark.parametrize(("resumed_step", "run_id"), [(50, "run1"), (None, None)])
 def test_wandb_goes_on_with_the_run_that_is_resumed_and_with_no_other(tmp_path, resumed_step, run_id):
     wandb = Wandb()
-    WandbWriter(tmp_path, None, wandb).close()
-    WandbWriter(tmp_path, resumed_step, wandb).close()
+    WandbWriter(tmp_path, tmp_path, None, wandb).close()
+    WandbWriter(tmp_path, tmp_path, resumed_step, wandb).close()
     assert [options["id"] for options in wandb.asked] == [None, run_id]
 
 
 def test_wandb_that_does_not_start_is_a_matter_of_settings(tmp_path):
     with pytest.raises(UsageError, match="no API key"):
-        WandbWriter(tmp_path, None, Wandb(refuses=True))
+        WandbWriter(tmp_path, tmp_path, None, Wandb(refuses=True))
 
 
 class Recorder(Sink):

@@ -27,7 +27,7 @@ def test_the_port_of_tensorboard_that_is_taken_is_named(tmp_path):
 
 
 def test_tensorboard_shows_the_training_and_ends_when_it_is_closed(tmp_path):
-    TensorBoardWriter(tmp_path, None).close()
+    TensorBoardWriter(tmp_path, tmp_path / "run", None).close()
     with start_tensorboard(tmp_path, 0) as server:
         assert server.wait(120)
         with urlopen(f"{server.url}data/environment") as answer:

@@ -22,7 +22,7 @@ from tests.support.training import Training, sentences, tiny_model, training_sto
 from trainer.checkpoint import checkpoints
 from trainer.distributed import Ranks
 from trainer.evaluation import monitored_rows
-from trainer.output import hold_output
+from trainer.output import hold_logs, hold_output
 from trainer.session import told
 from trainer.train import main
 
@@ -323,7 +323,7 @@ def test_a_model_that_finds_no_room_ends_with_what_to_do_and_no_traceback(option
     def no_room(*_arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 254.00 MiB.\nMore of it.")
 
-    monkeypatch.setattr("trainer.session.make_stepper", no_room)
+    monkeypatch.setattr("trainer.resuming.make_stepper", no_room)
     assert run_command(main, ["--output", str(tmp_path / "out"), *options]) == 3
     said = " ".join(capsys.readouterr().err.split())
     assert "GPU memory ran out: CUDA out of memory. Tried to allocate 254.00 MiB. " in said
@@ -335,6 +335,15 @@ def test_a_second_run_on_the_same_output_is_refused(straight, options, capsys):
     with hold_output(straight.output):
         assert run_command(main, ["--output", str(straight.output), *options]) == 1
     assert f"another run writes to {straight.output} (process {os.getpid()})" in capsys.readouterr().err
+
+
+def test_a_second_run_with_the_same_log_folder_at_the_same_time_is_refused(tmp_path, options, capsys):
+    with hold_logs(tmp_path / "logs"):
+        arguments = ["--output", str(tmp_path / "out"), "--log-dir", str(tmp_path / "logs"), *options]
+        assert run_command(main, arguments) == 1
+    said = capsys.readouterr().err
+    assert f"another run writes to {tmp_path / 'logs'} (process {os.getpid()})" in said
+    assert "name another LOG_DIR" in " ".join(said.split())
 
 
 def test_the_effective_settings_stand_beside_the_results(straight):

@@ -15,7 +15,7 @@ _COLLATE_FILE = "trainer/collate.py"
 _FILLING_FILE = "trainer/filling.py"
 _STEP_FILE = "trainer/step.py"
 _LOOP_FILE = "trainer/loop.py"
-_CHECKPOINT_FILE = "trainer/checkpoint.py"
+_CHECKPOINT_FILE = "trainer/checkpoint_writer.py"
 
 SAMPLER = (
     Fault(
@@ -221,7 +221,7 @@ TRAINING = (
     ),
     Fault(
         "training/resumed-one-step-late",
-        "trainer/session.py",
+        "trainer/resuming.py",
         "now = replace(before, identity=own,",
         "now = replace(before, step=before.step + bool(before.step), identity=own,",
         (f"{_TRAIN}test_a_run_that_goes_on_at_any_step_ends_as_the_straight_one_bit_for_bit",),

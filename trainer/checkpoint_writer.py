@@ -1,0 +1,187 @@
+"""Writes checkpoints beside the training: whole or not there, room reserved first, old ones removed."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from shared.durable import fsync_directory, fsync_tree, json_bytes
+from shared.errors import ResourceLimitError
+from shared.units import format_bytes
+from trainer.checkpoint import PARTIAL, TRAINING, TrainState, checkpoints, point_best_at, points_at
+
+_REMEDY = "make room, lower --keep-latest, or name another --output; the same command goes on"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A moment of the training on the CPU: *weights*, *optimiser* and *scaler* states, and the run's own."""
+
+    state: TrainState
+    weights: Mapping[str, torch.Tensor]
+    optimiser: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+
+
+def copy_to_cpu(value: Any) -> Any:
+    """*value* with every tensor in it copied to the CPU, so that training can go on changing its own."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: copy_to_cpu(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(copy_to_cpu(entry) for entry in value)
+    return value
+
+
+@dataclass(slots=True)
+class Checkpoints:
+    """The checkpoints of *output*. *files* are the model's small files by name, which every checkpoint gets.
+
+    Used by rank 0 alone. `close` waits for what is being written.
+    """
+
+    output: Path
+    files: Mapping[str, bytes]
+    keep_latest: int
+    best: tuple[float | None, int | None] = (None, None)
+    """WER and step of the best one that was written."""
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="checkpoint"))
+    _writing: Future[None] | None = None
+
+    def poll(self) -> None:
+        """Raises as `save` does where that is known by now."""
+        if self._writing is not None and self._writing.done():
+            self.wait()
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Starts writing *snapshot*; what was being written before is finished first.
+
+        Raises what went wrong with that one: ResourceLimitError for a full disk, OSError for others.
+        """
+        self.wait()
+        self._writing = self._pool.submit(self._write, snapshot)
+
+    def wait(self) -> None:
+        """Returns when nothing is being written. Raises as `save` does."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """Ends the thread that writes, after what it is at."""
+        self._pool.shutdown()
+
+    def clear_partial(self) -> None:
+        """Removes what killed runs left half written."""
+        for path in self.output.glob(f"{PARTIAL}*"):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def mend_best(self, state: TrainState) -> TrainState:
+        """*state*, from which a run goes on, with `OUTPUT/best` as it says; a best one that is gone is forgotten.
+
+        A run that is killed between a checkpoint and its link leaves the link at the one before.
+        """
+        if state.best_step is None or not self.path(state.best_step).is_dir():
+            return replace(state, best_wer=None, best_step=None)
+        if not points_at(self.output, self.path(state.best_step)):
+            point_best_at(self.output, self.path(state.best_step))
+        self.best = state.best_wer, state.best_step
+        return state
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of *step* lies."""
+        return self.output / f"checkpoint-{step:08d}"
+
+    def _write(self, snapshot: Snapshot) -> None:
+        final = self.path(snapshot.state.step)
+        partial = self.output / f"{PARTIAL}{final.name}"
+        shutil.rmtree(partial, ignore_errors=True)
+        (partial / TRAINING).mkdir(parents=True)
+        try:
+            _reserve(partial, _size(snapshot))
+            _fill(partial, snapshot, self.files)
+            # The same step is written again by a run that was started afresh from an earlier one.
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+            fsync_directory(self.output)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if snapshot.state.best_step == snapshot.state.step:
+            point_best_at(self.output, final)
+            self.best = snapshot.state.best_wer, snapshot.state.best_step
+        self._rotate()
+
+    def _rotate(self) -> None:
+        """Removes all but the last ones; the best keeps its model, but not what only a resume needs."""
+        for _, path in checkpoints(self.output)[: -self.keep_latest]:
+            doomed = path / TRAINING if points_at(self.output, path) else path
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def still_to_come(existing: int, to_write: int, keep_latest: int) -> int:
+    """Checkpoints for which there must still be room: those kept, the best, and the one being written. Pure.
+
+    *existing* are there, *to_write* will be written at most.
+    """
+    return min(to_write, max(1, keep_latest + 2 - existing))
+
+
+def _fill(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
+    """Raises ResourceLimitError where the disk takes less than was reserved, or fails."""
+    try:
+        _write_files(folder, snapshot, files)
+        fsync_tree(folder)
+    except (OSError, RuntimeError, SafetensorError) as error:  # each of the three writers' own
+        message = f"the checkpoint of step {snapshot.state.step} cannot be written to {folder.parent}: {error}"
+        raise ResourceLimitError(message, _REMEDY) from error
+
+
+def _write_files(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    training = {"optimiser": snapshot.optimiser, "scaler": snapshot.scaler}
+    torch.save(training, folder / TRAINING / "optimiser.pt")
+    (folder / TRAINING / "state.json").write_bytes(json_bytes(asdict(snapshot.state)))
+    save_file(dict(snapshot.weights), folder / "model.safetensors", metadata={"format": "pt"})
+    # Its library lets nobody else read it; others may be to use the model.
+    shutil.copymode(folder / TRAINING / "state.json", folder / "model.safetensors")
+
+
+def _size(snapshot: Snapshot) -> int:
+    """Bytes that *snapshot* takes on disk, with room for the files' own structure."""
+    return round(1.02 * (_tensor_bytes(snapshot.weights) + _tensor_bytes(snapshot.optimiser))) + (16 << 20)
+
+
+def _tensor_bytes(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.nbytes
+    if isinstance(value, Mapping):
+        return sum(map(_tensor_bytes, value.values()))
+    return sum(map(_tensor_bytes, value)) if isinstance(value, (list, tuple)) else 0
+
+
+def _reserve(folder: Path, num_bytes: int) -> None:
+    """Raises ResourceLimitError where *folder* has no room for *num_bytes*: before anything is written, not midway."""
+    path = folder / "reserved"
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+    except OSError as error:
+        message = (
+            f"a checkpoint takes {format_bytes(num_bytes)}, which {folder.parent} has no room for: {error.strerror}"
+        )
+        raise ResourceLimitError(message, _REMEDY) from error
+    finally:
+        path.unlink(missing_ok=True)

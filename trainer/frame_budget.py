@@ -1,0 +1,50 @@
+"""How many frames a micro-batch of a run may have."""
+
+from dataclasses import replace
+
+from trainer.activations import StepOptions, frame_bytes, token_bytes
+from trainer.assembly import Data, step_options
+from trainer.checkpoint import TrainState
+from trainer.distributed import Ranks
+from trainer.footprint import optimiser_bytes
+from trainer.memory import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
+from trainer.micro_batches import Budget, MicroBatch
+from trainer.optimiser_state import is_fresh
+from trainer.resuming import circumstances
+from trainer.settings import TrainSettings
+from trainer.shape import ModelShape
+from trainer.step import Stepper
+
+
+def token_frames(shape: ModelShape, options: StepOptions) -> float:
+    """Frames whose activations take as much as one label's, kept or recomputed, whichever is more."""
+    both = (replace(options, checkpointing=checkpointing) for checkpointing in (False, True))
+    return max(token_bytes(shape, options) / frame_bytes(shape, options) for options in both)
+
+
+def find_budget(
+    settings: TrainSettings, data: Data, ranks: Ranks, stepper: Stepper, state: TrainState | None
+) -> Budget:
+    """The frame budget: the user's, the one this run had, or what the GPU has room for."""
+    per_token = token_frames(data.shape, step_options(settings, ranks))
+    mode = settings.gradient_checkpointing
+    if settings.frame_budget or not ranks.is_cuda:
+        return cpu_budget(settings.frame_budget, mode, per_token)
+    allowed = ranks.least(allow(settings.vram_budget, ranks.device))
+    now = circumstances(settings, ranks)
+    if state is not None and now == {name: state.identity.get(name) for name in now}:
+        return Budget(state.frames, state.plain_frames, per_token)
+    worst = window_worst(
+        int(data.train.num_frames.max()),
+        int(data.train.num_labels.max()) - 1,
+        full_contexts=settings.full_context_share > 0,
+    )
+
+    def attempt(batch: MicroBatch) -> None:
+        stepper.try_out(batch, made_up(batch, data.shape.num_mel_bins, data.shape.vocab_size, ranks.device))
+
+    def peak_bytes(batch: MicroBatch) -> int | None:
+        return peak_on_gpu(batch, attempt, ranks)
+
+    pending = optimiser_bytes(data.shape, step_options(settings, ranks)) if is_fresh(stepper.optimiser) else 0
+    return BudgetSearch(worst, per_token, SHARE * allowed - pending, peak_bytes).run(mode)

@@ -1,0 +1,113 @@
+"""What a run goes on from: whether a checkpoint is of the same run, and what of it is taken over."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from shared.errors import SpeechPrepError, UsageError
+from trainer.assembly import Data, make_stepper, precision
+from trainer.checkpoint import TrainState, latest, load_training
+from trainer.distributed import Ranks
+from trainer.micro_batches import Budget
+from trainer.optim import resolve_optim
+from trainer.optimiser_state import restore
+from trainer.settings import TrainSettings
+from trainer.step import Stepper
+
+IDENTITY = "the checkpoints in --output were made with others"
+
+
+def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
+    """The model that a run began with, and what decides which clips every step has; it goes on only with the same."""
+    return {
+        "model": _model_name(settings.model),
+        "store": data.train.record.uuid,
+        "split": settings.split,
+        "rows": len(data.train),
+        "seed": settings.seed,
+        "global_batch_size": settings.global_batch_size,
+        "full_context_share": settings.full_context_share,
+        "freeze_encoder": settings.freeze_encoder,
+    }
+
+
+def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Path, TrainState, dict[str, Any]] | None:
+    """The last checkpoint of the output folder with its state; None for a new run.
+
+    Raises UsageError where there is one but `--resume never`, or one of another run.
+    """
+    path = latest(settings.output_folder)
+    if path is None:
+        return None
+    if settings.resume == "never":
+        raise UsageError(f"{path} exists, and --resume is never", "name another --output, or leave --resume out")
+    state, training = load_training(path)
+    other = {
+        name: (state.identity.get(name), value) for name, value in own.items() if state.identity.get(name) != value
+    }
+    if other:
+        words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
+        raise UsageError(f"{path}: {words}: {IDENTITY}", "name another --output, or give the same values")
+    return path, state, training
+
+
+def _model_name(name: str) -> str:
+    """A Hub id as it is, a folder by where it lies."""
+    folder = Path(name).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else name
+
+
+def evaluation(settings: TrainSettings, data: Data) -> list[Any]:
+    """What is evaluated and how; only rates of the same can be compared."""
+    split = data.evaluated
+    rows = None if split is None else len(split) if settings.eval_full else settings.eval_rows
+    return [None if split is None else split.name, rows, settings.eval_padding]
+
+
+def circumstances(settings: TrainSettings, ranks: Ranks) -> dict[str, Any]:
+    """What decides how large a micro-batch may be; a budget found under others is not gone on with."""
+    return {
+        "world_size": ranks.world_size,
+        "device": torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else "cpu",
+        "optim": resolve_optim(settings.optim, ranks),
+        "precision": str(precision(settings, ranks)),
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "vram_budget": settings.vram_budget,
+    }
+
+
+def go_on(stepper: Stepper, training: dict[str, Any]) -> bool:
+    """Gives *stepper* what a checkpoint's *training* holds, and forgets it there.
+
+    False where the optimiser was another, whose state is of no use: this one begins without any.
+    """
+    # A run in other precision had no loss scale.
+    if scaler := training.pop("scaler"):
+        stepper.scaler.load_state_dict(scaler)
+    return restore(stepper.optimiser, training.pop("optimiser"))
+
+
+def stepper_from(settings: TrainSettings, ranks: Ranks, checkpoint: Path | None) -> Stepper:
+    """Model and optimiser, from *checkpoint* where there is one. Raises SpeechPrepError when that is damaged."""
+    if checkpoint is None:
+        return make_stepper(settings, ranks, settings.model)
+    try:
+        return make_stepper(settings, ranks, str(checkpoint))
+    except UsageError as error:
+        remedy = f"remove {checkpoint}: the one before it is used"
+        raise SpeechPrepError(f"{checkpoint} cannot be loaded: {error.message}", remedy) from error
+
+
+def run_state(
+    state: TrainState | None, settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget
+) -> TrainState:
+    """Where the run stands; its budget is that of these ranks."""
+    own = identity(settings, data) | circumstances(settings, ranks) | {"evaluation": evaluation(settings, data)}
+    before = state or TrainState(0, own, 0, 0)
+    now = replace(before, identity=own, frames=budget.frames, plain_frames=budget.plain_frames)
+    # Rates of other clips, or in other contexts, tell nothing of which model is the better one.
+    same = before.identity.get("evaluation") == own["evaluation"]
+    return now if same else replace(now, best_wer=None, best_step=None)
