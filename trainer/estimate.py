@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from shared.cli import parse_settings, run_command
@@ -22,6 +23,8 @@ from trainer.shape import PUBLISHED, ModelShape
 ORDER: tuple[Optimiser, ...] = ("adamw", "adamw-8bit", "adamw-zero1", "adafactor")
 """The first that fits is the one to use: exact, then nearly so, then at the price of traffic, then another method."""
 _NONE = "-"
+_WIDEST = 400
+"""Columns that the table has, whatever the models."""
 
 
 class EstimateSettings(TrainerSettings):
@@ -138,7 +141,10 @@ def main(argv: Sequence[str]) -> int:
     measured, note = _measured(shape, settings, found) if settings.measure else (None, "")
     for line in (*_heading(shape, settings, origin), ""):
         screen.print(line, highlight=False, markup=False)
-    screen.print(render(found, measured))
+    table = render(found, measured)
+    # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
+    needed = Measurement.get(screen, screen.options.update(max_width=_WIDEST), table).maximum
+    Console(width=max(screen.width, needed)).print(table)
     for line in ("", advice(found), *note.splitlines()):
         screen.print(line, highlight=False, markup=False, soft_wrap=True)
     return int(ExitCode.DONE)

@@ -85,6 +85,13 @@ def test_the_screen_has_one_line_for_each_option_and_one_of_advice(capsys, monke
     )
 
 
+def test_no_figure_is_cut_short_on_a_narrow_screen(capsys, monkeypatch):
+    said = printed(capsys, monkeypatch, "openai/whisper-tiny", "--no-measure", "--vram", "1000GB", columns=40)
+    assert "…" not in said
+    rows = [line.split() for line in said.splitlines() if line.startswith(OPTIMISERS)]
+    assert {len(row) for row in rows} == {13 + 1}
+
+
 def test_without_a_gpu_it_says_that_measuring_needs_one(capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "not measured: that needs a GPU" in printed(capsys, monkeypatch, "openai/whisper-tiny")

@@ -15,7 +15,7 @@ KILLED = "tests/unit/test_watchdog.py::test_a_full_disk_kills_nobody"
 AREAS = (
     "durability commit accounting checksums offsets ledger admission estimate policy sensors watchdog cleanup locking"
 )
-AREAS += " processes tuning scheduler loop tally plan settings exits summary labels features audio sources"
+AREAS += " processes tuning scheduler logs loop tally plan settings exits summary labels features audio sources"
 AREAS += " sampler collate step training checkpoint budget model data scoring export tidying exchange optimiser"
 AREAS += " evaluation"
 

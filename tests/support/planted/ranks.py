@@ -1,4 +1,4 @@
-"""Faults in what several ranks and their GPUs share: gradients, the optimiser's state, the memory of an evaluation."""
+"""Faults in what several share: ranks their gradients and optimiser, clips a GPU's memory, trainings their logs."""
 
 from tests.support.planted.fault import Fault
 
@@ -6,6 +6,8 @@ _RANKS = "tests/trainer/test_ranks.py::"
 _STATE = "tests/trainer/test_optimiser_state.py::"
 _TRAIN = "tests/trainer/test_train.py::"
 _EVALUATION = "tests/trainer/test_evaluation.py::"
+_TELEMETRY = "tests/trainer/test_telemetry.py::"
+_SHARED_LOGS = f"{_TELEMETRY}test_trainings_that_share_a_log_folder_in_turn_go_on_with_their_own_figures"
 _STATE_FILE = "trainer/optimiser_state.py"
 
 EXCHANGE = (
@@ -57,6 +59,37 @@ EVALUATION = (
         "return self._with_room(model, clips[:half])",
         (f"{_EVALUATION}test_clips_that_find_no_room_at_once_are_evaluated_by_halves",),
     ),
+    Fault(
+        "evaluation/clips-over-the-window-cut-and-scored",
+        "trainer/transcribing.py",
+        "fitting = [row for row in chosen if split.num_frames[row] <= WINDOW_FRAMES]",
+        "fitting = list(chosen)",
+        ("tests/trainer/test_evaluate.py::test_a_split_whose_clips_are_all_over_30_s_is_a_wrong_usage",),
+    ),
 )
 
-FAULTS = (*EXCHANGE, *OPTIMISER, *EVALUATION)
+LOGS = (
+    Fault(
+        "logs/another-runs-figures-gone-on-with",
+        "trainer/log_owner.py",
+        "if path.exists() and owner(path) not in {None, run}:",
+        "if False:",
+        (_SHARED_LOGS,),
+    ),
+    Fault(
+        "logs/own-figures-left-aside",
+        "trainer/log_owner.py",
+        "own = next((file for file in away if owner(file) == run), None)",
+        "own = None",
+        (_SHARED_LOGS,),
+    ),
+    Fault(
+        "logs/held-by-nobody",
+        "trainer/session.py",
+        "            stack.enter_context(hold_logs(_log_folder(settings)))\n",
+        "",
+        (f"{_TRAIN}test_a_second_run_with_the_same_log_folder_at_the_same_time_is_refused",),
+    ),
+)
+
+FAULTS = (*EXCHANGE, *OPTIMISER, *EVALUATION, *LOGS)
