@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.training import ROOT
 
-STEPS = 400
+STEPS = 300
 
 
 @pytest.fixture(scope="module")

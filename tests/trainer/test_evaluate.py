@@ -20,6 +20,7 @@ from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
 from trainer.checkpoint import checkpoints
 from trainer.evaluate import main
+from trainer.train import main as train
 from trainer.transcribers import longest_text, open_transcriber
 from trainer.transcribing import transcribed, windows
 
@@ -143,21 +144,21 @@ def long_store(root, model, test_frames):
     return root
 
 
-def test_the_command_that_a_training_ends_with_works_also_where_clips_are_over_30_s(folder, tmp_path):
-    store = long_store(tmp_path / "its store", folder / "model", (3_200, 150))
+def test_the_command_that_a_training_ends_with_works_also_where_clips_are_over_30_s(folder, tmp_path, capsys):
+    store, output = long_store(tmp_path / "its store", folder / "model", (3_200, 150)), tmp_path / "out"
     options = (
-        *("--store", str(store), "--model", str(folder / "model"), "--allow-long-context", "--max-steps", "1"),
-        *("--global-batch-size", "4", "--report-to", "none"),
+        *("--store", str(store), "--model", str(folder / "model"), "--output", str(output), "--allow-long-context"),
+        *("--max-steps", "1", "--global-batch-size", "4", "--eval-rows", "1", "--report-to", "none"),
     )
-    training = Training(tmp_path / "out", options)
-    training.run()
-    (printed,) = re.findall("next: (.*)", (training.output / "training.log").read_text())
-    done = subprocess.run(
-        [*shlex.split(printed), "--silence-clips", "0"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "1 of 2 clips are longer than Whisper's window of 30 s: left out" in flat(done.stderr)
-    assert "without 1 over 30 s: 1 rows" in flat(done.stdout)
+    assert run_command(train, options) == 0
+    (printed,) = re.findall("next: (.*)", (output / "training.log").read_text())
+    _, flag, module, *options = shlex.split(printed)
+    assert [flag, module] == ["-m", "trainer.evaluate"]
+    capsys.readouterr()
+    assert run_command(main, [*options, "--silence-clips", "0"]) == 0
+    said = capsys.readouterr()
+    assert "1 of 2 clips are longer than Whisper's window of 30 s: left out" in flat(said.err)
+    assert "without 1 over 30 s: 1 rows" in flat(said.out)
 
 
 def test_a_split_whose_clips_are_all_over_30_s_is_a_wrong_usage(folder, tmp_path, capsys):
