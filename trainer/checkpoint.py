@@ -19,6 +19,7 @@ from shared.errors import SpeechPrepError
 
 BEST = "best"
 TRAINING = "training"
+STATE = "state.json"
 PARTIAL = ".partial-"
 _NAME = re.compile(r"checkpoint-(\d{8})")
 
@@ -28,8 +29,8 @@ class TrainState:
     """Where a run stands after *step* optimiser steps.
 
     *identity* is what decides the order of clips and must stay the same; *frames* and *plain_frames* are the frame
-    budget that was found. *best_wer* (raw, 1 is 100 %) was measured after *best_step*. The last *skipped* steps had no
-    finite gradient, and updated nothing.
+    budget that was found. *best_wer* (raw, 1 is 100 %) was measured after *best_step*, the last evaluation after
+    *evaluated_step*. The last *skipped* steps had no finite gradient, and updated nothing.
     """
 
     step: int
@@ -39,6 +40,7 @@ class TrainState:
     best_wer: float | None = None
     best_step: int | None = None
     skipped: int = 0
+    evaluated_step: int = 0
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -60,7 +62,7 @@ def checkpoints(output: Path) -> list[tuple[int, Path]]:
 
 def latest(output: Path) -> Path | None:
     """The last checkpoint of *output* that training can go on from; None when there is none."""
-    whole = [path for _, path in checkpoints(output) if (path / TRAINING / "state.json").is_file()]
+    whole = [path for _, path in checkpoints(output) if (path / TRAINING / STATE).is_file()]
     return whole[-1] if whole else None
 
 
@@ -81,7 +83,7 @@ def point_best_at(output: Path, checkpoint: Path) -> None:
 
 def load_training(checkpoint: Path) -> tuple[TrainState, dict[str, Any]]:
     """The run's state and {"optimiser", "scaler"} of *checkpoint*. Raises SpeechPrepError when it is damaged."""
-    state = TrainState.read(checkpoint / TRAINING / "state.json")
+    state = TrainState.read(checkpoint / TRAINING / STATE)
     path = checkpoint / TRAINING / "optimiser.pt"
     try:
         return state, torch.load(path, map_location="cpu", weights_only=True)

@@ -12,10 +12,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from shared.durable import fsync_directory, fsync_tree, json_bytes
+from shared.durable import fsync_directory, fsync_tree, json_bytes, write_durably
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
-from trainer.checkpoint import PARTIAL, TRAINING, TrainState, checkpoints, point_best_at, points_at
+from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, point_best_at, points_at
 
 _REMEDY = "make room, lower --keep-latest, or name another --output; the same command goes on"
 
@@ -69,6 +69,13 @@ class Checkpoints:
         self.wait()
         self._writing = self._pool.submit(self._write, snapshot)
 
+    def amend(self, state: TrainState) -> None:
+        """Has the checkpoint of *state*'s step, saved before, tell what an evaluation has found since.
+
+        It happens when that one is written, and not where it could not be. Errors come as `save`'s do.
+        """
+        self._writing = self._pool.submit(self._amend, self._writing, state)
+
     def wait(self) -> None:
         """Returns when nothing is being written. Raises as `save` does."""
         writing, self._writing = self._writing, None
@@ -118,9 +125,27 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        if snapshot.state.best_step == snapshot.state.step:
-            point_best_at(self.output, final)
-            self.best = snapshot.state.best_wer, snapshot.state.best_step
+        self._written(snapshot.state)
+
+    def _amend(self, saving: Future[None] | None, state: TrainState) -> None:
+        if saving is not None:
+            # There is one thread: what was to be written before, is, or raises why not.
+            saving.result()
+        path = self.path(state.step) / TRAINING / STATE
+        partial = path.with_name(f"{PARTIAL}{STATE}")
+        try:
+            partial.unlink(missing_ok=True)
+            write_durably(path, json_bytes(asdict(state)), partial)
+        except OSError as error:
+            message = f"what the evaluation at step {state.step} found cannot be written to {path}: {error.strerror}"
+            raise ResourceLimitError(message, _REMEDY) from error
+        self._written(state)
+
+    def _written(self, state: TrainState) -> None:
+        """The checkpoint of *state* is there: `best` points at it where it is that, and old ones go."""
+        if state.best_step == state.step:
+            point_best_at(self.output, self.path(state.step))
+            self.best = state.best_wer, state.best_step
         self._rotate()
 
     def _rotate(self) -> None:
@@ -153,10 +178,10 @@ def _write_files(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -
         (folder / name).write_bytes(content)
     training = {"optimiser": snapshot.optimiser, "scaler": snapshot.scaler}
     torch.save(training, folder / TRAINING / "optimiser.pt")
-    (folder / TRAINING / "state.json").write_bytes(json_bytes(asdict(snapshot.state)))
+    (folder / TRAINING / STATE).write_bytes(json_bytes(asdict(snapshot.state)))
     save_file(dict(snapshot.weights), folder / "model.safetensors", metadata={"format": "pt"})
     # Its library lets nobody else read it; others may be to use the model.
-    shutil.copymode(folder / TRAINING / "state.json", folder / "model.safetensors")
+    shutil.copymode(folder / TRAINING / STATE, folder / "model.safetensors")
 
 
 def _size(snapshot: Snapshot) -> int:

@@ -81,8 +81,10 @@ class MetricsFile(Sink):
         self._write()
 
     def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
-        """Rewrites the file with *record*, without its transcripts."""
-        self._evaluations = thinned([*self._evaluations, evaluation_entry(record, best=best)], EVALUATION_BYTES)
+        """Rewrites the file with *record*, without its transcripts; the last one of a step counts."""
+        entry = evaluation_entry(record, best=best)
+        others = [old for old in self._evaluations if (old.step, old.padding) != (entry.step, entry.padding)]
+        self._evaluations = thinned([*others, entry], EVALUATION_BYTES)
         self._write()
 
     def _write(self) -> None:

@@ -54,15 +54,20 @@ class TrainingLoop:
         has diverged, ResourceLimitError when the last checkpoint found no room.
         """
         self.saved_step, self.health = self.state.step, Health(self.state.step)
+        if self.state.step and self.state.evaluated_step != self.state.step and self._due(self.settings.eval_steps):
+            # The run before was ended while it evaluated.
+            self._evaluate()
         while self.state.step < self.max_steps:
             self._one_step()
             self._settle()
             step = self.state.step
             if self._due(self.settings.logging_steps):
                 self._log()
-            best = self._due(self.settings.eval_steps) and self._evaluate()
-            if best or self._due(self.settings.save_steps):
+            # Saved first: whatever ends an evaluation, which may take hours, costs no step.
+            if self._due(self.settings.save_steps):
                 self._save()
+            if self._due(self.settings.eval_steps):
+                self._evaluate()
             if self.stepper.ranks.any(flag=self.stop()):
                 self._save()
                 self._finish_saving()
@@ -126,18 +131,24 @@ class TrainingLoop:
         torch.cuda.empty_cache()
         self.telemetry.event(f"GPU memory ran out: micro-batches of {budget.frames} frames from now on")
 
-    def _evaluate(self) -> bool:
-        """Whether the model is better than it ever was."""
+    def _evaluate(self) -> None:
+        """Scores the model, and keeps it where it is better than it ever was."""
         if self.evaluator is None:
-            return False
+            return
         record = self.evaluator(self.stepper.model.whisper, self.state.step)
         wer = record.overall["raw"].wer
         # Rank 0 alone knows whether the best one until now was written.
         best = bool(self.stepper.ranks.from_main(self.state.best_wer is None or wer < self.state.best_wer))
+        step = self.state.step
+        self.state = replace(self.state, evaluated_step=step)
         if best:
-            self.state = replace(self.state, best_wer=wer, best_step=self.state.step)
+            self.state = replace(self.state, best_wer=wer, best_step=step)
         self._tell(record, best=best)
-        return best
+        if self.saved_step != step:
+            if best:
+                self._save()
+        elif self.checkpoints is not None:
+            self.checkpoints.amend(self.state)
 
     def _tell(self, record: EvaluationRecord, *, best: bool) -> None:
         self.telemetry.evaluated(record, best=best)

@@ -110,4 +110,4 @@ def run_state(
     now = replace(before, identity=own, frames=budget.frames, plain_frames=budget.plain_frames)
     # Rates of other clips, or in other contexts, tell nothing of which model is the better one.
     same = before.identity.get("evaluation") == own["evaluation"]
-    return now if same else replace(now, best_wer=None, best_step=None)
+    return now if same else replace(now, best_wer=None, best_step=None, evaluated_step=0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from shared.durable import fsync_directory
 from shared.errors import SpeechPrepError
 from shared.layout import StoreLayout, read_record
-from trainer.checkpoint import PARTIAL, TRAINING, TrainState, checkpoints, latest, points_at
+from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
 
 EVENTS = "tensorboard"
 _STORE_FILES = ("COMPLETE", "README.md", "settings.json", "report.html")
@@ -57,7 +57,7 @@ def checkpoint_tidyings(output: Path, keep_latest: int, archive: Path | None) ->
 def _best_step(output: Path) -> int | None:
     """What the last checkpoint names as the best: a run that was killed may not have linked it yet."""
     last = latest(output)
-    return TrainState.read(last / TRAINING / "state.json").best_step if last is not None else None
+    return TrainState.read(last / TRAINING / STATE).best_step if last is not None else None
 
 
 def log_tidyings(output: Path, today: date) -> list[Tidying]:

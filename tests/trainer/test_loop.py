@@ -12,7 +12,7 @@ from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Ext4Disk
 from tests.support.training import tiny_model, training_store
 from trainer.assembly import make_stepper, max_steps, open_data, planner
-from trainer.checkpoint import TrainState, checkpoints
+from trainer.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoint_writer import Checkpoints
 from trainer.distributed import Ranks
 from trainer.frame_budget import find_budget
@@ -32,13 +32,16 @@ class Ears(Sink):
     """Remembers what it is told."""
 
     def __init__(self):
-        self.records, self.events = [], []
+        self.records, self.events, self.evaluations = [], [], []
 
     def step(self, record):
         self.records.append(record)
 
     def event(self, text):
         self.events.append(text)
+
+    def evaluated(self, record, *, best):
+        self.evaluations.append((record.step, best))
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +209,40 @@ def test_the_best_is_the_evaluation_with_the_lowest_wer_of_all(folder, tmp_path)
     evaluated(shop, [0.5, 0.7, 0.4, 0.6])
     state = shop.run()
     assert (state.best_wer, state.best_step) == (0.4, 3)
+
+
+def test_an_evaluation_that_fails_costs_no_step_and_is_made_up_for(folder, tmp_path):
+    options = ("--eval-steps", "2", "--save-steps", "2")
+    broken = Workshop(folder, tmp_path / "out", *options, checkpointing=True)
+
+    def fails(_model, _step):
+        raise OSError("the disk of the store is gone")
+
+    broken.loop.evaluator = fails
+    with pytest.raises(OSError, match="is gone"):
+        broken.run()
+    broken.loop.checkpoints.close()
+    again = Workshop(folder, tmp_path / "out", *options, checkpointing=True)
+    evaluated(again, [0.3, 0.5])
+    again.loop.state, _ = load_training(latest(tmp_path / "out"))
+    assert again.loop.state.step == 2
+    again.run()
+    assert again.ears.evaluations == [(2, True), (4, False)]
+    assert (tmp_path / "out" / "best").resolve().name == "checkpoint-00000002"
+
+
+def test_a_checkpoint_tells_what_was_found_after_it_was_saved(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out", "--eval-steps", "2", "--save-steps", "1", checkpointing=True)
+    evaluated(shop, [0.5, 0.3])
+    shop.run()
+    states = [load_training(path)[0] for _, path in checkpoints(tmp_path / "out")]
+    assert [(state.best_wer, state.best_step, state.evaluated_step) for state in states] == [
+        (None, None, 0),
+        (0.5, 2, 2),
+        (0.5, 2, 2),
+        (0.3, 4, 4),
+    ]
+    assert (tmp_path / "out" / "best").resolve().name == "checkpoint-00000004"
 
 
 def test_a_disk_without_room_loses_checkpoints_and_not_the_training(folder, tmp_path):

@@ -220,6 +220,29 @@ TRAINING = (
         (f"{_LOOP}test_the_best_is_the_evaluation_with_the_lowest_wer_of_all",),
     ),
     Fault(
+        "training/a-failed-evaluation-costs-the-steps-before-it",
+        _LOOP_FILE,
+        "            if self._due(self.settings.save_steps):\n                self._save()\n"
+        "            if self._due(self.settings.eval_steps):\n                self._evaluate()\n",
+        "            if self._due(self.settings.eval_steps):\n                self._evaluate()\n"
+        "            if self._due(self.settings.save_steps):\n                self._save()\n",
+        (f"{_LOOP}test_an_evaluation_that_fails_costs_no_step_and_is_made_up_for",),
+    ),
+    Fault(
+        "training/an-evaluation-cut-short-is-left-out",
+        _LOOP_FILE,
+        "        if self.state.step and self.state.evaluated_step != self.state.step and",
+        "        if False and",
+        (f"{_LOOP}test_an_evaluation_that_fails_costs_no_step_and_is_made_up_for",),
+    ),
+    Fault(
+        "training/checkpoints-do-not-know-their-evaluation",
+        _CHECKPOINT_FILE,
+        "            write_durably(path, json_bytes(asdict(state)), partial)\n",
+        "",
+        (f"{_LOOP}test_a_checkpoint_tells_what_was_found_after_it_was_saved",),
+    ),
+    Fault(
         "training/resumed-one-step-late",
         "trainer/resuming.py",
         "now = replace(before, identity=own,",
