@@ -19,7 +19,7 @@ from shared.cli import run_command
 from shared.errors import SpeechPrepError, StoreError
 from shared.store import open_split
 from tests.support.training import Training, sentences, tiny_model, training_store
-from trainer.checkpoint import checkpoints
+from trainer.checkpoint import checkpoints, latest, load_training
 from trainer.distributed import Ranks
 from trainer.evaluation import monitored_rows
 from trainer.output import hold_logs, hold_output
@@ -313,10 +313,14 @@ def test_fewer_clips_to_evaluate_than_ranks_are_evaluated(model_folder, options,
 
 
 def test_rates_of_another_evaluation_are_not_compared(straight, options, tmp_path):
-    """In the whole window this model says other nonsense, and may well seem worse than it did."""
+    """In the whole window this model says other nonsense: what was saved is scored anew, and compared with that."""
     training = going_on(straight, 3, tmp_path / "out", (*options, "--eval-padding", "window"))
     assert main(["--output", str(training.output), *training.options]) == 0
-    assert (training.output / "best").resolve().name == f"checkpoint-{STEPS:08d}"
+    found = [record for record in training.records("evaluations") if record["padding"] == "window"]
+    rates = {record["step"]: record["overall"]["raw"]["wer"] for record in found}
+    assert list(rates) == [3, STEPS]
+    state, _ = load_training(latest(training.output))
+    assert (state.best_wer, state.best_step) == min((rate, step) for step, rate in rates.items())
 
 
 def test_a_model_that_finds_no_room_ends_with_what_to_do_and_no_traceback(options, tmp_path, monkeypatch, capsys):
