@@ -179,7 +179,7 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"{path} cannot be read: {error}", "python -m preprocess.verify names what is wrong"
+            f"{path} cannot be read: {error}", "python -m preprocess.verify --store STORE names what is wrong"
         ) from error
 
 
@@ -235,7 +235,7 @@ def row_at(path: Path, split: str, place: int, spec: FeatureSpec) -> tuple[Store
             row = file.read_row_group(group).slice(place - first, 1).to_pylist()[0]
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"{path} cannot be read: {error}", "python -m preprocess.verify names what is wrong"
+            f"{path} cannot be read: {error}", "python -m preprocess.verify --store STORE names what is wrong"
         ) from error
     facts = StoreRowFacts(
         split=split,

@@ -192,4 +192,6 @@ def _place(path: Path, share: float) -> int:
 
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
-    return StoreError(f"{path} cannot be read: {error}", "python -m preprocess.verify names what is wrong")
+    return StoreError(
+        f"{path} cannot be read: {error}", "python -m preprocess.verify --store STORE names what is wrong"
+    )

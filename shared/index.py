@@ -27,7 +27,7 @@ ROWS_IN, ROWS_OUT, ROWS_QUARANTINED, PLAN_DIGEST = b"rows_in", b"rows_out", b"ro
 SHARD_DIGESTS = b"shard_digests"
 """Entry of the index file's metadata: `IndexedShard.frame_digest` of every shard, separated by blanks."""
 _DIGEST_BYTES = 16
-VERIFY = "python -m preprocess.verify names what is wrong"
+VERIFY = "python -m preprocess.verify --store STORE names what is wrong"
 """What to do about a store that is not as it was finished."""
 
 

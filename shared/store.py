@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from shared.errors import StoreError
+from shared.errors import StoreError, UsageError
 from shared.index import VERIFY, check_index, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record
 from shared.schema import FeatureSpec
@@ -173,14 +173,14 @@ def _read_labels(file: pq.ParquetFile, count: int) -> NDArray[np.int32]:
 def open_split(root: Path, split: str) -> StoreSplit:
     """Opens *split* of the finished store at *root*.
 
-    Raises StoreError when there is no store, no such split, or the split is not complete (the message tells how far it
-    is), and when its index is not what `COMPLETE` states.
+    Raises UsageError when the store has no such split; StoreError when there is no store, or the split is not complete
+    (the message tells how far it is), and when its index is not what `COMPLETE` states.
     """
     layout = StoreLayout(root)
     record = read_record(layout)
     if split not in record.splits:
         names = ", ".join(record.splits) or "none"
-        raise StoreError(f"{root} has no split {split!r}; it has: {names}", "check the name of the split")
+        raise UsageError(f"{root} has no split {split!r}; it has: {names}", "check the name of the split")
     totals = read_complete(layout).get(split)
     if totals is None:
         units = record.splits[split].num_units

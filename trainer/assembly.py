@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from tokenizers import Tokenizer
+from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
+from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit
 from trainer.activations import StepOptions
 from trainer.checkpoint import checkpoints as written
@@ -18,7 +20,7 @@ from trainer.distributed import Ranks
 from trainer.evaluation import Evaluator, monitored_rows
 from trainer.footprint import optimiser_bytes
 from trainer.micro_batches import Budget
-from trainer.model import TrainingModel, load_model, trained_parameters
+from trainer.model import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser, resolve_optim
 from trainer.output import check_room, small_files
 from trainer.settings import TrainSettings
@@ -45,6 +47,9 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
     Raises StoreError for an incomplete store, UsageError where store and model do not fit each other.
     """
     store = settings.store_folder
+    if not settings.wait_for_store:
+        # A mistyped name is told before the Hub is asked for a model.
+        read_record(StoreLayout(store))
     config = model_config(settings.model)
     tokenizer_json = model_file(settings.model, "tokenizer.json")
     train = open_for_training(store, settings.split, wait=settings.wait_for_store, tell=tell, stop=stop)
@@ -72,12 +77,12 @@ def planner(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -
 
 def max_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
     """Optimiser steps of the whole run."""
-    return settings.max_steps or max(1, math.ceil(settings.num_epochs * steps_per_epoch))
+    return settings.max_steps or max(1, math.ceil(round(settings.num_epochs * steps_per_epoch, 6)))
 
 
-def make_stepper(settings: TrainSettings, ranks: Ranks, source: str) -> Stepper:
-    """Model (read from *source*) and optimiser on this rank's device."""
-    model = TrainingModel(load_model(source), freeze_encoder=settings.freeze_encoder).to(ranks.device).train()
+def make_stepper(settings: TrainSettings, ranks: Ranks, whisper: WhisperForConditionalGeneration) -> Stepper:
+    """The model around *whisper*, and its optimiser, on this rank's device."""
+    model = TrainingModel(whisper, freeze_encoder=settings.freeze_encoder).to(ranks.device).train()
     optim = resolve_optim(settings.optim, ranks)
     parameters = trained_parameters(model)
     optimiser = make_optimiser(

@@ -62,8 +62,13 @@ def checkpoints(output: Path) -> list[tuple[int, Path]]:
 
 def latest(output: Path) -> Path | None:
     """The last checkpoint of *output* that training can go on from; None when there is none."""
-    whole = [path for _, path in checkpoints(output) if (path / TRAINING / STATE).is_file()]
+    whole = resumable(output)
     return whole[-1] if whole else None
+
+
+def resumable(output: Path) -> list[Path]:
+    """The checkpoints of *output* that training can go on from, in order."""
+    return [path for _, path in checkpoints(output) if (path / TRAINING / STATE).is_file()]
 
 
 def points_at(output: Path, checkpoint: Path) -> bool:

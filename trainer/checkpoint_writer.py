@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from shared.durable import fsync_directory, fsync_tree, json_bytes, write_durably
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
-from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, point_best_at, points_at
+from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, point_best_at, points_at, resumable
 
 _REMEDY = "make room, lower --keep-latest, or name another --output; the same command goes on"
 
@@ -146,11 +146,12 @@ class Checkpoints:
         if state.best_step == state.step:
             point_best_at(self.output, self.path(state.step))
             self.best = state.best_wer, state.best_step
-        self._rotate()
+        self._rotate(self.path(state.step))
 
-    def _rotate(self) -> None:
-        """Removes all but the last ones; the best keeps its model, but not what only a resume needs."""
-        for _, path in checkpoints(self.output)[: -self.keep_latest]:
+    def _rotate(self, newest: Path) -> None:
+        """Removes all but the last ones and *newest*; the best keeps its model, but not what only a resume needs."""
+        kept = {newest, *resumable(self.output)[-self.keep_latest :]}
+        for path in (path for _, path in checkpoints(self.output) if path not in kept):
             doomed = path / TRAINING if points_at(self.output, path) else path
             shutil.rmtree(doomed, ignore_errors=True)
 

@@ -12,7 +12,7 @@ from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.units import format_bytes
 from trainer.in_use import hold_store
-from trainer.output import hold_output
+from trainer.output import hold_output, log_folder
 from trainer.settings import TrainerSettings
 from trainer.tidying import Tidying, checkpoint_tidyings, enact, log_tidyings, partial_tidyings, store_tidyings
 
@@ -41,11 +41,17 @@ def main(argv: Sequence[str]) -> int:
     if not output.is_dir():
         raise UsageError(f"{output} is no folder", "name the --output of a training")
     store = settings.free_store.expanduser() if settings.free_store else None
-    with hold_output(output), hold_store(store) if store is not None and store.is_dir() else nullcontext():
+    if store is not None and not store.is_dir():
+        raise UsageError(f"{store} is no folder", "--free-store names a feature store")
+    with hold_output(output), hold_store(store) if store is not None else nullcontext():
         found = [
             *partial_tidyings(output),
             *checkpoint_tidyings(output, settings.keep_latest, settings.archive),
-            *(log_tidyings(output, datetime.now(UTC).date()) if settings.pack_logs else ()),
+            *(
+                log_tidyings(log_folder(settings, output), output, datetime.now(UTC).date())
+                if settings.pack_logs
+                else ()
+            ),
             *(store_tidyings(store) if store else ()),
         ]
         for one in found:

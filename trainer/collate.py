@@ -76,15 +76,16 @@ def augment_batch(split: StoreSplit, clips: Clips, batch: Batch, augment: Augmen
 
 
 def context_frames(longest: int) -> int:
-    """Frames of a micro-batch whose longest clip has *longest*: a multiple that the hardware likes."""
-    return -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
+    """Frames of a micro-batch whose longest clip has *longest*: a multiple that the hardware likes.
+
+    The window itself, which is none, stays what inference has; no clip that fits in it gets a longer one.
+    """
+    rounded = -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
+    return min(rounded, WINDOW_FRAMES) if longest <= WINDOW_FRAMES else rounded
 
 
 def _shape(split: StoreSplit, clips: Clips) -> tuple[int, int, int]:
-    # The window itself is no multiple of 16; it stays what inference has.
-    longest = int(clips.frames.max())
-    frames = longest if longest == WINDOW_FRAMES else context_frames(longest)
-    return len(clips), frames, split.spec.num_mel_bins
+    return len(clips), context_frames(int(clips.frames.max())), split.spec.num_mel_bins
 
 
 def _fill_features(

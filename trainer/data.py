@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from shared.errors import InterruptedRunError, StoreError, UsageError
+from shared.errors import InterruptedRunError, UsageError
 from shared.index import VERIFY, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record
 from shared.schema import MAX_LABELS, WINDOW_FRAMES
@@ -121,7 +121,17 @@ def model_file(model: str, name: str) -> str:
         return Path(hf_hub_download(model, name)).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise UsageError(f"--model {model}: cannot read {name}: {reason}", "check the name, or HF_TOKEN") from error
+        raise UsageError(f"--model {model}: cannot read {name}: {reason}", what_instead(folder)) from error
+
+
+def what_instead(folder: Path) -> str:
+    """The remedy where *folder*, or the Hub's model of that name, cannot be read as a model."""
+    if (folder / "best").is_dir():
+        return f"that is a training's output: its best model is {folder / 'best'}"
+    if (folder / "model.bin").is_file() or (folder / "store.json").is_file():
+        what = "an export" if (folder / "model.bin").is_file() else "a feature store"
+        return f"that is {what}: name a transformers model's folder or Hub id"
+    return "check the name, or HF_TOKEN"
 
 
 def model_config(model: str) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def model_config(model: str) -> dict[str, Any]:
 
 
 def require_rows(split: StoreSplit, rows: int) -> None:
-    """Raises StoreError where *split* has fewer than *rows* rows."""
+    """Raises UsageError where *split* has fewer than *rows* rows."""
     if len(split) < rows:
         message = f"{split.name!r} has {len(split)} rows, one step takes {rows}"
-        raise StoreError(message, "lower --global-batch-size, or prepare more rows")
+        raise UsageError(message, "lower --global-batch-size, or prepare more rows")

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import torch
 import torch.distributed as dist
@@ -85,6 +86,21 @@ class Ranks:
         return box[0]
 
 
+class Member(Protocol):
+    """What holds on to the process group by means of torch's own, out of Python's sight."""
+
+    def close(self) -> None:
+        """Lets it go."""
+
+
+_members: WeakSet[Member] = WeakSet()
+
+
+def leave_with_ranks(member: Member) -> None:
+    """Has *member* closed before the ranks part."""
+    _members.add(member)
+
+
 _groups: dict[str, Any] = {}
 
 
@@ -126,6 +142,10 @@ def join_ranks() -> Iterator[Ranks]:
         _groups["cpu"] = dist.new_group(backend="gloo", timeout=TIMEOUT) if device.type == "cuda" else None
         yield Ranks(rank, world_size, device)
     finally:
+        # Whoever lets the group go last waits for its threads, which may need Python: only the group itself lets them.
+        for member in tuple(_members):
+            member.close()
+        _groups.clear()
         dist.destroy_process_group()
 
 

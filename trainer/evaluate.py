@@ -20,6 +20,24 @@ from trainer.settings import TrainerSettings
 ABOUT = "Word error rates of models on a store's split, or of a ready table of transcripts, with 95 % intervals."
 
 
+NARROWEST = 80
+"""Columns that the tables need."""
+EXCLUDED = {
+    "--hypotheses": (
+        "--store",
+        "--split",
+        "--model",
+        "--beam-size",
+        "--rows",
+        "--device",
+        "--silence-clips",
+        "--watch",
+    ),
+    "--watch": ("--model", "--baseline", "--output"),
+}
+"""Options that have no effect beside another."""
+
+
 class EvaluateSettings(TrainerSettings):
     """Settings of `python -m trainer.evaluate`."""
 
@@ -49,6 +67,7 @@ class EvaluateSettings(TrainerSettings):
 def main(argv: Sequence[str]) -> int:
     """Prints the rates, and writes them where that was asked for."""
     settings = parse_settings(EvaluateSettings, argv, prog="python -m trainer.evaluate", about=ABOUT)
+    _require_effect(argv)
     settings.prepare()
     if settings.watch is not None:
         from trainer.watch import watch  # noqa: PLC0415 - torch, which a ready table needs not
@@ -58,11 +77,20 @@ def main(argv: Sequence[str]) -> int:
     if settings.output is not None:
         require_writable(settings.output)
     result = evaluate_transcripts(_facts(settings), resamples=settings.resamples)
-    Console().print(render_evaluation(result))
+    # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
+    Console(width=max(Console().width, NARROWEST)).print(render_evaluation(result))
     if settings.output is not None:
         write_evaluation(result, settings.output)
         print(f"written: {settings.output / 'metrics.json'}, {settings.output / 'evaluation.html'}")
     return int(ExitCode.DONE)
+
+
+def _require_effect(argv: Sequence[str]) -> None:
+    """Raises UsageError for an option that would do nothing; a variable may be set for other commands."""
+    named = {word.partition("=")[0] for word in argv}
+    for option, others in EXCLUDED.items():
+        if option in named and (idle := named.intersection(others)):
+            raise UsageError(f"{', '.join(sorted(idle))} has no effect beside {option}", "leave one of them out")
 
 
 def _facts(settings: EvaluateSettings) -> EvaluationFacts:

@@ -1,6 +1,6 @@
 """Transcribing clips of a store with the model in training: greedy, length-sorted, split over the ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -16,7 +16,7 @@ from trainer.clips import Clip, Clips, Padding
 from trainer.collate import collate
 from trainer.distributed import Ranks
 from trainer.loader import as_tensors
-from trainer.micro_batches import Budget, MicroBatch
+from trainer.micro_batches import Budget
 from trainer.model import encoder_outputs
 from trainer.records import EvaluationRecord, Transcript
 from trainer.sampler import share_out
@@ -29,6 +29,9 @@ SUBSET_SEED = 20_240_601
 """The monitored subset is the same for every run, whatever its seed."""
 FORWARD_FACTOR = 4
 """Frames of a micro-batch without gradients, against those of one with them."""
+OWN_MULTIPLE = 64
+"""Frames to which a clip's own length is rounded: clips of one length are evaluated at once."""
+_UNBOUNDED = 1 << 40
 PROMPT_LABELS = 4
 """A store's labels begin with start, language, task and timestamps tokens: the prompt."""
 SHOWN = 5
@@ -77,29 +80,37 @@ class Evaluator:
         model.train(mode=False)
         try:
             batches = self._own_batches()
-            return [found for batch in batches for found in self._with_room(model, batch.clips)]
+            return [found for clips in batches for found in self._with_room(model, clips)]
         finally:
             model.train(training)
 
-    def _own_batches(self) -> Sequence[MicroBatch]:
+    def _own_batches(self) -> list[Clips]:
         """This rank's share; the first rank's are all where there are fewer clips than ranks."""
         ranks = self.ranks.world_size if len(self.rows) >= self.ranks.world_size else 1
-        shares = share_out(self._clips(), world_size=ranks, budget=self._budget())
-        return shares[self.ranks.rank] if self.ranks.rank < ranks else ()
+        if self.ranks.rank >= ranks:
+            return []
+        whole = Budget(_UNBOUNDED, _UNBOUNDED)
+        mine = [batch.clips for batch in share_out(self._clips(), world_size=ranks, budget=whole)[self.ranks.rank]]
+        return list(self._alike(Clips.joined(mine)))
+
+    def _alike(self, clips: Clips) -> Iterator[Clips]:
+        """*clips* in parts of one length, longest first: no clip's context shows beside which others it is computed."""
+        most = max(FORWARD_FACTOR * self.frames, WINDOW_FRAMES)
+        for frames in np.unique(clips.frames)[::-1].tolist():
+            alike = clips[clips.frames == frames]
+            count = max(1, most // frames)
+            yield from (alike[start : start + count] for start in range(0, len(alike), count))
 
     def _clips(self) -> Clips:
         padding = Padding.SILENCE if self.window else Padding.OWN
-        frames = [int(self.split.num_frames[row]) for row in self.rows]
         return Clips.of(
-            [
-                Clip(row, max(count, WINDOW_FRAMES) if self.window else count, padding=padding)
-                for row, count in zip(self.rows, frames, strict=True)
-            ]
+            [Clip(row, self._context(int(self.split.num_frames[row])), padding=padding) for row in self.rows]
         )
 
-    def _budget(self) -> Budget:
-        frames = max(FORWARD_FACTOR * self.frames, WINDOW_FRAMES)
-        return Budget(frames, frames)
+    def _context(self, frames: int) -> int:
+        """Frames that the encoder sees of a clip of *frames*: it alone decides."""
+        rounded = -(-frames // OWN_MULTIPLE) * OWN_MULTIPLE
+        return max(frames, WINDOW_FRAMES) if self.window or frames > WINDOW_FRAMES else min(rounded, WINDOW_FRAMES)
 
     def _with_room(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript]:
         """The transcripts of *clips*, by halves where memory runs out. ResourceLimitError: not even for one."""

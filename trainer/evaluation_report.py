@@ -47,7 +47,10 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def require_writable(output: Path) -> None:
-    """Makes the folder *output*. Raises UsageError where that, or writing into it, is not possible."""
+    """Makes the folder *output*. Raises UsageError where writing into it is not possible, or a training's files are."""
+    if b'"steps"' in _read(output / METRICS):
+        message = f"{output / METRICS} is a training's history, which an evaluation would take the place of"
+        raise UsageError(message, "name another --output")
     trial = output / f".{METRICS}.partial"
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -57,6 +60,10 @@ def require_writable(output: Path) -> None:
         raise UsageError(
             f"cannot write to {output}: {error.strerror}", "name a folder that can be written to"
         ) from error
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def write_evaluation(result: EvaluationResult, output: Path) -> None:

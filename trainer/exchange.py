@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from shared.errors import ResourceLimitError
-from trainer.distributed import Ranks
+from trainer.distributed import Ranks, leave_with_ranks
 from trainer.model import trained_parameters
 
 
@@ -28,8 +28,17 @@ class Exchange:
 
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
         self._model, self._ranks = model, ranks
-        self._sent: list[Any] = []
+        self._outbox = _Outbox(ranks.world_size)
         self._parallel = self._wrapped() if ranks.world_size > 1 else None
+        leave_with_ranks(self)
+
+    def close(self) -> None:
+        """Lets torch's reducer go, and with it the process group; nothing is exchanged any more."""
+        self._outbox.sent.clear()
+        if self._parallel is not None:
+            self._parallel.reducer._remove_autograd_hooks()  # noqa: SLF001 # as in `renew`
+            del self._parallel.logger, self._parallel.reducer, self._parallel.process_group
+            self._parallel = None
 
     def __call__(self, *tensors: torch.Tensor) -> Any:
         """What the model makes of *tensors*."""
@@ -41,11 +50,11 @@ class Exchange:
         Until then what was sent is kept: a thread of torch's that were the last to let it go would ask for Python, and
         end the process where that has ended.
         """
-        self._sent.clear()
+        self._outbox.sent.clear()
 
     def finish(self) -> None:
         """Returns when the sums are there; on a GPU, when what is computed from now on will see them."""
-        for work in self._sent:
+        for work in self._outbox.sent:
             work.wait()
 
     @contextmanager
@@ -64,7 +73,7 @@ class Exchange:
         """
         if self._parallel is None:
             return
-        missing = self._bucket_sizes()[len(self._sent) :]
+        missing = self._bucket_sizes()[len(self._outbox.sent) :]
         try:
             # What is sent is thrown away by all: one piece of memory will do.
             spare = trained_parameters(self._model)[0].new_zeros(max(missing, default=0))
@@ -72,7 +81,7 @@ class Exchange:
             remedy = "the same command with a smaller --frame-budget, or --gradient-checkpointing always, goes on"
             raise ResourceLimitError("GPU memory ran out while gradients were exchanged", remedy) from error
         for size in missing:
-            self.send(spare[:size])
+            self._outbox.send(spare[:size])
 
     def renew(self) -> None:
         """Forgets an exchange that was broken off on some rank, and all gradients; every rank calls it."""
@@ -80,15 +89,11 @@ class Exchange:
             # Autograd holds on to the old buckets, which would wait for the rest of theirs.
             self._parallel.reducer._remove_autograd_hooks()  # noqa: SLF001 # torch has no other way
             # Their memory is free before the new ones take theirs: what was sent keeps it, too.
-            self._sent.clear()
+            self._outbox.sent.clear()
             self._parallel = None
             for parameter in trained_parameters(self._model):
                 parameter.grad = None
             self._parallel = self._wrapped()
-
-    def send(self, gradients: torch.Tensor) -> None:
-        """Begins to add *gradients* up over the ranks, in place, weighted so that the sum is their mean."""
-        self._sent.append(dist.all_reduce(gradients.div_(self._ranks.world_size), async_op=True))
 
     def _bucket_sizes(self) -> list[int]:
         """Values in each bucket, in the order in which they travel."""
@@ -107,8 +112,23 @@ class Exchange:
         parallel = DistributedDataParallel(
             self._model, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
         )
-        parallel.register_comm_hook(self, _send)
+        parallel.register_comm_hook(self._outbox, _send)
         return parallel
+
+
+class _Outbox:
+    """What has been *sent* in a step. torch's reducer holds it, so it holds nothing that holds the reducer.
+
+    Such a ring would keep the process group and its threads alive until after Python's end.
+    """
+
+    def __init__(self, world_size: int) -> None:
+        self.sent: list[Any] = []
+        self._world_size = world_size
+
+    def send(self, gradients: torch.Tensor) -> None:
+        """Begins to add *gradients* up over the ranks, in place, weighted so that the sum is their mean."""
+        self.sent.append(dist.all_reduce(gradients.div_(self._world_size), async_op=True))
 
 
 class _Nowhere(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
@@ -119,13 +139,13 @@ class _Nowhere(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's ow
         return func(*args, **(kwargs or {}) | {"device": "meta"})
 
 
-def _send(exchange: Exchange, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:  # type: ignore[name-defined] # torch has it, its stubs do not
+def _send(outbox: _Outbox, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:  # type: ignore[name-defined] # torch has it, its stubs do not
     """Sends a bucket; what it returns is ready at once, as `Exchange.finish` waits for the sums.
 
     Waiting in a future would leave a piece of Python to a thread of torch's, which ends the process where Python ends
     first.
     """
-    exchange.send(bucket.buffer())
+    outbox.send(bucket.buffer())
     ready: torch.futures.Future[torch.Tensor] = torch.futures.Future()
     ready.set_result(bucket.buffer())
     return ready

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from shared.errors import UsageError
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
-from trainer.data import model_config, model_file
+from trainer.data import model_config, model_file, what_instead
 from trainer.shape import ModelShape
 
 RECORD = "export.json"
@@ -39,6 +39,8 @@ class Checkpoint:
         """The checkpoint in *folder*. Raises UsageError where there is none, or a file is missing or damaged."""
         if not folder.is_dir():
             raise UsageError(f"{folder} is no folder", "--checkpoint names a model's folder, such as OUTPUT/best")
+        if not (folder / "config.json").is_file() or (folder / "model.bin").is_file():
+            raise UsageError(f"{folder} is no transformers model", what_instead(folder))
         names = ("generation_config.json", "preprocessor_config.json")
         generation, preprocessor = (_read_object(folder, name) for name in names)
         shape = ModelShape.from_config(model_config(str(folder)))
@@ -79,6 +81,14 @@ def language_ids(checkpoint: Checkpoint) -> list[int]:
 
     ids = _vocabulary(checkpoint.tokenizer_json)
     return sorted(ids[f"<|{language}|>"] for language in LANGUAGES if f"<|{language}|>" in ids)
+
+
+def require_language(checkpoint: Checkpoint, language: str) -> None:
+    """Raises UsageError where *checkpoint* has no token for *language*."""
+    if f"<|{language}|>" not in _vocabulary(checkpoint.tokenizer_json):
+        raise UsageError(
+            f"{checkpoint.folder} knows no language {language!r}", "--language names one by its code: de, en, fr"
+        )
 
 
 def expected_config(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from shared.text import normalise_transcript
 from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data import check_split, evaluation_split
 from trainer.device import for_ctranslate2
-from trainer.export_files import Checkpoint, alignment_heads, file_problems
+from trainer.export_files import Checkpoint, alignment_heads, file_problems, require_language
 from trainer.export_screen import render_exports
 from trainer.export_settings import ExportSettings
 from trainer.gate_models import OriginalModel, load_export
@@ -43,6 +43,7 @@ def run_export(settings: ExportSettings) -> bool:
     console = Console()
     checkpoint = Checkpoint.read(settings.checkpoint_folder)
     split = find_split(settings, checkpoint)
+    require_language(checkpoint, _language(settings, split))
     # Before anything is converted: a split without clips would leave an export that nobody checked.
     rows = gate_rows(split, settings.gate_rows) if split is not None else []
     folders = export_folders(settings.output_folder, settings.quantization)

@@ -195,5 +195,7 @@ class TrainingLoop:
 
 
 def weights_to_save(model: TrainingModel) -> dict[str, torch.Tensor]:
-    """The model's weights by name, each once: the output projection is the decoder's embedding."""
-    return {name: value for name, value in model.whisper.state_dict().items() if name != "proj_out.weight"}
+    """The model's weights by name, each once: the output projection is the decoder's embedding in nearly all models."""
+    whisper = model.whisper
+    tied = whisper.proj_out.weight is whisper.model.decoder.embed_tokens.weight
+    return {name: value for name, value in whisper.state_dict().items() if not (tied and name == "proj_out.weight")}

@@ -1,7 +1,7 @@
 """A rank's clips, cut into micro-batches that memory has room for and that cost the least time. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,15 +44,17 @@ class MicroBatch:
         return len(self.clips) * self.num_frames
 
 
-def cut_up(clips: Clips, budget: Budget) -> list[tuple[MicroBatch, ...]]:
-    """The micro-batches of every step of *clips* [steps, clips], which are sorted, longest first.
+def cut_up(clips: Clips, counts: Sequence[int], budget: Budget) -> list[tuple[MicroBatch, ...]]:
+    """The micro-batches of every step's first *counts* of *clips* [steps, clips], which are sorted, longest first.
 
     Each keeps to *budget* or is a single clip; their padding and `LAUNCH_FRAMES` for each are together the least.
     """
     extra = np.ceil(clips.tokens * budget.token_frames).astype(np.int64)
     best, begin = _cheapest_cuts(clips.frames, extra, budget.frames)
-    costs = zip(best.tolist(), begin.tolist(), strict=True)
-    return [_of_one_step(clips[step], *found, budget.plain_frames) for step, found in enumerate(costs)]
+    # The cheapest cuts of the first clips are the same whatever comes after them.
+    mine = (clips[step, :count] for step, count in enumerate(counts))
+    costs = zip(mine, best.tolist(), begin.tolist(), strict=True)
+    return [_of_one_step(*found, budget.plain_frames) for found in costs]
 
 
 def _cheapest_cuts(

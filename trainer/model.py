@@ -48,12 +48,14 @@ def load_model(name: str) -> WhisperForConditionalGeneration:
 def prepare_model(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
     """*model* ready for training: checkpointing is without reentrance, and off until `set_recompute`.
 
-    From then on this process does without cuDNN's attention: it makes a plan for every new shape, which takes about a
-    second on the large cards that have it, and clips have many lengths.
+    No layer is left out by chance, whatever its configuration says: ranks would leave out different ones, and wait for
+    each other's gradients for ever. From then on this process does without cuDNN's attention: it makes a plan for every
+    new shape, which takes about a second on the large cards that have it, and clips have many lengths.
     """
     torch.backends.cuda.enable_cudnn_sdp(enabled=False)
     model.activation_checkpointing_enable({"use_reentrant": False})
     set_recompute(model, recompute=False)
+    model.model.encoder.layerdrop = model.model.decoder.layerdrop = 0.0
     return model
 
 

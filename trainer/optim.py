@@ -19,10 +19,15 @@ def learning_rate(step: int, *, peak: float, warmup_steps: int, max_steps: int) 
     As transformers' `get_linear_schedule_with_warmup`, but that the first step is not lost at rate 0. A warm-up longer
     than the run is cut to a tenth of it.
     """
-    warmup = warmup_steps if warmup_steps < max_steps else max_steps // 10
+    warmup = warmup_of(warmup_steps, max_steps)
     if step < warmup:
         return peak * (step + 1) / warmup
     return peak * max(0.0, (max_steps - step) / max(1, max_steps - warmup))
+
+
+def warmup_of(steps: int, max_steps: int) -> int:
+    """Steps over which the rate rises: *steps*, or a tenth of a run that is no longer than that."""
+    return steps if steps < max_steps else max_steps // 10
 
 
 def resolve_optim(optim: Optim, ranks: Ranks) -> Optim:

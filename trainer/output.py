@@ -12,6 +12,7 @@ from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, StoreBusyError, UsageError
 from shared.units import format_bytes
 from trainer.data import model_file
+from trainer.settings import TrainerSettings
 
 LOCK = ".lock"
 LOGS_LOCK = ".training.lock"
@@ -71,6 +72,11 @@ def _holder(descriptor: int) -> str:
     # proc_locks(5): number, kind, mode, access, process, file, and the range.
     locks = (line.split() for line in LOCKS.read_text().splitlines()) if LOCKS.exists() else ()
     return next((f" (process {entry[4]})" for entry in locks if entry[1] == "FLOCK" and entry[5] == file), "")
+
+
+def log_folder(settings: TrainerSettings, output: Path) -> Path:
+    """LOG_DIR where one is named, else the output folder."""
+    return settings.logs if settings.log_dir or settings.base_dir else output
 
 
 def check_room(folder: Path, num_bytes: int, count: int) -> None:

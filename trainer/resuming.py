@@ -9,9 +9,10 @@ import torch
 
 from shared.errors import SpeechPrepError, UsageError
 from trainer.assembly import Data, make_stepper, precision
-from trainer.checkpoint import TrainState, latest, load_training
+from trainer.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.distributed import Ranks
 from trainer.micro_batches import Budget
+from trainer.model import load_model
 from trainer.optim import resolve_optim
 from trainer.optimiser_state import restore
 from trainer.settings import TrainSettings
@@ -37,10 +38,11 @@ def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
 def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Path, TrainState, dict[str, Any]] | None:
     """The last checkpoint of the output folder with its state; None for a new run.
 
-    Raises UsageError where there is one but `--resume never`, or one of another run.
+    Raises UsageError where there is one but `--resume never`, one of another run, or only models.
     """
     path = latest(settings.output_folder)
     if path is None:
+        _require_no_models(settings.output_folder)
         return None
     if settings.resume == "never":
         raise UsageError(f"{path} exists, and --resume is never", "name another --output, or leave --resume out")
@@ -52,6 +54,13 @@ def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Pa
         words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
         raise UsageError(f"{path}: {words}: {IDENTITY}", "name another --output, or give the same values")
     return path, state, training
+
+
+def _require_no_models(output: Path) -> None:
+    """Raises UsageError where a new run would take the place of models that *output* has."""
+    if models := checkpoints(output):
+        message = f"{models[-1][1]} is a model without what it takes to go on with its training"
+        raise UsageError(message, f"name another --output; or remove {output}'s checkpoints to begin anew")
 
 
 def _model_name(name: str) -> str:
@@ -93,12 +102,13 @@ def go_on(stepper: Stepper, training: dict[str, Any]) -> bool:
 def stepper_from(settings: TrainSettings, ranks: Ranks, checkpoint: Path | None) -> Stepper:
     """Model and optimiser, from *checkpoint* where there is one. Raises SpeechPrepError when that is damaged."""
     if checkpoint is None:
-        return make_stepper(settings, ranks, settings.model)
+        return make_stepper(settings, ranks, load_model(settings.model))
     try:
-        return make_stepper(settings, ranks, str(checkpoint))
+        whisper = load_model(str(checkpoint))
     except UsageError as error:
         remedy = f"remove {checkpoint}: the one before it is used"
         raise SpeechPrepError(f"{checkpoint} cannot be loaded: {error.message}", remedy) from error
+    return make_stepper(settings, ranks, whisper)
 
 
 def run_state(

@@ -74,15 +74,36 @@ def share_out_steps(clips: Clips, *, world_size: int, budget: Budget) -> list[tu
     """Of every step, the micro-batches of every rank, each within *budget* but for single clips that pass it.
 
     *clips* are [steps, clips]: planning many steps at once takes little longer than planning one. Clips are dealt in
-    order of length, back and forth, so that ranks get much the same work. Raises ValueError when there are fewer clips
-    in a step than ranks.
+    order of length, each to the rank with the fewest frames, so that ranks get much the same work. Raises ValueError
+    when there are fewer clips in a step than ranks.
     """
     count = clips.rows.shape[1]
     if count < world_size:
         raise ValueError(f"{count} rows cannot be shared out over {world_size} ranks")
     by_length = np.lexsort((clips.rows, -clips.frames))
     clips = clips[np.arange(len(clips))[:, np.newaxis], by_length]
-    turn, place = np.divmod(np.arange(count), world_size)
-    dealt_to = np.where(turn % 2 == 0, place, world_size - 1 - place)
-    hands = [cut_up(clips[:, dealt_to == rank], budget) for rank in range(world_size)]
+    dealt_to = _deal(clips.frames, world_size)
+    hands = [_hand(clips, dealt_to == rank, budget) for rank in range(world_size)]
     return list(zip(*hands, strict=True))
+
+
+def _deal(frames: NDArray[np.int64], world_size: int) -> NDArray[np.int64]:
+    """int64[steps, clips]: the rank of every clip, whose *frames* are sorted, longest first.
+
+    Each goes to the rank that has least (Graham 1969, longest processing time first), so no two differ by more than a
+    clip.
+    """
+    steps = np.arange(len(frames))
+    loads = np.zeros((len(frames), world_size), np.int64)
+    dealt_to = np.empty(frames.shape, np.int64)
+    for place, column in enumerate(frames.T):
+        dealt_to[:, place] = loads.argmin(axis=1)
+        loads[steps, dealt_to[:, place]] += column
+    return dealt_to
+
+
+def _hand(clips: Clips, mine: NDArray[np.bool_], budget: Budget) -> list[tuple[MicroBatch, ...]]:
+    """The micro-batches of the clips that are *mine*, which are of another number in every step."""
+    counts = mine.sum(axis=1)
+    first = np.argsort(~mine, axis=1, kind="stable")[:, : counts.max()]
+    return cut_up(clips[np.arange(len(clips))[:, np.newaxis], first], counts.tolist(), budget)

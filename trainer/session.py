@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -22,8 +21,8 @@ from trainer.loader import Loader
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
 from trainer.micro_batches import Budget
-from trainer.optim import resolve_optim
-from trainer.output import hold_logs, hold_output
+from trainer.optim import resolve_optim, warmup_of
+from trainer.output import hold_logs, hold_output, log_folder
 from trainer.resuming import find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.settings import TrainSettings
 from trainer.stopping import StopRequest
@@ -43,7 +42,7 @@ def run_training(settings: TrainSettings) -> None:
     with join_ranks() as ranks, ExitStack() as stack:
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
-            stack.enter_context(hold_logs(_log_folder(settings)))
+            stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
         ranks.barrier()
         data = open_data(settings, console.print if ranks.is_main else lambda _text: None, stop)
         try:
@@ -86,6 +85,10 @@ def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, 
         telemetry.event(_opening_words(settings, data, ranks, budget, last))
         if not goes_on:
             telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
+        if (warmup := warmup_of(settings.warmup_steps, last)) != settings.warmup_steps:
+            telemetry.event(f"--warmup-steps {settings.warmup_steps} would take the whole run: {warmup} it is")
+        if state.step >= last:
+            telemetry.event(f"{state.step} steps are done, of {last} that are asked for: nothing is left to train")
         if evaluator is None:
             telemetry.event("the store has no test or validation split: nothing is evaluated, the last is the best")
         loop = TrainingLoop(settings, last, state, stepper, loader, meter, evaluator, checkpoints, telemetry, stop)
@@ -104,11 +107,6 @@ def told(ranks: Ranks) -> Iterator[None]:
         raise SpeechPrepError(f"rank {ranks.rank}: {error.message}", error.remedy) from error
 
 
-def _log_folder(settings: TrainSettings) -> Path:
-    """LOG_DIR where one is named, else the output folder."""
-    return settings.logs if settings.log_dir or settings.base_dir else settings.output_folder
-
-
 @contextmanager
 def _telemetry(
     settings: TrainSettings, ranks: Ranks, state: TrainState, last: int, console: Console, *, resumed: bool
@@ -117,7 +115,7 @@ def _telemetry(
     if not ranks.is_main:
         yield Telemetry()
         return
-    folder = _log_folder(settings)
+    folder = log_folder(settings, settings.output_folder)
     with ExitStack() as stack:
         telemetry = stack.enter_context(
             open_telemetry(

@@ -48,9 +48,11 @@ class TrainSettings(TrainerSettings):
     learning_rate: float = Field(1e-5, gt=0, allow_inf_nan=False, description="peak of the linear schedule")
     warmup_steps: int = Field(500, ge=0, description="steps over which the learning rate rises")
     max_steps: int | None = Field(None, ge=1, description="optimiser steps [as many as --num-epochs takes]")
-    num_epochs: float = Field(3.0, gt=0, description="passes over the split, where no --max-steps says")
+    num_epochs: float = Field(
+        3.0, gt=0, le=1e6, allow_inf_nan=False, description="passes over the split, where no --max-steps says"
+    )
     global_batch_size: int = Field(48, ge=1, description="clips in one optimiser step, over all ranks")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="AdamW's")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     optim: Optim = Field("auto", description="optimiser; auto: adamw-8bit on a GPU, adamw on CPU")
     precision: Precision = Field("auto", description="autocast; weights stay float32. auto: fp16 on a GPU, fp32 on CPU")

@@ -1,5 +1,6 @@
 """Records as TensorBoard's event files."""
 
+from hashlib import blake2s
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from trainer.wording import one_line, transcript_lines
 
 FOLDER = "tensorboard"
 """In the log folder; below it, each run has a folder of its own."""
+OWNER = "run.txt"
+"""There, says whose it is: two output folders may have one name."""
 _FLUSH_SECONDS = 10
 
 
@@ -27,7 +30,7 @@ class TensorBoardWriter(Sink):
         module = import_module("torch.utils.tensorboard")
         first = 0 if resumed_step is None else resumed_step + 1
         self._step = max(0, first - 1)
-        events = folder / FOLDER / run.name
+        events = _own_folder(folder / FOLDER, run)
         self._writer: Any = module.SummaryWriter(str(events), purge_step=first, flush_secs=_FLUSH_SECONDS)
 
     def step(self, record: StepRecord) -> None:
@@ -55,3 +58,19 @@ class TensorBoardWriter(Sink):
         self._step = step
         for tag, value in scalars.items():
             self._writer.add_scalar(tag, value, step)
+
+
+def _own_folder(folder: Path, run: Path) -> Path:
+    """Below *folder*, that of *run*'s curves: by its name, or by more where that is another run's."""
+    own = folder / run.name
+    if owner(own) not in {None, str(run)}:
+        own = folder / f"{run.name}-{blake2s(str(run).encode(), digest_size=4).hexdigest()}"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / OWNER).write_text(str(run))
+    return own
+
+
+def owner(folder: Path) -> str | None:
+    """The output folder of the training whose curves lie in *folder*, where that is known."""
+    path = folder / OWNER
+    return path.read_text() if path.is_file() else None

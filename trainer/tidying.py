@@ -18,6 +18,7 @@ from shared.durable import fsync_directory
 from shared.errors import SpeechPrepError
 from shared.layout import StoreLayout, read_record
 from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
+from trainer.tensorboard_writer import owner
 
 EVENTS = "tensorboard"
 _STORE_FILES = ("COMPLETE", "README.md", "settings.json", "report.html")
@@ -60,9 +61,15 @@ def _best_step(output: Path) -> int | None:
     return TrainState.read(last / TRAINING / STATE).best_step if last is not None else None
 
 
-def log_tidyings(output: Path, today: date) -> list[Tidying]:
-    """TensorBoard's files of *output*, to be packed beside themselves with the date."""
-    folder = output / EVENTS
+def log_tidyings(logs: Path, output: Path, today: date) -> list[Tidying]:
+    """TensorBoard's files of the training to *output*, to be packed beside themselves with the date.
+
+    They lie in *logs*, which other trainings may share.
+    """
+    folder = logs / EVENTS
+    if logs != output and folder.is_dir():
+        own = sorted(path.name for path in folder.iterdir() if owner(path) == str(output.resolve()))
+        return [_tidying(folder, name, "curves of the past", folder / f"{name}-{today:%Y%m%d}.tar.gz") for name in own]
     if folder.is_symlink() or not folder.is_dir() or not any(folder.iterdir()):
         return []
     return [_tidying(output, EVENTS, "curves of the past", output / f"{EVENTS}-{today:%Y%m%d}.tar.gz")]

@@ -78,8 +78,10 @@ class CTranslate2Model:
 
 
 def words(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text of token *ids*, without special tokens."""
-    text: str = tokenizer.decode(list(ids), skip_special_tokens=True)
+    """The text of token *ids*, without special tokens and those of points in time, which follow the special ones."""
+    last = tokenizer.token_to_id(PROMPT[-1])
+    spoken = [token for token in ids if last is None or token <= last]
+    text: str = tokenizer.decode(spoken, skip_special_tokens=True)
     return text.strip()
 
 

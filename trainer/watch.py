@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
 from trainer.checkpoint import checkpoints
 from trainer.evaluate import EvaluateSettings
@@ -18,13 +19,15 @@ from trainer.transcribing import transcribed
 
 POLL_SECONDS = 5.0
 FOLDER = "evaluations"
+SETTINGS = "settings.json"
+_DECIDE = ("store", "split", "rows", "beam_size", "silence_clips", "resamples")
 
 
 def watch(settings: EvaluateSettings, console: Console) -> None:
     """Scores every checkpoint of `--watch` once, newest last; returns when the training has ended and all are scored.
 
-    Each goes to OUTPUT/evaluations/checkpoint-…/. Raises UsageError without a store or an output folder, and where
-    there was nothing to score when the training had ended.
+    Each goes to OUTPUT/evaluations/checkpoint-…/; one that was scored with other settings is scored again. Raises
+    UsageError without a store or an output folder, and where there was nothing to score when the training had ended.
     """
     output = settings.watch
     if settings.store is None or output is None or not output.is_dir():
@@ -32,7 +35,7 @@ def watch(settings: EvaluateSettings, console: Console) -> None:
     while True:
         running = is_held(output)
         found = [path for _, path in checkpoints(output)]
-        waiting = [path for path in found if not _results(output, path).exists()]
+        waiting = [path for path in found if not _is_scored(settings, output, path)]
         for path in waiting:
             _score(settings, output, path, console)
         if not waiting and not running:
@@ -61,8 +64,24 @@ def _results(output: Path, checkpoint: Path) -> Path:
     return output / FOLDER / checkpoint.name / "metrics.json"
 
 
+def _settings(settings: EvaluateSettings, checkpoint: Path) -> bytes:
+    """What results depend on, the weights among it: a training begun anew makes others under the same name."""
+    named = {name: str(getattr(settings, name)) for name in _DECIDE}
+    weights = checkpoint / "model.safetensors"
+    return json_bytes(named | {"weights": weights.stat().st_mtime_ns if weights.exists() else None})
+
+
+def _is_scored(settings: EvaluateSettings, output: Path, checkpoint: Path) -> bool:
+    results = _results(output, checkpoint)
+    made_with = results.with_name(SETTINGS)
+    if not results.exists() or not made_with.exists():
+        return False
+    return made_with.read_bytes() == _settings(settings, checkpoint)
+
+
 def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: Console) -> None:
     require_writable(output / FOLDER)
+    made_with = _settings(settings, checkpoint)
     try:
         facts = transcribed(
             settings.store or Path(),
@@ -81,7 +100,9 @@ def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: 
             raise
         return
     result = evaluate_transcripts(facts, resamples=settings.resamples)
-    write_evaluation(result, _results(output, checkpoint).parent)
+    results = _results(output, checkpoint)
+    write_evaluation(result, results.parent)
+    write_durably(results.with_name(SETTINGS), made_with, results.with_name(f".{SETTINGS}.partial"))
     _say(console, f"{checkpoint.name}: {model_line(result.models[0])}; {headline(result)}")
 
 

@@ -51,7 +51,7 @@ def fails_on_every_rank(stepper, loader, failing, *, here):
     conv = stepper.model.whisper.model.encoder.conv1
 
     def out_of_memory(*_arguments):
-        if here and (failing == "forward" or stepper.exchange._sent):
+        if here and (failing == "forward" or stepper.exchange._outbox.sent):
             raise torch.OutOfMemoryError
 
     hook = conv.weight.register_hook if failing == "backward" else conv.register_forward_pre_hook

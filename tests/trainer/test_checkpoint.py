@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there, whatever happens while one is written."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -198,3 +199,12 @@ def test_without_its_state_a_checkpoint_is_a_model_and_nothing_to_go_on_from(tmp
 def test_the_state_is_readable_by_people(tmp_path):
     save(tmp_path, snapshot(3))
     assert json.loads((latest(tmp_path) / "training" / "state.json").read_text())["step"] == 3
+
+
+def test_what_was_just_written_stays_beside_a_best_one_of_a_later_step(tmp_path):
+    """Whose run was thrown away: that model is the best until a better one, and takes nobody's place."""
+    save(tmp_path, snapshot(8, best_step=8))
+    shutil.rmtree(tmp_path / "checkpoint-00000008" / "training")
+    save(tmp_path, snapshot(2), snapshot(4), keep=1)
+    assert [step for step, _ in checkpoints(tmp_path)] == [4, 8]
+    assert latest(tmp_path).name == "checkpoint-00000004"

@@ -176,3 +176,20 @@ def test_without_a_folder_nothing_happens(capsys, tmp_path):
     assert run_command(main, []) == 2
     assert run_command(main, [str(tmp_path / "nowhere")]) == 2
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_of_a_log_folder_that_is_shared_only_its_own_curves_are_packed(output, tmp_path):
+    for run in ("out", "other"):
+        folder = tmp_path / "logs" / "tensorboard" / run
+        folder.mkdir(parents=True)
+        (folder / "run.txt").write_text(str(tmp_path / run))
+        (folder / "events.out.tfevents.1").write_text(run)
+    assert run_command(main, [str(output), "--log-dir", str(tmp_path / "logs"), "--pack-logs"]) == 0
+    (packed,) = (tmp_path / "logs" / "tensorboard").glob("*.tar.gz")
+    assert packed.name.startswith("out-")
+    assert names(tmp_path / "logs" / "tensorboard") == {"other", packed.name}
+
+
+def test_a_store_that_is_not_there_is_a_wrong_usage(output, tmp_path, capsys):
+    assert run_command(main, [str(output), "--free-store", str(tmp_path / "nowhere")]) == 2
+    assert "--free-store names a feature store" in capsys.readouterr().err

@@ -51,6 +51,7 @@ def test_clips_stand_unchanged_before_their_own_floor(split):
 def test_the_context_is_that_of_the_longest_clip_rounded_up():
     assert context_frames(64) == 64
     assert context_frames(65) == 64 + FRAME_MULTIPLE
+    assert context_frames(2_993) == context_frames(3_000) == 3_000
     assert context_frames(3_001) == 3_008
 
 

@@ -77,7 +77,7 @@ def test_a_store_that_is_not_there_yet_is_waited_for_and_a_split_that_never_come
     split = open_for_training(store, "train", wait=True, tell=told.append, sleep=lambda _: hidden.rename(store))
     assert len(split) == 48
     assert "is not there yet" in told[0]
-    with pytest.raises(StoreError, match="has no split 'dev'"):
+    with pytest.raises(UsageError, match="has no split 'dev'"):
         open_for_training(store, "dev", wait=True, tell=told.append, sleep=lambda _: pytest.fail("waited"))
 
 
@@ -197,7 +197,7 @@ def test_test_is_evaluated_on_before_validation_and_what_is_named_before_both(st
 
 
 def test_fewer_rows_than_a_step_takes_are_refused(store):
-    with pytest.raises(StoreError, match="has 48 rows, one step takes 49"):
+    with pytest.raises(UsageError, match="has 48 rows, one step takes 49"):
         require_rows(open_split(store, "train"), 49)
 
 

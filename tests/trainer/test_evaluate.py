@@ -11,17 +11,20 @@ import numpy as np
 import pytest
 import torch
 from ctranslate2.converters import TransformersConverter
+from tokenizers import Tokenizer
 
 from preprocess.demo.model import build_model
 from shared.cli import run_command
+from shared.errors import UsageError
 from shared.store import open_split
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
 from trainer.checkpoint import checkpoints
+from trainer.data import model_file
 from trainer.evaluate import main
 from trainer.train import main as train
-from trainer.transcribers import longest_text, open_transcriber
+from trainer.transcribers import longest_text, open_transcriber, words
 from trainer.transcribing import transcribed, windows
 
 
@@ -220,3 +223,68 @@ def test_watch_scores_every_checkpoint_of_a_training_and_ends_with_it(folder, ca
         assert (training.output / "evaluations" / path.name / "metrics.json").exists()
     assert len(checkpoints(training.output)) == 3
     assert f"all checkpoints are scored, see {training.output / 'evaluations'}" in said
+
+
+def test_points_in_time_are_no_words(folder):
+    """Tokenizers hold them for ordinary ones."""
+    tokenizer = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
+    ids = tokenizer.encode("eins zwei", add_special_tokens=False).ids
+    moment = tokenizer.token_to_id("<|6.06|>")
+    assert words(tokenizer, [*ids, moment, *ids]) == words(tokenizer, [*ids, *ids])
+
+
+def test_a_trainings_history_is_not_written_over(folder, tmp_path, capsys):
+    (tmp_path / "metrics.json").write_text('{"run": "out",\n"steps": [],\n"evaluations": []}')
+    assert run(folder, "--model", str(folder / "model"), "--output", str(tmp_path)) == 2
+    assert "is a training's history" in flat(capsys.readouterr().err)
+    assert '"steps"' in (tmp_path / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--watch", "out", "--store", "s", "--model", "m"), "--model has no effect beside --watch"),
+        (("--hypotheses", "t.csv", "--rows", "1", "--store=s"), "--rows, --store has no effect beside --hypotheses"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(arguments, said, capsys):
+    assert run_command(main, arguments) == 2
+    assert said in flat(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("makes", "said"),
+    [
+        ("best/config.json", "its best model is"),
+        ("model.bin", "that is an export"),
+        ("store.json", "that is a feature store"),
+        ("README.md", "check the name"),
+    ],
+)
+def test_what_is_no_model_is_told_what_it_is(tmp_path, makes, said):
+    (tmp_path / "given" / makes).parent.mkdir(parents=True)
+    (tmp_path / "given" / makes).write_text("{}")
+    with pytest.raises(UsageError) as error:
+        model_file(str(tmp_path / "given"), "tokenizer.json")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("columns", [30, 60, 200])
+def test_no_figure_is_cut_short_on_a_narrow_screen(tmp_path, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = tmp_path / "table.csv"
+    table.write_text("reference,hypothesis,other,src\nguten Tag,guten Tag,gut,a\nauf Wieder,auf Widder,auf,b\n")
+    columns = ["--hypothesis-column", "hypothesis", "--hypothesis-column", "other", "--source-column", "src"]
+    assert run_command(main, ["--hypotheses", str(table), *columns, "--baseline", "other"]) == 0
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert all(word in said for word in ("hypothesis", "other", "WER", "CER", "25.00 %", "difference"))
+
+
+def test_a_checkpoint_that_was_scored_with_other_settings_is_scored_again(folder, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    shutil.copytree(folder / "model", tmp_path / "out" / "checkpoint-00000001")
+    watch = ("--watch", str(tmp_path / "out"), "--silence-clips", "0", "--resamples", "100")
+    for rows, scored in [("1", True), ("1", False), ("2", True)]:
+        assert run(folder, *watch, "--rows", rows) == 0
+        assert ("checkpoint-00000001: WER" in capsys.readouterr().out) is scored

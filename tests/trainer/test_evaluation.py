@@ -7,9 +7,10 @@ from tokenizers import Tokenizer
 import trainer.evaluation
 from shared.errors import ResourceLimitError
 from shared.store import open_split
-from tests.support.training import tiny_model, training_store
+from tests.support.samples import feature_row, make_store
+from tests.support.training import SPEC, tiny_model, training_store
 from trainer.distributed import Ranks
-from trainer.evaluation import Evaluator
+from trainer.evaluation import FORWARD_FACTOR, Evaluator
 from trainer.model import load_model
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
@@ -23,6 +24,29 @@ def evaluate(tmp_path_factory):
     tokenizer = Tokenizer.from_file(str(folder / "model" / "tokenizer.json"))
     model = load_model(str(folder / "model"))
     return lambda: Evaluator(split, range(8), tokenizer, ALONE, None, 100_000)(model, 1)
+
+
+def contexts(split, ranks, frames, *, window):
+    """The frames of the encoder's context of every row, each computed by one of *ranks*."""
+    found = {}
+    for rank in range(ranks):
+        scorer = Evaluator(split, range(len(split)), None, Ranks(rank, ranks, ALONE.device), None, frames, window)
+        for clips in scorer._own_batches():
+            (context,) = {clip.frames for clip in clips}
+            assert not found.keys() & {clip.row for clip in clips}
+            assert len(clips) == 1 or context * len(clips) <= FORWARD_FACTOR * frames
+            found |= {clip.row: context for clip in clips}
+    return found
+
+
+def test_a_clips_context_does_not_show_how_many_ranks_or_how_much_memory_there_are(tmp_path):
+    rows = [feature_row(number, frames, SPEC) for number, frames in enumerate((3_100, 3_000, 2_999, 500, 449, 448, 20))]
+    make_store(tmp_path / "store", {"test": [rows]}, SPEC)
+    split = open_split(tmp_path / "store", "test")
+    for ranks, frames in [(1, 100_000), (2, 100_000), (3, 1_000), (9, 1_000)]:
+        own = contexts(split, ranks, frames, window=False)
+        assert own == {0: 3_100, 1: 3_000, 2: 3_000, 3: 512, 4: 512, 5: 448, 6: 64}
+        assert set(contexts(split, ranks, frames, window=True).values()) == {3_000, 3_100}
 
 
 def room_for(clips, monkeypatch):

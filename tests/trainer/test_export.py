@@ -363,3 +363,9 @@ def test_a_hub_that_cannot_be_reached_is_told_in_one_line(trained, good, monkeyp
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
     assert export(trained, good, "--gate-rows", "1", "--push-to-hub", "anna/deutsch") == 1
     assert "anna/deutsch could not be uploaded" in capsys.readouterr().err
+
+
+def test_a_language_that_the_model_does_not_know_is_refused_before_anything_is_converted(trained, tmp_path, capsys):
+    assert export(trained, tmp_path / "out", "--language", "xx") == 2
+    assert "knows no language 'xx'" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()

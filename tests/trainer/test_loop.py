@@ -19,6 +19,7 @@ from trainer.frame_budget import find_budget
 from trainer.loader import Loader
 from trainer.loop import MOST_SKIPPED, TrainingLoop
 from trainer.meter import Meter
+from trainer.model import load_model
 from trainer.records import EvaluationRecord, WordErrors
 from trainer.resuming import identity
 from trainer.settings import TrainSettings
@@ -60,7 +61,7 @@ class Workshop:
         settings = parse_settings(TrainSettings, [*plain, *own, *options], prog="t", about="t")
         output.mkdir(exist_ok=True)
         data = open_data(settings, print)
-        self.stepper = make_stepper(settings, ALONE, settings.model)
+        self.stepper = make_stepper(settings, ALONE, load_model(settings.model))
         budget = find_budget(settings, data, ALONE, self.stepper, None)
         plans = planner(settings, data, ALONE, budget)
         last = max_steps(settings, plans.steps_per_epoch)

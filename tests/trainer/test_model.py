@@ -1,14 +1,18 @@
 """The model on short contexts, and the loss: the same numbers as transformers' own, wherever that has any."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional
 from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.rows import STEP
 from tests.support.training import tiny_model, tiny_whisper
+from trainer.loop import weights_to_save
 from trainer.model import (
     CHUNK_TOKENS,
     TrainingModel,
@@ -16,6 +20,7 @@ from trainer.model import (
     expand,
     load_model,
     positions,
+    prepare_model,
     set_recompute,
     sinusoids,
     summed_cross_entropy,
@@ -173,3 +178,23 @@ def test_damaged_weights_are_refused(tmp_path):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match="cannot be loaded"):
         load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_output_projection_is_saved_unless_it_is_the_decoders_embedding(tied, tmp_path):
+    tiny_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text()) | {"tie_word_embeddings": tied}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = load_model(str(tmp_path))
+    saved = weights_to_save(TrainingModel(model))
+    assert ("proj_out.weight" in saved) is not tied
+    model.save_pretrained(tmp_path / "again")
+    assert set(saved) == set(load_file(tmp_path / "again" / "model.safetensors"))
+
+
+def test_no_layer_is_left_out_by_chance():
+    """Ranks would leave out different ones, and wait for each other's gradients for ever."""
+    model = tiny_whisper()
+    model.model.encoder.layerdrop = model.model.decoder.layerdrop = 0.5
+    prepare_model(model)
+    assert (model.model.encoder.layerdrop, model.model.decoder.layerdrop) == (0, 0)

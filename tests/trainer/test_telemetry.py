@@ -20,6 +20,7 @@ from trainer.records import EvaluationRecord, StepRecord, Transcript, WordErrors
 from trainer.scalars import STEP_TAGS, evaluation_scalars
 from trainer.sink import Sink
 from trainer.telemetry import Telemetry, open_telemetry
+from trainer.tensorboard_writer import TensorBoardWriter, owner
 from trainer.wandb_writer import WandbWriter
 
 STAMP = "2026-01-02T03:04:05Z"
@@ -167,6 +168,19 @@ def test_trainings_that_share_a_log_folder_in_turn_go_on_with_their_own_figures(
     assert (tmp_path / "best_wer.txt").read_text().endswith(f"run: {tmp_path / 'other'}\n")
     for run, losses in {"one": [0.5, 0.5, 0.25], "other": [2.0, 2.0, 2.0, 2.0, 1.0]}.items():
         assert [event.value for event in event_files(tmp_path, run).Scalars("train/loss")] == losses
+
+
+def test_two_output_folders_of_one_name_have_curves_of_their_own(tmp_path):
+    for parent, loss in (("a", 0.5), ("b", 2.0), ("a", 0.25)):
+        run, resumed = tmp_path / parent / "run", 25 if loss == 0.25 else None
+        writer = TensorBoardWriter(tmp_path, run, resumed)
+        writer.step(replace(RECORD, step=50 if resumed else 25, loss=loss))
+        writer.close()
+    folders = sorted((tmp_path / "tensorboard").iterdir())
+    curves = {owner(folder): folder.name for folder in folders}
+    assert set(curves) == {str(tmp_path / "a" / "run"), str(tmp_path / "b" / "run")}
+    found = event_files(tmp_path, curves[str(tmp_path / "a" / "run")]).Scalars("train/loss")
+    assert [event.value for event in found] == [0.5, 0.25]
 
 
 def test_figures_that_json_has_no_number_for_are_null(tmp_path):

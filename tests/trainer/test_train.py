@@ -354,3 +354,38 @@ def test_the_effective_settings_stand_beside_the_results(straight):
     value = json.loads((straight.output / "settings.json").read_text())
     assert value["learning_rate"] == 1e-3
     assert value["global_batch_size"] == 8
+
+
+def test_a_wrong_setting_is_not_taken_for_a_damaged_checkpoint(straight, options, tmp_path, capsys):
+    training = going_on(straight, 3, tmp_path / "out", (*options, "--precision", "fp16"))
+    assert run_command(main, ["--output", str(training.output), *training.options]) == 2
+    said = capsys.readouterr().err
+    assert "--precision fp16 needs a GPU" in said
+    assert "remove" not in said
+
+
+def test_models_without_their_training_are_not_begun_anew_over(straight, options, tmp_path, capsys):
+    training = going_on(straight, 3, tmp_path / "out", options)
+    for path in training.output.glob("checkpoint-*/training"):
+        shutil.rmtree(path)
+    assert run_command(main, ["--output", str(training.output), *training.options]) == 2
+    assert "without what it takes to go on" in " ".join(capsys.readouterr().err.split())
+    assert checkpoints(training.output)
+
+
+@pytest.mark.parametrize("option", [("--num-epochs", "inf"), ("--num-epochs", "1e308"), ("--weight-decay", "inf")])
+def test_numbers_without_an_end_are_refused(option, options, tmp_path, capsys):
+    assert run_command(main, ["--output", str(tmp_path / "out"), *options, *option]) == 2
+    assert option[0] in capsys.readouterr().err
+
+
+def test_a_warm_up_that_is_longer_than_the_run_is_cut_and_said(options, tmp_path, capsys):
+    arguments = ["--output", str(tmp_path / "out"), *options, "--max-steps", "1", "--warmup-steps", "500"]
+    assert run_command(main, arguments) == 0
+    assert "--warmup-steps 500 would take the whole run: 0 it is" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_finished_training_says_that_nothing_is_left(straight, options, tmp_path, capsys):
+    training = going_on(straight, STEPS, tmp_path / "out", (*options, "--max-steps", "2"))
+    assert run_command(main, ["--output", str(training.output), *training.options]) == 0
+    assert f"{STEPS} steps are done, of 2 that are asked for" in " ".join(capsys.readouterr().err.split())

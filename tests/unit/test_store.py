@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from shared.errors import StoreError
+from shared.errors import StoreError, UsageError
 from shared.schema import FeatureSpec
 from shared.store import open_split
 from tests.benchmarks.open_store import measure
@@ -128,7 +128,7 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path):
 
 
 def test_an_unknown_split_is_refused_with_the_ones_there_are(root):
-    with pytest.raises(StoreError, match="has no split 'validation'; it has: test, train"):
+    with pytest.raises(UsageError, match="has no split 'validation'; it has: test, train"):
         open_split(root, "validation")
 
 

@@ -60,6 +60,14 @@ EVALUATION = (
         (f"{_EVALUATION}test_clips_that_find_no_room_at_once_are_evaluated_by_halves",),
     ),
     Fault(
+        "evaluation/contexts-of-the-longest-neighbour",
+        "trainer/evaluation.py",
+        "        for frames in np.unique(clips.frames)[::-1].tolist():\n"
+        "            alike = clips[clips.frames == frames]\n",
+        "        for frames in [int(clips.frames.max())]:\n            alike = clips\n",
+        (f"{_EVALUATION}test_a_clips_context_does_not_show_how_many_ranks_or_how_much_memory_there_are",),
+    ),
+    Fault(
         "evaluation/clips-over-the-window-cut-and-scored",
         "trainer/transcribing.py",
         "fitting = [row for row in chosen if split.num_frames[row] <= WINDOW_FRAMES]",
@@ -86,7 +94,7 @@ LOGS = (
     Fault(
         "logs/held-by-nobody",
         "trainer/session.py",
-        "            stack.enter_context(hold_logs(_log_folder(settings)))\n",
+        "            stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))\n",
         "",
         (f"{_TRAIN}test_a_second_run_with_the_same_log_folder_at_the_same_time_is_refused",),
     ),

@@ -26,6 +26,13 @@ SAMPLER = (
         (f"{_SAMPLER}test_a_step_has_the_same_clips_whatever_the_number_of_ranks_and_the_budget",),
     ),
     Fault(
+        "sampler/ranks-get-as-many-clips-and-not-as-much-work",
+        _SAMPLER_FILE,
+        "        dealt_to[:, place] = loads.argmin(axis=1)\n",
+        "        dealt_to[:, place] = place % world_size\n",
+        (f"{_SAMPLER}test_little_of_what_is_computed_is_padding_and_ranks_have_much_the_same_work",),
+    ),
+    Fault(
         "sampler/a-clip-dealt-twice",
         _MICRO_BATCHES_FILE,
         "MicroBatch(clips[start:stop],",
@@ -279,6 +286,20 @@ CHECKPOINT = (
         "            partial.rename(final)\n            fsync_directory(self.output)\n",
         "            partial.rename(final)\n",
         (f"{_CHECKPOINT}test_one_that_is_not_the_best_outlives_a_power_cut_too",),
+    ),
+    Fault(
+        "checkpoint/the-newest-rotated-away",
+        _CHECKPOINT_FILE,
+        "kept = {newest, *resumable(self.output)[-self.keep_latest :]}",
+        "kept = {path for _, path in checkpoints(self.output)[-self.keep_latest :]}",
+        (f"{_CHECKPOINT}test_what_was_just_written_stays_beside_a_best_one_of_a_later_step",),
+    ),
+    Fault(
+        "checkpoint/an-untied-projection-lost",
+        _LOOP_FILE,
+        "tied = whisper.proj_out.weight is whisper.model.decoder.embed_tokens.weight",
+        "tied = True",
+        ("tests/trainer/test_model.py::test_the_output_projection_is_saved_unless_it_is_the_decoders_embedding",),
     ),
     Fault(
         "checkpoint/best-rotated-away",
