@@ -60,11 +60,10 @@ bench: .venv/test.installed
 clean:
 	rm -rf $(DEMO) .venv
 
-# The pins stand in pyproject.toml; a stamp is older than it when they changed. Python compiles what it imports by itself:
-# all of torch and transformers beforehand would be half of the time.
+# The pins stand in pyproject.toml; a stamp is older than it when they changed.
 .venv/%.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	touch $@ $(COVERS)
 
 .venv/preprocess.installed: EXTRAS := preprocess
