@@ -39,8 +39,10 @@ class Checkpoint:
         """The checkpoint in *folder*. Raises UsageError where there is none, or a file is missing or damaged."""
         if not folder.is_dir():
             raise UsageError(f"{folder} is no folder", "--checkpoint names a model's folder, such as OUTPUT/best")
-        if not (folder / "config.json").is_file() or (folder / "model.bin").is_file():
+        if (folder / "model.bin").is_file():
             raise UsageError(f"{folder} is no transformers model", what_instead(folder))
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{folder} has no config.json", what_instead(folder))
         names = ("generation_config.json", "preprocessor_config.json")
         generation, preprocessor = (_read_object(folder, name) for name in names)
         shape = ModelShape.from_config(model_config(str(folder)))
