@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -63,8 +64,15 @@ def open_in(folder, resumed_step=None, report_to=(), run="run", clock=clock):
     )
 
 
+def next_second():
+    """Event files are in the order of the seconds in which they were begun: trainings are further apart than tests."""
+    time.sleep(1.01 - time.time() % 1)
+
+
 def train(folder, begin, end, report_to=(), loss=0.5, **how):
     """The records of the steps after *begin* up to *end*, every 25, with an evaluation every 50."""
+    if begin and "tensorboard" in report_to:
+        next_second()
     with open_in(folder, begin or None, report_to, **how) as telemetry:
         for step in range(begin + 25, end + 1, 25):
             telemetry.step(replace(RECORD, step=step, loss=loss))
@@ -173,6 +181,7 @@ def test_trainings_that_share_a_log_folder_in_turn_go_on_with_their_own_figures(
 def test_two_output_folders_of_one_name_have_curves_of_their_own(tmp_path):
     for parent, loss in (("a", 0.5), ("b", 2.0), ("a", 0.25)):
         run, resumed = tmp_path / parent / "run", 25 if loss == 0.25 else None
+        next_second()
         writer = TensorBoardWriter(tmp_path, run, resumed)
         writer.step(replace(RECORD, step=50 if resumed else 25, loss=loss))
         writer.close()
