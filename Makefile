@@ -1,6 +1,7 @@
 # make demo    a store from the built-in German speech corpus, from nothing
 # make demo-train  that store trained on by two processes: a tiny model learns its clips by heart in some minutes
-# make test    lint, types, import rules and the whole test suite, from nothing
+# make test    lint, types, import rules and the whole test suite, from nothing: as root, or with sudo and apt, it also
+#              installs the programs that tests call, else it names them
 # make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs;
 #              make hostile: ten thousand damaged audio files; make soak: a small machine beside a hog;
 #              make planted: faults in our own code, each of which the suite must catch
@@ -12,7 +13,8 @@ DEMO := .demo
 DEMO_OPTIONS :=
 DEMO_STEPS := 1500
 
-.PHONY: demo demo-train test lint faults hostile kills planted soak bench clean
+
+.PHONY: demo demo-train test tools lint faults hostile kills planted soak bench clean
 
 demo: .venv/preprocess.installed
 	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store $(DEMO_OPTIONS)
@@ -25,9 +27,12 @@ demo-train: .venv/train.installed demo
 	  --logging-steps 50 --eval-steps 150 --save-steps 500 --eval-rows 64 --full-context-share 0
 
 # Two processes share the files. Whole runs come last: beside them there are none but each other.
-test: .venv/test.installed lint
+test: tools .venv/test.installed lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/property tests/trainer
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/cluster tests/fault
+
+tools:
+	bash tests/tools.sh
 
 lint: .venv/test.installed
 	$(BIN)/ruff check .
