@@ -33,7 +33,7 @@ from shared.units import format_count
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prepares the source's splits in the store; the exit code is DESIGN.md section 2's."""
+    """Prepares the source's splits in the store; the exit code is one of `ExitCode`."""
     about = "Compute Whisper log-mel features and labels into one Parquet store. Restart it at any time: it goes on."
     settings = parse_settings(RunSettings, argv, prog="python -m preprocess.run", about=about)
     # Before there is anything to give up, SIGTERM is what Ctrl-C is.

@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What a command's exit status means (DESIGN.md section 2)."""
+    """What a command's exit status means, the same for every command."""
 
     DONE = 0
     FAILED = 1

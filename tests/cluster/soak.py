@@ -2,7 +2,7 @@
 
 `soak.py [--minutes 10] [--seed 1]`: the same command again and again until the store is finished, then from nothing
 until the time is up. Exits 1 when the kernel killed anybody for want of memory, the disk budget or the memory limit was
-passed, a finished store is not what an undisturbed run makes, or the command ended otherwise than DESIGN.md says.
+passed, a finished store is not what an undisturbed run makes, or the exit code is not the one that its end calls for.
 """
 
 import argparse
