@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from preprocess.screen import one_line
+from shared.text import one_line
 
 LogFormat = Literal["text", "json"]
 FILE_NAME = "preprocess.log"

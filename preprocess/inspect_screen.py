@@ -9,7 +9,7 @@ from rich.text import Text
 
 from preprocess.inspect_source import ClipFacts, SourceFacts
 from preprocess.inspect_store import StoreFacts, StoreRowFacts, StoreSplitFacts
-from preprocess.screen import one_line
+from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_seconds
 
 _ROWS_SHOWN = 5

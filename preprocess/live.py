@@ -17,7 +17,8 @@ from rich.live import Live
 from rich.text import Text
 
 from preprocess.progress import Snapshot
-from preprocess.screen import EVENTS_SHOWN, format_eta, one_line, percent_done, render
+from preprocess.screen import EVENTS_SHOWN, format_eta, percent_done, render
+from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate
 
 __all__ = ["View", "ViewKind", "json_line", "make_view", "plain_line", "render", "save_svg"]

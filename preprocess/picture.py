@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from preprocess.screen import one_line
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
+from shared.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from preprocess.figures import PlanFigures, SplitFigures
-from preprocess.screen import one_line
 from preprocess.summary import next_lines
+from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_seconds
 
 _REASONS_SHOWN = 4

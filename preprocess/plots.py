@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from preprocess.screen import one_line
+from shared.text import one_line
 from shared.units import format_count
 
 Format = Callable[[float], str]

@@ -24,10 +24,10 @@ from preprocess.outcome import WAITING, RunSummary, limiting_stage, percent_erro
 from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from preprocess.report_facts import ReportFacts, report_facts, sample_rows
 from preprocess.report_picture import row_png
-from preprocess.screen import one_line
 from shared.cli import python_command
 from shared.durable import write_durably
 from shared.layout import StoreLayout
+from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
 REPORT = "report.html"

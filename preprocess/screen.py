@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from preprocess.progress import ActorState, ActorView, Snapshot
+from shared.text import one_line
 from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
 
 EVENTS_SHOWN = 3
@@ -60,12 +61,6 @@ def render(
     if hidden := max(0, len(snapshot.actors) - shown):
         parts.append(Text(f"and {hidden} more actors", style="dim"))
     return Group(*parts, Text(), *_events(events))
-
-
-def one_line(text: str) -> str:
-    """*text* on one line and harmless to a terminal: white space folded, other control characters replaced."""
-    folded = " ".join(text.split())
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in folded)
 
 
 def percent_done(snapshot: Snapshot) -> float:

@@ -5,7 +5,8 @@ from html import escape
 
 from preprocess.history import Event
 from preprocess.progress import ActorView, Snapshot
-from preprocess.screen import format_eta, one_line, percent_done
+from preprocess.screen import format_eta, percent_done
+from shared.text import one_line
 from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
 
 REFRESH_SECONDS = 2

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from preprocess.outcome import WAITING, RunSummary, SplitSummary, limiting_stage, percent_error, stage_shares
-from preprocess.screen import one_line
+from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
 __all__ = ["RunSummary", "SplitSummary", "limiting_stage", "next_lines", "render_summary"]

@@ -1,4 +1,4 @@
-"""Transcripts and labels: what is stored as text, and the token ids that the decoder learns."""
+"""Text as it is stored, as it is shown, and as the token ids that the decoder learns."""
 
 import hashlib
 import json
@@ -26,6 +26,16 @@ def _plain(character: str) -> str:
     if category == "Cc":
         return " "
     return "" if category in {"Cf", "Cs"} else character
+
+
+def one_line(text: str) -> str:
+    """*text* as it may be shown, in a terminal, a log or a page: on one line, without control characters.
+
+    White space is folded; what else cannot be printed is replaced, so that it is seen. Markup is for the caller to
+    escape. `normalise_transcript` makes what is stored, and removes instead of replacing.
+    """
+    folded = " ".join(text.split())
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in folded)
 
 
 class Labeller:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shared.text import one_line
 from trainer.evaluation_results import DETAIL_NORMALISER, EvaluationResult, Score
-from trainer.evaluation_screen import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ def _style(number: int, line: str) -> dict[str, Any]:
 
 
 def _short(name: str) -> str:
-    name = clean(name)
+    name = one_line(name)
     return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 

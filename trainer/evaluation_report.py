@@ -14,11 +14,12 @@ from markupsafe import Markup
 
 from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
+from shared.text import one_line
 from shared.units import format_count
 from trainer.bootstrap import LEVEL, Interval
 from trainer.evaluation_plots import drawn_sources, duration_plot, source_plot
 from trainer.evaluation_results import DETAIL_NORMALISER, EvaluationResult, ModelResult, Score
-from trainer.evaluation_screen import clean, few_rows_note, headline
+from trainer.evaluation_screen import few_rows_note, headline
 from trainer.evaluation_words import (
     format_interval,
     format_p,
@@ -185,9 +186,9 @@ def _environment() -> Environment:
 
 def _shown(value: Any) -> Any:
     """Text from outside as it may stand on the page; what the template itself made is left alone."""
-    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _short(text: str) -> str:
-    text = clean(text)
+    text = one_line(text)
     return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"

@@ -9,7 +9,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.text import normalise_transcript
+from shared.text import one_line
 from shared.units import format_audio, format_count
 from trainer.bootstrap import FEW_ROWS, PairedDifference
 from trainer.evaluation_results import EvaluationResult, ModelResult, Score
@@ -55,7 +55,7 @@ def headline(result: EvaluationResult) -> str:
     facts = result.facts
     audio = "" if facts.audio_seconds is None else f", {format_audio(facts.audio_seconds)}"
     decoding = f", {facts.decoding}" if facts.decoding else ""
-    return clean(f"{facts.title}: {format_count(len(facts.rows))} rows{audio}{decoding}")
+    return one_line(f"{facts.title}: {format_count(len(facts.rows))} rows{audio}{decoding}")
 
 
 def model_line(model: ModelResult) -> str:
@@ -68,13 +68,8 @@ def few_rows_note() -> str:
     return f"Intervals and p values over fewer than {FEW_ROWS} rows are too narrow to rely on."
 
 
-def clean(text: str) -> str:
-    """*text* on one line, harmless to a terminal and a page."""
-    return normalise_transcript(text)
-
-
 def _heading(text: str) -> Text:
-    return Text(clean(text), style="bold")
+    return Text(one_line(text), style="bold")
 
 
 def _table(names: Sequence[str], figures: Sequence[str], last: str = "") -> Table:
@@ -96,7 +91,7 @@ def _table(names: Sequence[str], figures: Sequence[str], last: str = "") -> Tabl
 def _overall(result: EvaluationResult) -> Table:
     table = _table(("model", _NORMALISER), _FIGURES)
     for model in result.models:
-        table.add_row(Text(clean(model.name)), *_scores(model.overall))
+        table.add_row(Text(one_line(model.name)), *_scores(model.overall))
     return table
 
 
@@ -106,8 +101,8 @@ def _by_source(result: EvaluationResult, sources: Sequence[str]) -> Table:
         for number, model in enumerate(result.models):
             scores = model.by_source[source]
             rows = format_count(next(iter(scores.values())).rows)
-            of_source = ("", "") if number else (Text(clean(source) or "(no name)"), rows)
-            table.add_row(*of_source, Text(clean(model.name)), *_scores(scores))
+            of_source = ("", "") if number else (Text(one_line(source) or "(no name)"), rows)
+            table.add_row(*of_source, Text(one_line(model.name)), *_scores(scores))
     return table
 
 
@@ -124,7 +119,7 @@ def _compared(result: EvaluationResult) -> Table:
     table = _table(("model", _NORMALISER), ("difference", "95 % interval", "p"), last=" ")
     for model in result.models:
         if model.against_baseline:
-            table.add_row(Text(clean(model.name)), *_differences(model.against_baseline))
+            table.add_row(Text(one_line(model.name)), *_differences(model.against_baseline))
     return table
 
 
@@ -148,6 +143,6 @@ def _decoding(models: Sequence[ModelResult]) -> Table:
     for model in models:
         run = model.transcripts
         table.add_row(
-            Text(clean(model.name)), format_real_time_factor(run.real_time_factor), format_silence(run.silence)
+            Text(one_line(model.name)), format_real_time_factor(run.real_time_factor), format_silence(run.silence)
         )
     return table

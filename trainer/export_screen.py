@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from shared.text import normalise_transcript
+from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate
 from trainer.evaluation_words import UNKNOWN, format_share
 from trainer.gate import JUDGED_BY
@@ -33,7 +33,7 @@ def _sizes(run: GateRun, sizes: Mapping[Path, int]) -> Table:
     for export in run.exports:
         size = format_bytes(sizes[export.folder])
         table.add_row(
-            export.stored, export.computed or UNKNOWN, size, _speed(export.speed), Text(_plain(str(export.folder)))
+            export.stored, export.computed or UNKNOWN, size, _speed(export.speed), Text(one_line(str(export.folder)))
         )
     return table
 
@@ -88,7 +88,7 @@ def _verdict(export: Checked, *, checked: bool) -> Iterator[Text]:
     yield Text()
     yield Text(f"{export.stored}: FAILED", style="bold red")
     for problem in problems:
-        yield Text(f"  {_plain(problem)}")
+        yield Text(f"  {one_line(problem)}")
     for row in export.verdict.worst:
         yield from _row(row)
 
@@ -103,11 +103,11 @@ def _said(export: Checked, *, checked: bool) -> str:
 
 
 def _row(row: Comparison) -> Iterator[Text]:
-    yield Text(f"  row {row.row_id}: {_plain(row.reference)}", style="bold")
+    yield Text(f"  row {row.row_id}: {one_line(row.reference)}", style="bold")
     for decoding, pair in row.pairs.items():
         if not pair.equal:
-            yield Text(f"    original ({decoding}): {_plain(pair.original)}")
-            yield Text(f"    export   ({decoding}): {_plain(pair.export)}")
+            yield Text(f"    original ({decoding}): {one_line(pair.original)}")
+            yield Text(f"    export   ({decoding}): {one_line(pair.export)}")
 
 
 def _table(*names: str) -> Table:
@@ -121,8 +121,3 @@ def _table(*names: str) -> Table:
 
 def _speed(rate: float | None) -> str:
     return UNKNOWN if rate is None else f"{format_rate(rate)} s/s"
-
-
-def _plain(text: str) -> str:
-    """*text* on one line, harmless to a terminal."""
-    return normalise_transcript(text)

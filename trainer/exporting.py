@@ -12,7 +12,7 @@ from rich.text import Text
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
-from shared.text import normalise_transcript
+from shared.text import one_line
 from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data import check_split, evaluation_split
 from trainer.device import for_ctranslate2
@@ -138,4 +138,4 @@ def _language(settings: ExportSettings, split: StoreSplit | None) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(Text(normalise_transcript(text)), soft_wrap=True)
+    console.print(Text(one_line(text)), soft_wrap=True)

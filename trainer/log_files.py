@@ -5,13 +5,14 @@ from pathlib import Path
 
 from shared.durable import write_durably
 from shared.errors import UsageError
+from shared.text import one_line
 from shared.units import format_count
 from trainer.health import HealthWarning
 from trainer.log_owner import Clock, claim, set_aside
 from trainer.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.sink import Sink
-from trainer.wording import evaluation_line, one_line, source_lines, step_line, transcript_lines
+from trainer.wording import evaluation_line, source_lines, step_line, transcript_lines
 
 LOG_NAME = "training.log"
 METRICS_NAME = "metrics.json"

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.durable import write_durably
 from shared.layout import StoreRecord
-from shared.text import normalise_transcript
+from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate
 from trainer.evaluation_report import NORMALISERS
 from trainer.evaluation_words import UNKNOWN, format_share
@@ -128,12 +128,12 @@ def _environment() -> Environment:
 
 def _line(text: str) -> str:
     """*text* on one line that starts no tag and no table cell."""
-    return normalise_transcript(text).replace("<", "&lt;").replace("|", "\\|")
+    return one_line(text).replace("<", "&lt;").replace("|", "\\|")
 
 
 def _code(text: str) -> str:
     """*text* as code, whatever is in it."""
-    plain = normalise_transcript(text).replace("`", "'").replace("|", "\\|")
+    plain = one_line(text).replace("`", "'").replace("|", "\\|")
     return f"`{plain}`" if plain else UNKNOWN
 
 

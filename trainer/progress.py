@@ -9,12 +9,13 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from shared.text import one_line
 from shared.units import format_count, format_rate, format_seconds
 from trainer.health import HealthWarning
 from trainer.log_owner import Clock
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.sink import Sink
-from trainer.wording import evaluation_line, loss_word, one_line, padding_words, step_line, wer_words
+from trainer.wording import evaluation_line, loss_word, padding_words, step_line, wer_words
 
 _REFRESHES_PER_SECOND = 2
 

@@ -5,11 +5,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from shared.text import one_line
 from trainer.health import HealthWarning
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.scalars import evaluation_prefix, evaluation_scalars, step_scalars
 from trainer.sink import Sink
-from trainer.wording import one_line, transcript_lines
+from trainer.wording import transcript_lines
 
 FOLDER = "tensorboard"
 """In the log folder; below it, each run has a folder of its own."""

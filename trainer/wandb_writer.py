@@ -7,11 +7,11 @@ from typing import Any
 
 from shared.cli import python_command
 from shared.errors import UsageError
+from shared.text import one_line
 from trainer.health import HealthWarning
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.scalars import evaluation_prefix, evaluation_scalars, step_scalars
 from trainer.sink import Sink
-from trainer.wording import one_line
 
 RUN_NAME = "wandb_run.txt"
 """In the log folder: the id of the run to go on with."""

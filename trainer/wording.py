@@ -3,16 +3,11 @@
 import math
 from collections.abc import Mapping
 
+from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate, format_seconds
 from trainer.records import EvaluationRecord, StepRecord, Transcript, WordErrors
 
 _PADDING = {"own": "", "window": " at 30 s"}
-
-
-def one_line(text: str) -> str:
-    """*text* on one line and harmless to a terminal: white space folded, other control characters replaced."""
-    folded = " ".join(text.split())
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in folded)
 
 
 def step_line(record: StepRecord, max_steps: int) -> str:

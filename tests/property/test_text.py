@@ -1,11 +1,11 @@
-"""Normalised transcripts: what is kept, what is removed, and that once is enough."""
+"""Text as it is stored and as it is shown: what is kept, what is removed, and that once is enough."""
 
 import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.text import normalise_transcript
+from shared.text import normalise_transcript, one_line
 
 ANY_TEXT = st.text(st.characters())
 GERMAN = st.text("aäoöuüßAÄOÖUÜẞ0123456789.,;:!?-„“'€%", min_size=1)
@@ -50,3 +50,14 @@ def test_decomposed_umlauts_become_whole_letters(word):
 @given(GERMAN, INVISIBLE, GERMAN)
 def test_an_invisible_character_neither_splits_nor_stays(left, invisible, right):
     assert normalise_transcript(f"{left}{invisible}{right}") == left + right
+
+
+@given(ANY_TEXT)
+def test_what_is_shown_is_one_line_without_control_characters_and_once_is_enough(text):
+    shown = one_line(text)
+    assert shown.isprintable()
+    assert one_line(shown) == shown == " ".join(shown.split())
+
+
+def test_an_escape_sequence_or_a_turned_direction_is_seen_and_not_obeyed():
+    assert one_line("a\x1b[31m\tb\u202ec") == "a\N{REPLACEMENT CHARACTER}[31m b\N{REPLACEMENT CHARACTER}c"
