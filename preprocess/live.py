@@ -5,10 +5,8 @@ The views have no clock of their own: time is `Snapshot.elapsed_seconds`.
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from io import StringIO
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
 
@@ -20,8 +18,6 @@ from preprocess.progress import Snapshot
 from preprocess.screen import EVENTS_SHOWN, format_eta, percent_done, render
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate
-
-__all__ = ["View", "ViewKind", "json_line", "make_view", "plain_line", "render", "save_svg"]
 
 ViewKind = Literal["auto", "live", "plain", "json"]
 
@@ -90,22 +86,6 @@ def plain_line(snapshot: Snapshot) -> str:
 def json_line(snapshot: Snapshot) -> str:
     """*snapshot* as one JSON object: the fields of `Snapshot` under their own names, null where not finite."""
     return json.dumps(_finite(asdict(snapshot)), allow_nan=False)
-
-
-def save_svg(snapshot: Snapshot, path: Path, *, title: str, events: Sequence[str] = (), width: int = 100) -> None:
-    """Write the live view of *snapshot* to *path* as an SVG picture of a terminal *width* columns wide."""
-    # Everything is set, the height too, so that the environment (NO_COLOR, TERM, COLUMNS) does not change the picture.
-    console = Console(
-        file=StringIO(),
-        record=True,
-        width=width,
-        height=100,
-        force_terminal=True,
-        color_system="truecolor",
-        no_color=False,
-    )
-    console.print(render(snapshot, title, events, width))
-    console.save_svg(str(path), title="python -m preprocess.run")
 
 
 def _json_event(message: str) -> str:

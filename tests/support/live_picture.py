@@ -8,12 +8,32 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
-from preprocess.live import save_svg
+from rich.console import Console
+
 from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.screen import render
 
 ROOT = Path(__file__).parents[2]
+
+
+def save_svg(snapshot: Snapshot, path: Path, *, title: str, events: Sequence[str] = (), width: int = 100) -> None:
+    """Write the live view of *snapshot* to *path* as an SVG picture of a terminal *width* columns wide."""
+    # Everything is set, the height too, so that the environment (NO_COLOR, TERM, COLUMNS) does not change the picture.
+    console = Console(
+        file=StringIO(),
+        record=True,
+        width=width,
+        height=100,
+        force_terminal=True,
+        color_system="truecolor",
+        no_color=False,
+    )
+    console.print(render(snapshot, title, events, width))
+    console.save_svg(str(path), title="python -m preprocess.run")
 
 
 def snapshot_of(line: str) -> Snapshot:

@@ -8,8 +8,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from preprocess.live import json_line, make_view, plain_line, render, save_svg
+from preprocess.live import json_line, make_view, plain_line
 from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.screen import render
+from tests.support.live_picture import save_svg
 
 GB = 10**9
 CURSOR_HIDDEN, CURSOR_SHOWN, ALTERNATE_SCREEN = "\x1b[?25l", "\x1b[?25h", "\x1b[?1049h"
