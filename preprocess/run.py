@@ -21,7 +21,6 @@ from preprocess.preparation import clear_dead, clear_partial, locked, prepare_st
 from preprocess.reporting import report_run
 from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
-from preprocess.stopping import StopRequest
 from preprocess.summary import render_summary
 from preprocess.tally import Tally
 from preprocess.tasks import new_tally, open_units
@@ -29,6 +28,7 @@ from preprocess.telling import telling
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record
+from shared.stop_request import StopRequest
 from shared.units import format_count
 
 

@@ -12,13 +12,13 @@ from preprocess.live import View
 from preprocess.measures import STOP_SECONDS, Measures
 from preprocess.progress import ActorState
 from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
-from preprocess.stopping import StopRequest
 from preprocess.tally import Tally
 from preprocess.tasks import make_task
 from preprocess.units import Unit
 from preprocess.usage import Usage, read_usage
 from preprocess.worker import UnitReport, UnitTask
 from shared.errors import InterruptedRunError
+from shared.stop_request import StopRequest
 
 TICK_SECONDS = 0.25
 

@@ -23,11 +23,11 @@ from preprocess.ray_folder import ray_folder
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
 from preprocess.starting import await_memory, check_ram_budget
-from preprocess.stopping import StopRequest
 from preprocess.tally import Tally
 from preprocess.tasks import held_bytes, open_units
 from preprocess.worker import Job
 from shared.errors import InterruptedRunError, RayLostError
+from shared.stop_request import StopRequest
 
 CLUSTER_ATTEMPTS = 3
 """How often Ray is started in one run when its own processes die."""

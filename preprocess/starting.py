@@ -6,8 +6,8 @@ from time import monotonic, sleep
 
 from preprocess.governor.policy import MEMORY, Level, MemoryReading
 from preprocess.live import View
-from preprocess.stopping import StopRequest
 from shared.errors import ResourceLimitError
+from shared.stop_request import StopRequest
 from shared.units import format_bytes, format_seconds
 
 START_BYTES = 600_000_000

@@ -6,6 +6,7 @@ GPU's queue.
 
 import ctypes
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ import torch
 import torch.distributed as dist
 
 from shared.errors import UsageError
-from trainer.stopping import ORPHANED
 
 TIMEOUT = timedelta(minutes=30)
 """Longer than any evaluation or checkpoint keeps one rank busy alone."""
+ORPHANED = signal.SIGUSR1
+"""What a rank is told by when torchrun is gone: several times, once for each of torchrun's threads that ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from rich.console import Console
 from shared.cli import python_command
 from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, StoreError
+from shared.stop_request import StopRequest
 from trainer.assembly import Data, make_evaluator, max_steps, open_checkpoints, open_data, planner
 from trainer.augment import SpecAugment
 from trainer.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
-from trainer.distributed import Ranks, is_lost, join_ranks
+from trainer.distributed import ORPHANED, Ranks, is_lost, join_ranks
 from trainer.frame_budget import find_budget
 from trainer.gpu import GpuMeter
 from trainer.hub import upload
@@ -25,7 +26,6 @@ from trainer.optim import resolve_optim, warmup_of
 from trainer.output import hold_logs, hold_output, log_folder
 from trainer.resuming import find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.settings import TrainSettings
-from trainer.stopping import StopRequest
 from trainer.telemetry import Telemetry, open_telemetry
 from trainer.tensorboard_server import start_tensorboard
 
@@ -36,7 +36,7 @@ def run_training(settings: TrainSettings) -> None:
     Raises what ends it: UsageError and StoreError before anything is trained, InterruptedRunError after a signal,
     ResourceLimitError for want of memory or disk, SpeechPrepError when the training has diverged.
     """
-    stop = StopRequest()
+    stop = StopRequest(ORPHANED)
     stop.install()
     console = Console(stderr=True)
     with join_ranks() as ranks, ExitStack() as stack:

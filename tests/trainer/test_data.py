@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from shared.errors import InterruptedRunError, StoreError, UsageError
+from shared.stop_request import StopRequest
 from shared.store import open_split
 from shared.text import tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store
@@ -22,7 +23,6 @@ from trainer.data import (
     require_rows,
 )
 from trainer.shape import ModelShape
-from trainer.stopping import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +107,9 @@ def test_a_stop_ends_the_waiting_within_a_second(store):
 
 def test_one_signal_is_enough_to_end_the_waiting(store):
     (store / "COMPLETE").unlink()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    stop = StopRequest()
-    stop.install()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    try:
-        with pytest.raises(InterruptedRunError):
-            open_for_training(store, "train", wait=True, tell=print, stop=stop)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with StopRequest() as stop, pytest.raises(InterruptedRunError):
+        open_for_training(store, "train", wait=True, tell=print, stop=stop)
 
 
 def test_a_stop_does_not_matter_to_a_store_that_is_complete(store):

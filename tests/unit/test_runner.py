@@ -18,8 +18,8 @@ from preprocess.preparation import prepare_store
 from preprocess.runner import Runner
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
-from preprocess.stopping import StopRequest
 from preprocess.tasks import new_tally, open_units
+from shared.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster
 from tests.support.samples import wav, write_source
 

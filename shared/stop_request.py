@@ -1,0 +1,55 @@
+"""SIGINT and SIGTERM as a request that whoever works looks at; the second one leaves at once."""
+
+import os
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from shared.errors import ExitCode, InterruptedRunError
+
+
+class StopRequest:
+    """Turns SIGINT and SIGTERM into `requested`; as a context manager only while its block lasts.
+
+    A second one ends the process at once with status 130; that is as safe as kill -9, which all that we write survives.
+    Signals named as *patient* ask, too, and however often.
+    """
+
+    def __init__(self, *patient: signal.Signals) -> None:
+        self.requested = False
+        self._patient = patient
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        """Whether a stop was requested."""
+        return self.requested
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.getsignal(number) for number in self._signals}
+        self.install()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Takes the signals (again: Ray sets handlers of its own when it starts); only in the main thread."""
+        for number in self._signals:
+            signal.signal(number, self._on_signal)
+
+    def check(self) -> None:
+        """Raises InterruptedRunError when a stop was requested."""
+        if self.requested:
+            raise InterruptedRunError("stopped", "the same command goes on where it stopped")
+
+    @property
+    def _signals(self) -> tuple[signal.Signals, ...]:
+        return signal.SIGINT, signal.SIGTERM, *self._patient
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.requested and number not in self._patient:
+            os._exit(ExitCode.INTERRUPTED)
+        self.requested = True

@@ -1,0 +1,47 @@
+"""The first signal asks for the end, the second one is it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from shared.errors import InterruptedRunError
+from shared.stop_request import StopRequest
+
+ASKED = """
+import signal, sys
+from shared.stop_request import StopRequest
+with StopRequest(signal.SIGUSR1) as stop:
+    for name in sys.argv[1:]:
+        signal.raise_signal(signal.Signals[name])
+        print(name, stop.requested, flush=True)
+"""
+
+
+def ask(*names):
+    done = subprocess.run([sys.executable, "-c", ASKED, *names], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_request_and_afterwards_signals_are_what_they_were(number):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        stop.check()
+        os.kill(os.getpid(), number)
+        assert stop.requested
+        assert stop()
+        with pytest.raises(InterruptedRunError, match="the same command goes on"):
+            stop.check()
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("names", [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT"), ("SIGUSR1", "SIGTERM")])
+def test_a_second_signal_ends_the_process_at_once(names):
+    assert ask(*names) == (130, [f"{names[0]} True"])
+
+
+def test_a_patient_signal_asks_however_often():
+    assert ask("SIGTERM", "SIGUSR1", "SIGUSR1") == (0, ["SIGTERM True", "SIGUSR1 True", "SIGUSR1 True"])
