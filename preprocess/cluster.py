@@ -25,7 +25,7 @@ from preprocess.governor.memory import give_memory_back
 from preprocess.processes import end_processes
 from preprocess.ray_folder import make_ray_folder, ray_folder, remove_link
 from preprocess.worker import FeatureWorker, Job, UnitReport, UnitTask, WorkerProgress
-from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError
+from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError, first_line
 from shared.layout import StoreLayout
 
 OBJECT_STORE_BYTES = 75 << 20
@@ -172,7 +172,7 @@ class Cluster:
             ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=folder, **memory, **options)
         except Exception as error:
             # Nothing narrower will do: Ray raises bare Exceptions when its processes do not come up.
-            message = f"Ray did not start: {_first_line(error)}"
+            message = f"Ray did not start: {first_line(error)}"
             raise RayLostError(message, "free memory or ports, then repeat the command") from error
         self._vital = [child for child in psutil.Process().children() if child.name() in VITAL]
         if len(self._vital) < len(VITAL):
@@ -206,7 +206,7 @@ class Cluster:
             report = ray.get(reference)
         except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError) as error:
             self._forget(actor)
-            return ActorDied(actor, _first_line(error))
+            return ActorDied(actor, first_line(error))
         except ray.exceptions.RayTaskError as error:
             cause = _cause(error)
             if isinstance(cause, ReservationOutgrownError) or is_full_disk(cause):
@@ -283,10 +283,6 @@ def _lives(process: psutil.Process) -> bool:
 def is_full_disk(error: BaseException) -> bool:
     """Whether *error* says that a disk or quota has no room left."""
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _cause(error: ray.exceptions.RayTaskError) -> Exception:

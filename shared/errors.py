@@ -90,3 +90,8 @@ class RowRejectedError(SpeechPrepError):
 
     def __reduce__(self) -> tuple[type["RowRejectedError"], tuple[str, str]]:
         return type(self), (self.reason, self.message)
+
+
+def first_line(error: BaseException) -> str:
+    """What *error* says in its first line; its class's name where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

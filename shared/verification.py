@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.errors import StoreError
+from shared.errors import StoreError, first_line
 from shared.index import PLAN_DIGEST, SHARD_DIGESTS, IndexedShard, SplitScan, index_shard, read_complete, shard_counts
 from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
 from shared.schema import INDEX_SCHEMA, FeatureSpec, shard_schema
@@ -64,7 +64,7 @@ def verify_shard(layout: StoreLayout, split: str, unit: int, record: StoreRecord
             problems = [*_shard_problems(rows, layout, split, unit, record)]
             num_rows = rows.metadata.num_rows
     except _DAMAGE as error:
-        return ShardCheck(path.name, (f"{path} is damaged: {_first_line(error)}",))
+        return ShardCheck(path.name, (f"{path} is damaged: {first_line(error)}",))
     return ShardCheck(path.name, tuple(problems), num_rows, path.stat().st_size)
 
 
@@ -113,7 +113,7 @@ def _quarantine_problems(path: Path, quarantined: int, written: set[int]) -> Ite
         table = pq.read_table(path, page_checksum_verification=True)
         ids = set(table["row_id"].to_pylist())
     except _DAMAGE as error:
-        yield f"{path} is damaged: {_first_line(error)}"
+        yield f"{path} is damaged: {first_line(error)}"
         return
     if not len(ids) == len(table) == quarantined:
         yield f"{path} has {len(table)} rows, its shard says {quarantined}"
@@ -136,7 +136,7 @@ def _split_problems(
             yield from _index_problems(stored, path, scan, _indexed(layout, split, record))
         found = asdict(scan.totals(path))
     except _DAMAGE as error:
-        yield f"{path} or a shard is damaged: {_first_line(error)}"
+        yield f"{path} or a shard is damaged: {first_line(error)}"
         return
     for name, value in (found | {"plan_digest": planned.digest}).items():
         if complete.get(name) != value:
@@ -186,7 +186,3 @@ def _stray_problems(layout: StoreLayout, record: StoreRecord, complete: Mapping[
     if layout.partial.is_dir():
         for path in sorted(layout.partial.iterdir()):
             yield f"{path} is unfinished; the next run or `python -m preprocess.clean` removes it"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

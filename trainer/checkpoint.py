@@ -15,7 +15,7 @@ from typing import Any, Self
 import torch
 
 from shared.durable import fsync_directory
-from shared.errors import SpeechPrepError
+from shared.errors import SpeechPrepError, first_line
 
 BEST = "best"
 TRAINING = "training"
@@ -93,5 +93,5 @@ def load_training(checkpoint: Path) -> tuple[TrainState, dict[str, Any]]:
     try:
         return state, torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises what the damage happens to break
-        message = f"{path} cannot be read: {str(error).splitlines()[0]}"
+        message = f"{path} cannot be read: {first_line(error)}"
         raise SpeechPrepError(message, f"remove {checkpoint}: the one before it is used") from error

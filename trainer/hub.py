@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.errors import SpeechPrepError
+from shared.errors import SpeechPrepError, first_line
 
 
 def upload(folder: Path, repository: str, *, without: str) -> str:
@@ -17,6 +17,5 @@ def upload(folder: Path, repository: str, *, without: str) -> str:
         hub.create_repo(repository, private=True, exist_ok=True)
         return str(hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=without))
     except Exception as error:  # the Hub's own errors, those of its HTTP library, and those of the disk
-        reason = (str(error) or repr(error)).splitlines()[0]
         remedy = f"check HF_TOKEN and the name; what was made is in {folder}"
-        raise SpeechPrepError(f"{repository} could not be uploaded: {reason}", remedy) from error
+        raise SpeechPrepError(f"{repository} could not be uploaded: {first_line(error)}", remedy) from error

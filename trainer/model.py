@@ -17,7 +17,7 @@ from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from transformers.utils.logging import disable_progress_bar
 
-from shared.errors import UsageError
+from shared.errors import UsageError, first_line
 from shared.rows import STEP
 
 CHUNK_TOKENS = 1024
@@ -40,7 +40,7 @@ def load_model(name: str) -> WhisperForConditionalGeneration:
             attn_implementation="sdpa",
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        message = f"--model {name} cannot be loaded: {str(error).splitlines()[0]}"
+        message = f"--model {name} cannot be loaded: {first_line(error)}"
         raise UsageError(message, "give a Whisper model's folder or Hub id; private ones need HF_TOKEN") from error
     return prepare_model(model)
 

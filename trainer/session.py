@@ -9,7 +9,7 @@ from rich.console import Console
 
 from shared.cli import python_command
 from shared.durable import json_bytes
-from shared.errors import ResourceLimitError, SpeechPrepError, StoreError
+from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, first_line
 from shared.stop_request import StopRequest
 from trainer.assembly import Data, make_evaluator, max_steps, open_checkpoints, open_data, planner
 from trainer.augment import SpecAugment
@@ -49,7 +49,7 @@ def run_training(settings: TrainSettings) -> None:
             _train(settings, data, ranks, console, stop)
         except torch.OutOfMemoryError as error:
             # A step repeats itself; this is the model, the optimiser or what an exchange of gradients takes.
-            message = f"GPU memory ran out: {str(error).splitlines()[0]}"
+            message = f"GPU memory ran out: {first_line(error)}"
             remedy = "python -m trainer.estimate tells what fits: another --optim, or a smaller model"
             raise ResourceLimitError(message, remedy) from error
         except RuntimeError as error:

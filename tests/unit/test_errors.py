@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from shared import errors
-from shared.errors import ExitCode, RowRejectedError, SpeechPrepError
+from shared.errors import ExitCode, RowRejectedError, SpeechPrepError, first_line
 
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SpeechPrepError)]
 
@@ -56,3 +56,8 @@ def test_exit_codes_are_those_of_the_documentation():
         "QUARANTINE_EXCEEDED": 4,
         "INTERRUPTED": 130,
     }
+
+
+@pytest.mark.parametrize(("error", "said"), [(OSError("a\nb"), "a"), (ValueError(), "ValueError")])
+def test_an_error_in_one_line_says_something_even_where_it_has_no_words(error, said):
+    assert first_line(error) == said
