@@ -18,7 +18,6 @@ from rich.text import Text
 from preprocess.inspect_screen import render_source, render_store
 from preprocess.inspect_source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspect_store import store_facts
-from preprocess.model import DEFAULT_NUM_MEL_BINS
 from preprocess.picture import save_log_mel_png
 from preprocess.sources.base import Columns, Source
 from preprocess.sources.layout import split_named
@@ -26,6 +25,7 @@ from preprocess.summary import next_lines
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
+from shared.model_files import DEFAULT_NUM_MEL_BINS
 from shared.settings import Folders
 
 _PROG = "python -m preprocess.inspect"

@@ -10,7 +10,6 @@ from preprocess.demo.model import build_model
 from preprocess.demo.show import build_corpus_visibly
 from preprocess.features import mel_filters
 from preprocess.forecast import SplitForecast, forecast_split, sample_task
-from preprocess.model import ModelFacts, model_facts
 from preprocess.pipeline import PipelineSettings
 from preprocess.sampling import sample_apart
 from preprocess.settings import SourceSettings
@@ -19,6 +18,7 @@ from preprocess.sources.open import open_source
 from preprocess.units import FeatureSettings, Selection, SplitPlan, plan_split, rows_per_unit
 from shared.errors import SourceError, StoreMismatchError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
+from shared.model_files import ModelFacts, model_facts
 from shared.schema import FeatureSpec
 from shared.text import tokenizer_fingerprint
 

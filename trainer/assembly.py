@@ -11,11 +11,12 @@ from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
+from shared.model_files import model_config, model_file
 from shared.store import StoreSplit
 from trainer.activations import StepOptions
 from trainer.checkpoint import checkpoints as written
 from trainer.checkpoint_writer import Checkpoints, still_to_come
-from trainer.data import check_split, evaluation_split, model_config, model_file, open_for_training, require_rows
+from trainer.data import check_split, evaluation_split, open_for_training, require_rows
 from trainer.distributed import Ranks
 from trainer.evaluation import Evaluator, monitored_rows
 from trainer.footprint import optimiser_bytes

@@ -1,6 +1,5 @@
 """The store as a data set: opened through its index, and checked against the model before anything is trained."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -108,41 +107,6 @@ def _check_tokenizer(split: StoreSplit, labeller: Labeller) -> None:
         if labeller(text) != labels:
             message = f"the model's tokenizer makes other labels of {text!r} than the store has"
             raise UsageError(message, "choose the model whose tokenizer the store was prepared with")
-
-
-def model_file(model: str, name: str) -> str:
-    """The text of the file *name* of *model* (folder or Hub id). Raises UsageError when it cannot be read."""
-    folder = Path(model).expanduser()
-    try:
-        if folder.is_dir():
-            return (folder / name).read_text(encoding="utf-8")
-        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - a model in a folder needs no Hub
-
-        return Path(hf_hub_download(model, name)).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else repr(error)
-        raise UsageError(f"--model {model}: cannot read {name}: {reason}", what_instead(folder)) from error
-
-
-def what_instead(folder: Path) -> str:
-    """The remedy where *folder*, or the Hub's model of that name, cannot be read as a model."""
-    if (folder / "best").is_dir():
-        return f"that is a training's output: its best model is {folder / 'best'}"
-    if (folder / "model.bin").is_file() or (folder / "store.json").is_file():
-        what = "an export" if (folder / "model.bin").is_file() else "a feature store"
-        return f"that is {what}: name a transformers model's folder or Hub id"
-    return "check the name, or HF_TOKEN"
-
-
-def model_config(model: str) -> dict[str, Any]:
-    """`config.json` of *model*. Raises UsageError when it is no model's."""
-    try:
-        value = json.loads(model_file(model, "config.json"))
-    except ValueError as error:
-        raise UsageError(f"config.json of {model} is damaged: {error}", "download the model again") from error
-    if not isinstance(value, dict) or value.get("model_type") != "whisper":
-        raise UsageError(f"{model} is no Whisper model", "give a Whisper model's folder or Hub id")
-    return value
 
 
 def require_rows(split: StoreSplit, rows: int) -> None:

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
+from shared.model_files import model_config
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.units import format_bytes, format_count
 from trainer.activations import Optimiser, StepOptions
-from trainer.data import model_config
 from trainer.footprint import USABLE_SHARE, Footprint, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.settings import TrainerSettings, parse_memory
 from trainer.shape import PUBLISHED, ModelShape

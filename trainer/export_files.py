@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.errors import UsageError
+from shared.model_files import model_config, model_file, what_instead
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
-from trainer.data import model_config, model_file, what_instead
 from trainer.shape import ModelShape
 
 RECORD = "export.json"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, StoreBusyError, UsageError
+from shared.model_files import model_file
 from shared.units import format_bytes
-from trainer.data import model_file
 from trainer.settings import TrainerSettings
 
 LOCK = ".lock"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from shared.errors import UsageError
+from shared.model_files import model_file
 from shared.schema import MAX_LABELS
-from trainer.data import model_file
 from trainer.model import encoder_outputs, load_model
 from trainer.search import search
 

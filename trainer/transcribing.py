@@ -11,10 +11,10 @@ from rich.progress import Progress
 from tokenizers import Tokenizer
 
 from shared.errors import UsageError
+from shared.model_files import model_file
 from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
-from trainer.data import model_file
 from trainer.device import choose_device, for_ctranslate2
 from trainer.evaluation import monitored_rows
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck

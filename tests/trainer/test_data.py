@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from shared.errors import InterruptedRunError, StoreError, UsageError
+from shared.model_files import model_config
 from shared.stop_request import StopRequest
 from shared.store import open_split
 from shared.text import tokenizer_fingerprint
@@ -17,8 +18,6 @@ from trainer.data import (
     WAIT_SECONDS,
     check_split,
     evaluation_split,
-    model_config,
-    model_file,
     open_for_training,
     require_rows,
 )
@@ -192,18 +191,3 @@ def test_test_is_evaluated_on_before_validation_and_what_is_named_before_both(st
 def test_fewer_rows_than_a_step_takes_are_refused(store):
     with pytest.raises(UsageError, match="has 48 rows, one step takes 49"):
         require_rows(open_split(store, "train"), 49)
-
-
-def test_a_folder_that_is_no_whisper_model_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"cannot read config\.json"):
-        model_config(str(tmp_path))
-    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UsageError, match="no Whisper model"):
-        model_config(str(tmp_path))
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UsageError, match="is damaged"):
-        model_config(str(tmp_path))
-
-
-def test_a_models_files_are_read_from_its_folder(model_folder):
-    assert json.loads(model_file(str(model_folder), "config.json"))["model_type"] == "whisper"

@@ -16,12 +16,12 @@ from tokenizers import Tokenizer
 from preprocess.demo.model import build_model
 from shared.cli import run_command
 from shared.errors import UsageError
+from shared.model_files import model_file
 from shared.store import open_split
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
 from trainer.checkpoint import checkpoints
-from trainer.data import model_file
 from trainer.evaluate import main
 from trainer.train import main as train
 from trainer.transcribers import longest_text, open_transcriber, words

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from preprocess.model import model_facts
 from shared.errors import UsageError
+from shared.model_files import model_config, model_facts, model_file
 
 
 @pytest.fixture
@@ -85,3 +85,18 @@ def test_a_binary_file_is_no_tokenizer(tmp_path):
     (tmp_path / "t.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="--tokenizer"):
         model_facts(None, 80, str(tmp_path / "t.json"))
+
+
+def test_a_folder_that_is_no_whisper_model_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot read config\.json"):
+        model_config(str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(UsageError, match="no Whisper model"):
+        model_config(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UsageError, match="is damaged"):
+        model_config(str(tmp_path))
+
+
+def test_a_models_files_are_read_from_its_folder(demo_model):
+    assert json.loads(model_file(str(demo_model), "config.json"))["model_type"] == "whisper"
