@@ -9,12 +9,12 @@ import psutil
 from pydantic import Field
 
 from preprocess.governor.cleanup import Removal, remove_all_partials, remove_dead_partials
-from preprocess.preparation import locked
 from preprocess.processes import belonging, end_processes, store_mark
 from preprocess.ray_folder import ray_folder, remove_link
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
+from shared.locks import hold
 from shared.settings import LayeredSettings
 from shared.units import format_bytes
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 def _list(layout: StoreLayout, mark: str) -> list[Removal]:
     """What `_clean` would remove now; beside a live run only what is provably dead."""
     try:
-        with locked(layout.root):
+        with hold(layout.root, "--store"):
             for process in belonging(mark, ray_folder(layout)):
                 print(f"would end process {process.pid}")
             return remove_all_partials(layout.partial, dry_run=True)
@@ -54,7 +54,7 @@ def _list(layout: StoreLayout, mark: str) -> list[Removal]:
 
 
 def _clean(layout: StoreLayout, mark: str) -> list[Removal]:
-    with locked(layout.root):
+    with hold(layout.root, "--store"):
         ended = end_processes(mark, ray_folder(layout))
         if ended:
             print(f"ended {ended} process{'' if ended == 1 else 'es'} of dead runs")

@@ -1,57 +1,14 @@
-"""Take a store for one run: lock it, clear what dead runs left, write its record. And give it back."""
+"""Take a held store for one run: clear what dead runs left, write its record. And give it back."""
 
-import errno
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from preprocess.governor.cleanup import Removal, remove_all_partials, remove_dead_partials
 from preprocess.processes import end_processes, is_running, store_mark
 from preprocess.ray_folder import ray_folder, remove_link
 from shared.durable import fsync_directory, json_bytes, write_durably
-from shared.errors import StoreBusyError, StoreError, UsageError
+from shared.errors import StoreError, UsageError
 from shared.layout import StoreLayout, StoreRecord
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Holds the store at *root* (made if need be) for this process; the kernel lets go when the process ends.
-
-    Raises StoreBusyError when another run holds it, UsageError when the folder is something else or cannot be made,
-    OSError when the disk is full.
-    """
-    try:
-        if not root.exists():
-            root.mkdir(parents=True, exist_ok=True)
-            fsync_directory(root.parent)
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise UsageError(f"cannot use {root} as a store: {error.strerror}", "name another --store") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = _holder(os.fstat(descriptor).st_ino)
-            raise StoreBusyError(f"another run{holder} works on {root}", "wait for it, or stop it") from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _holder(inode: int) -> str:
-    """` (process 123)` from /proc/locks, or '' where the kernel does not say."""
-    try:
-        lines = Path("/proc/locks").read_text().splitlines()
-    except OSError:
-        return ""
-    holders = [
-        line.split()[4] for line in lines if line.split()[1] == "FLOCK" and line.split()[5].endswith(f":{inode}")
-    ]
-    return f" (process {holders[0]})" if holders else ""
 
 
 def clear_dead(root: Path) -> list[Removal]:

@@ -17,7 +17,7 @@ from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.live import make_view
 from preprocess.outcome import RunSummary
-from preprocess.preparation import clear_dead, clear_partial, locked, prepare_store
+from preprocess.preparation import clear_dead, clear_partial, prepare_store
 from preprocess.reporting import report_run
 from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
@@ -28,6 +28,7 @@ from preprocess.telling import telling
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record
+from shared.locks import hold
 from shared.stop_request import StopRequest
 from shared.units import format_count
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         # A plan can take its time, a full disk cannot wait.
         removals = clear_dead(store_path(settings))
         job = plan_job(settings)
-        with locked(job.layout.root):
+        with hold(job.layout.root, "--store"):
             if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
                 # Another run made the store between our look and our lock.
                 job = plan_job(settings)

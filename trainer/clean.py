@@ -10,8 +10,8 @@ from pydantic import Field
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
+from shared.locks import hold_unread
 from shared.units import format_bytes
-from trainer.in_use import hold_store
 from trainer.output import hold_output, log_folder
 from trainer.settings import TrainerSettings
 from trainer.tidying import Tidying, checkpoint_tidyings, enact, log_tidyings, partial_tidyings, store_tidyings
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     store = settings.free_store.expanduser() if settings.free_store else None
     if store is not None and not store.is_dir():
         raise UsageError(f"{store} is no folder", "--free-store names a feature store")
-    with hold_output(output), hold_store(store) if store is not None else nullcontext():
+    with hold_output(output), hold_unread(store, "--free-store") if store is not None else nullcontext():
         found = [
             *partial_tidyings(output),
             *checkpoint_tidyings(output, settings.keep_latest, settings.archive),

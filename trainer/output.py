@@ -1,22 +1,19 @@
 """The folders that a run writes to: held by one run at a time, with room for what it will write."""
 
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shared.durable import json_bytes
-from shared.errors import ResourceLimitError, StoreBusyError, UsageError
+from shared.errors import ResourceLimitError, UsageError
+from shared.locks import hold
 from shared.model_files import model_file
 from shared.units import format_bytes
 from trainer.settings import TrainerSettings
 
 LOCK = ".lock"
 LOGS_LOCK = ".training.lock"
-LOCKS = Path("/proc/locks")
 SMALL_FILES = (
     "added_tokens.json",
     "config.json",
@@ -33,45 +30,14 @@ SMALL_FILES = (
 NEEDED = {"config.json", "tokenizer.json"}
 
 
-@contextmanager
-def hold_output(folder: Path) -> Iterator[None]:
-    """Makes *folder* and holds it. Raises StoreBusyError when another run does, UsageError where it cannot be made."""
-    with _hold(folder, LOCK, "--output"):
-        yield
+def hold_output(folder: Path) -> AbstractContextManager[None]:
+    """Makes *folder* and holds it for this run alone. Raises as `hold` does."""
+    return hold(folder, "--output", LOCK)
 
 
-@contextmanager
-def hold_logs(folder: Path) -> Iterator[None]:
-    """Makes *folder*, whose log files are then this training's alone. Raises as `hold_output` does."""
-    with _hold(folder, LOGS_LOCK, "LOG_DIR"):
-        yield
-
-
-@contextmanager
-def _hold(folder: Path, lock: str, name: str) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise UsageError(f"cannot make {folder}: {error.strerror}", f"name a writable {name}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"another run writes to {folder}{_holder(descriptor)}"
-            raise StoreBusyError(message, f"wait for it, end it, or name another {name}") from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _holder(descriptor: int) -> str:
-    """Which process has locked the open file, in brackets; nothing where the system does not tell."""
-    status = os.fstat(descriptor)
-    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    # proc_locks(5): number, kind, mode, access, process, file, and the range.
-    locks = (line.split() for line in LOCKS.read_text().splitlines()) if LOCKS.exists() else ()
-    return next((f" (process {entry[4]})" for entry in locks if entry[1] == "FLOCK" and entry[5] == file), "")
+def hold_logs(folder: Path) -> AbstractContextManager[None]:
+    """Makes *folder*, whose log files are then this training's alone. Raises as `hold` does."""
+    return hold(folder, "LOG_DIR", LOGS_LOCK)
 
 
 def log_folder(settings: TrainerSettings, output: Path) -> Path:

@@ -1,6 +1,5 @@
 """Scoring a training's checkpoints as they come, from a process beside it (another GPU, or the CPU)."""
 
-import fcntl
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from rich.text import Text
 
 from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
+from shared.locks import is_held
 from trainer.checkpoint import checkpoints
 from trainer.evaluate import EvaluateSettings
 from trainer.evaluation_report import require_writable, write_evaluation
@@ -33,7 +33,7 @@ def watch(settings: EvaluateSettings, console: Console) -> None:
     if settings.store is None or output is None or not output.is_dir():
         raise UsageError("--watch needs --store STORE and a training's output folder", "check both names")
     while True:
-        running = is_held(output)
+        running = is_held(output / LOCK)
         found = [path for _, path in checkpoints(output)]
         waiting = [path for path in found if not _is_scored(settings, output, path)]
         for path in waiting:
@@ -46,18 +46,6 @@ def watch(settings: EvaluateSettings, console: Console) -> None:
         message = f"{output} has no checkpoint, and no training writes to it"
         raise UsageError(message, "start the training first, or name its --output folder as --watch")
     _say(console, f"all checkpoints are scored, see {output / FOLDER}")
-
-
-def is_held(output: Path) -> bool:
-    """Whether a training writes to *output* at this moment."""
-    try:
-        with (output / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False
 
 
 def _results(output: Path, checkpoint: Path) -> Path:

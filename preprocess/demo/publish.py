@@ -1,6 +1,5 @@
 """A directory that appears complete or not at all, and is not made twice."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import UsageError
+from shared.locks import take
 
 _MARKER = "demo_fingerprint: "
 
@@ -73,7 +73,7 @@ def _lock_directory(path: Path) -> int:
     while True:
         path.mkdir(exist_ok=True)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        take(descriptor, path, wait=True)
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
         os.close(descriptor)

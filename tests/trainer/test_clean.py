@@ -7,14 +7,13 @@ from dataclasses import asdict
 
 import pytest
 
-from preprocess.preparation import locked
 from shared.cli import run_command
 from shared.durable import json_bytes
 from shared.errors import ExitCode
+from shared.locks import hold, readers
 from tests.support.samples import feature_row, make_store
 from trainer.checkpoint import TrainState, point_best_at
 from trainer.clean import main
-from trainer.in_use import readers
 from trainer.output import hold_output
 from trainer.tidying import checkpoint_tidyings, enact
 
@@ -93,7 +92,7 @@ def test_curves_are_packed_with_the_date(output):
 def test_beside_a_live_training_nothing_is_touched(output, capsys):
     with hold_output(output):
         assert run_command(main, [str(output)]) == 1
-    assert "another run writes to" in capsys.readouterr().err
+    assert "another run (process" in capsys.readouterr().err
     assert (output / "checkpoint-00000001").is_dir()
 
 
@@ -159,9 +158,9 @@ def test_a_reader_is_found_by_whatever_name_the_store_is_called(tmp_path):
 
 def test_a_store_that_is_being_prepared_stays(output, tmp_path, capsys):
     make_store(tmp_path / "store", {"train": [[feature_row(0)]]})
-    with locked(tmp_path / "store"):
+    with hold(tmp_path / "store", "--store"):
         assert run_command(main, [str(output), "--free-store", str(tmp_path / "store")]) == ExitCode.FAILED
-    assert "a preparation works on" in capsys.readouterr().err
+    assert "another run (process" in capsys.readouterr().err
     assert (tmp_path / "store" / "COMPLETE").exists()
 
 

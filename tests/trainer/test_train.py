@@ -338,7 +338,7 @@ def test_a_model_that_finds_no_room_ends_with_what_to_do_and_no_traceback(option
 def test_a_second_run_on_the_same_output_is_refused(straight, options, capsys):
     with hold_output(straight.output):
         assert run_command(main, ["--output", str(straight.output), *options]) == 1
-    assert f"another run writes to {straight.output} (process {os.getpid()})" in capsys.readouterr().err
+    assert f"another run (process {os.getpid()}) works on {straight.output}" in capsys.readouterr().err
 
 
 def test_a_second_run_with_the_same_log_folder_at_the_same_time_is_refused(tmp_path, options, capsys):
@@ -346,7 +346,7 @@ def test_a_second_run_with_the_same_log_folder_at_the_same_time_is_refused(tmp_p
         arguments = ["--output", str(tmp_path / "out"), "--log-dir", str(tmp_path / "logs"), *options]
         assert run_command(main, arguments) == 1
     said = capsys.readouterr().err
-    assert f"another run writes to {tmp_path / 'logs'} (process {os.getpid()})" in said
+    assert f"another run (process {os.getpid()}) works on {tmp_path / 'logs'}" in said
     assert "name another LOG_DIR" in " ".join(said.split())
 
 

@@ -10,12 +10,12 @@ import psutil
 import pytest
 
 from preprocess import clean
-from preprocess.preparation import locked
 from preprocess.processes import MARK, store_mark
 from preprocess.ray_folder import make_ray_folder, ray_folder
 from shared.cli import run_command
 from shared.durable import json_bytes
 from shared.layout import StoreLayout, StoreRecord
+from shared.locks import hold
 from shared.schema import FeatureSpec
 
 DEAD = 9_999_999
@@ -118,7 +118,7 @@ def test_the_short_link_to_rays_folder_goes_as_well(store, tmp_path):
 
 def test_beside_a_live_run_nothing_is_removed_and_a_dry_run_lists_what_is_provably_dead(store, capsys):
     before = tree(store.root)
-    with locked(store.root), orphan(store) as process:
+    with hold(store.root, "--store"), orphan(store) as process:
         assert call(store.root) == 1
         assert f"another run (process {os.getpid()}) works on {store.root}" in capsys.readouterr().err
         assert call(store.root, "--dry-run") == 0

@@ -1,25 +1,16 @@
-"""A store is taken by one run at a time; what dead runs left is removed, and nothing else."""
+"""A store is prepared for a run; what dead runs left is removed, and nothing else."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
-from preprocess.preparation import clear_dead, clear_partial, locked, prepare_store
-from shared.errors import StoreBusyError, UsageError
+from preprocess.preparation import clear_dead, clear_partial, prepare_store
+from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
+from shared.locks import hold
 from tests.support.samples import feature_row, store_record
 
 RECORD = store_record({"train": [[feature_row(0)]]})
-HOLD = """
-import sys
-from pathlib import Path
-from preprocess.preparation import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -30,37 +21,6 @@ def layout(tmp_path):
 
 def prepare(layout):
     return prepare_store(layout, RECORD, "{}\n", "card\n")
-
-
-def test_the_lock_makes_the_folder(tmp_path):
-    with locked(tmp_path / "a/store"):
-        assert (tmp_path / "a/store").is_dir()
-
-
-def test_a_second_run_is_refused_with_the_number_of_the_first(layout):
-    command = [sys.executable, "-c", HOLD, str(layout.root)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(StoreBusyError, match=f"process {holder.pid}"), locked(layout.root):
-            pass
-        holder.kill()
-        holder.wait()
-        # The kernel lets go of what a killed run held.
-        with locked(layout.root):
-            pass
-
-
-def test_the_lock_is_given_back_after_an_error(layout):
-    with pytest.raises(RuntimeError), locked(layout.root):
-        raise RuntimeError
-    with locked(layout.root):
-        pass
-
-
-def test_a_store_cannot_be_a_file(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="file"), locked(tmp_path / "file"):
-        pass
 
 
 def test_preparing_makes_folders_record_settings_and_card(layout):
@@ -130,7 +90,7 @@ def test_files_of_dead_processes_go_before_anything_is_planned_or_locked(layout)
     dead, mine = (layout.partial / f"train-00000-of-00009.parquet.{host}-77-{pid}" for pid in (9_999_999, os.getpid()))
     for path in (dead, mine):
         path.write_bytes(bytes(1_000))
-    with locked(layout.root):
+    with hold(layout.root, "--store"):
         assert [removal.path for removal in clear_dead(layout.root)] == [dead]
     assert mine.exists()
     assert clear_dead(layout.root / "no-store") == []
