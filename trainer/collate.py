@@ -21,8 +21,6 @@ from trainer.filling import fill_features, fill_labels
 
 FRAME_MULTIPLE = 16
 """Frames are rounded up to this: the encoder halves them, and tensor cores like multiples of 8."""
-IGNORED = -100
-"""A target that counts for nothing, as `torch.nn.functional.cross_entropy` has it."""
 
 Augment = Callable[[NDArray[Any], float | int, int], None]
 """Changes a clip's own frames [num_frames, num_mel_bins] in place; told the value of silence and the row."""

@@ -63,21 +63,13 @@ def decoder_flops(shape: ModelShape, frames: int, tokens: int) -> float:
     return 2 * (layers + width * shape.vocab_size * tokens)
 
 
-def forward_flops(shape: ModelShape, frames: int, tokens: int) -> float:
-    """Of one forward pass over one clip of padded *frames* and *tokens*."""
-    return encoder_flops(shape, frames) + decoder_flops(shape, frames, tokens)
-
-
 def training_flops(shape: ModelShape, frames: int, tokens: int, *, freeze_encoder: bool = False) -> float:
-    """Of one forward and backward pass over one clip: what MFU counts. A frozen encoder has no backward pass."""
+    """Of one forward and backward pass over one clip of padded *frames* and *tokens*: what MFU counts.
+
+    A frozen encoder has no backward pass.
+    """
     encoder, decoder = encoder_flops(shape, frames), decoder_flops(shape, frames, tokens)
     return (1 if freeze_encoder else 3) * encoder + 3 * decoder
-
-
-def recomputed_flops(shape: ModelShape, frames: int, tokens: int, *, freeze_encoder: bool = False) -> float:
-    """What gradient checkpointing adds to `training_flops` at most: another forward pass of what is trained."""
-    encoder = 0.0 if freeze_encoder else encoder_flops(shape, frames)
-    return encoder + decoder_flops(shape, frames, tokens)
 
 
 def peak_flops(device_name: str) -> float | None:

@@ -85,9 +85,5 @@ def _tensors(state: Mapping[int, Mapping[str, torch.Tensor]]) -> Iterator[torch.
         yield from entry.values()
 
 
-def _shapes(entry: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    return {name: (value.shape, value.dtype) for name, value in entry.items()}
-
-
 def _received(entry: Mapping[str, Any], sender: int, ranks: Ranks) -> dict[str, torch.Tensor]:
     return {name: ranks.receive(torch.empty(shape, dtype=dtype), sender) for name, (shape, dtype) in entry.items()}

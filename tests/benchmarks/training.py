@@ -35,7 +35,7 @@ from shared.store import StoreSplit
 from tests.support.synthetic import MINI, random_whisper, speech_seconds, speech_split
 from trainer.assembly import Data, planner
 from trainer.clips import Clip, Clips, Padding
-from trainer.collate import IGNORED, collate
+from trainer.collate import collate
 from trainer.distributed import Ranks
 from trainer.flops import training_flops
 from trainer.frame_budget import find_budget
@@ -54,6 +54,8 @@ PEER, UNIT = "Seq2SeqTrainer", "all at 30 s"
 MICRO_BATCH = 4
 """Clips that the peer computes at once."""
 RATE, SEED = 1e-5, 0
+IGNORED = -100
+"""A target that counts for nothing, as `torch.nn.functional.cross_entropy` has it."""
 MOST_LOSS_DIFFERENCE = 1e-4
 CPU = Ranks(0, 1, torch.device("cpu"))
 
