@@ -8,12 +8,10 @@ count the same with `torch.autograd.graph.saved_tensors_hooks` and replay whole 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from trainer.shape import ModelShape
+from trainer.shape import CHUNK_TOKENS, ModelShape
 
 Optimiser = Literal["adamw", "adamw-8bit", "adamw-zero1", "adafactor"]
 OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)
-CHUNK_TOKENS = 1024
-"""Tokens whose logits the loss has in memory at once; as in `trainer.model`."""
 FULL, HALF = 4, 2
 """Bytes of a value in float32, and in 16 bits."""
 

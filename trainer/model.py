@@ -19,9 +19,8 @@ from transformers.utils.logging import disable_progress_bar
 
 from shared.errors import UsageError, first_line
 from shared.rows import STEP
+from trainer.shape import CHUNK_TOKENS
 
-CHUNK_TOKENS = 1024
-"""Tokens whose logits are in memory at once: 1024 x 51,866 in float32 are 212 MB."""
 POSITION_TOLERANCE = 1e-2
 """How far a model's stored positions may be from the sinusoids that extend them; float16 rounds by 5e-4."""
 

@@ -14,6 +14,8 @@ from shared.errors import UsageError
 
 CONV_WIDTH = 3
 """Kernel of both convolutions; the second has stride 2, so that two frames make one position."""
+CHUNK_TOKENS = 1024
+"""Tokens whose logits the loss has in memory at once: 1024 x 51,866 in float32 are 212 MB."""
 _CONFIG_NAMES = {"encoder_heads": "encoder_attention_heads", "decoder_heads": "decoder_attention_heads"}
 
 

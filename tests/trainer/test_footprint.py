@@ -16,9 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from trainer import model as training
 from trainer.activations import (
-    CHUNK_TOKENS,
     OPTIMISERS,
     StepOptions,
     activation_bytes,
@@ -205,10 +203,6 @@ def test_autocast_copies_what_matrix_products_and_convolutions_read():
 def test_logits_are_never_more_than_one_chunk(tokens):
     limit = 1024 * TURBO.vocab_size * (2 + 4 + 4)
     assert logit_bytes(TURBO, StepOptions(tokens=tokens)) == min(limit, tokens * TURBO.vocab_size * 10)
-
-
-def test_the_loss_makes_logits_in_chunks_of_this_size():
-    assert CHUNK_TOKENS == training.CHUNK_TOKENS
 
 
 @given(st.integers(0, 5_000), st.integers(0, 5_000))

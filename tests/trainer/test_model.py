@@ -14,7 +14,6 @@ from shared.rows import STEP
 from tests.support.training import tiny_model, tiny_whisper
 from trainer.loop import weights_to_save
 from trainer.model import (
-    CHUNK_TOKENS,
     TrainingModel,
     encode,
     expand,
@@ -25,6 +24,7 @@ from trainer.model import (
     sinusoids,
     summed_cross_entropy,
 )
+from trainer.shape import CHUNK_TOKENS
 
 WINDOW = 3_000
 
