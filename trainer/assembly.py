@@ -16,9 +16,9 @@ from shared.store import StoreSplit
 from trainer.activations import StepOptions
 from trainer.checkpoint import checkpoints as written
 from trainer.checkpoint_writer import Checkpoints, still_to_come
-from trainer.data import check_split, evaluation_split, open_for_training, require_rows
+from trainer.data import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
 from trainer.distributed import Ranks
-from trainer.evaluation import Evaluator, monitored_rows
+from trainer.evaluation import Evaluator
 from trainer.footprint import optimiser_bytes
 from trainer.micro_batches import Budget
 from trainer.model import TrainingModel, trained_parameters

@@ -17,9 +17,13 @@ from shared.text import Labeller, tokenizer_fingerprint
 
 WAIT_SECONDS = 1.0
 """How often an incomplete store is looked at again; whoever asks for a stop waits no longer."""
-CHECKED_ROWS = 64
+_CHECKED_ROWS = 64
 """Rows whose labels are made again where the tokenizer's file is another one."""
-EVAL_SPLITS = ("test", "validation")
+_EVAL_SPLITS = ("test", "validation")
+PROMPT_LABELS = 4
+"""A store's labels begin with start, language, task and timestamps tokens: the prompt."""
+_SUBSET_SEED = 20_240_601
+"""The monitored subset is the same for every run, whatever its seed."""
 
 
 def open_for_training(
@@ -65,7 +69,15 @@ def _progress(store: Path, split: str) -> str | None:
 
 def evaluation_split(record: StoreRecord, named: str | None) -> str | None:
     """The split to evaluate on: *named*, else test, else validation; None where there is none."""
-    return named or next((name for name in EVAL_SPLITS if name in record.splits), None)
+    return named or next((name for name in _EVAL_SPLITS if name in record.splits), None)
+
+
+def monitored_rows(split: StoreSplit, count: int) -> list[int]:
+    """*count* rows of *split*, the same ones every time; all of them where there are no more."""
+    if count >= len(split):
+        return list(range(len(split)))
+    chosen = np.random.default_rng(_SUBSET_SEED).choice(len(split), count, replace=False)
+    return sorted(int(row) for row in chosen)
 
 
 def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_long_context: bool) -> None:
@@ -102,7 +114,7 @@ def _check_vocabulary(split: StoreSplit, vocab_size: int) -> None:
 
 def _check_tokenizer(split: StoreSplit, labeller: Labeller) -> None:
     """The same tokenizer saved by other software is another file: what counts is that it makes the same labels."""
-    table = next(pq.ParquetFile(split.shard_path(0)).iter_batches(CHECKED_ROWS, columns=["transkription", "labels"]))
+    table = next(pq.ParquetFile(split.shard_path(0)).iter_batches(_CHECKED_ROWS, columns=["transkription", "labels"]))
     for text, labels in zip(table["transkription"].to_pylist(), table["labels"].to_pylist(), strict=True):
         if labeller(text) != labels:
             message = f"the model's tokenizer makes other labels of {text!r} than the store has"

@@ -14,6 +14,7 @@ from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.clips import Clip, Clips, Padding
 from trainer.collate import collate
+from trainer.data import PROMPT_LABELS
 from trainer.distributed import Ranks
 from trainer.loader import as_tensors
 from trainer.micro_batches import Budget
@@ -25,24 +26,12 @@ from trainer.search import search
 from trainer.step import autocast
 from trainer.transcribers import longest_text, words
 
-SUBSET_SEED = 20_240_601
-"""The monitored subset is the same for every run, whatever its seed."""
 FORWARD_FACTOR = 4
 """Frames of a micro-batch without gradients, against those of one with them."""
 OWN_MULTIPLE = 64
 """Frames to which a clip's own length is rounded: clips of one length are evaluated at once."""
 _UNBOUNDED = 1 << 40
-PROMPT_LABELS = 4
-"""A store's labels begin with start, language, task and timestamps tokens: the prompt."""
 SHOWN = 5
-
-
-def monitored_rows(split: StoreSplit, count: int) -> list[int]:
-    """*count* rows of *split*, the same ones every time; all of them where there are no more."""
-    if count >= len(split):
-        return list(range(len(split)))
-    chosen = np.random.default_rng(SUBSET_SEED).choice(len(split), count, replace=False)
-    return sorted(int(row) for row in chosen)
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from shared.model_files import model_file
 from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
+from trainer.data import monitored_rows
 from trainer.device import choose_device, for_ctranslate2
-from trainer.evaluation import monitored_rows
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
 
