@@ -1,9 +1,10 @@
-"""The parts of a run, made from its settings: store, model, optimiser, plan, evaluator, checkpoints."""
+"""The parts of a run, made from its settings: what these leave open, store, model, plan, evaluator, checkpoints."""
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from tokenizers import Tokenizer
@@ -13,7 +14,7 @@ from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.model_files import model_config, model_file
 from shared.store import StoreSplit
-from trainer.activations import StepOptions
+from trainer.activations import Optimiser, StepOptions
 from trainer.checkpoint import checkpoints as written
 from trainer.checkpoint_writer import Checkpoints, still_to_come
 from trainer.data import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
@@ -22,14 +23,45 @@ from trainer.evaluation import Evaluator
 from trainer.footprint import optimiser_bytes
 from trainer.micro_batches import Budget
 from trainer.model import TrainingModel, trained_parameters
-from trainer.optim import make_optimiser, resolve_optim
+from trainer.optim import make_optimiser
 from trainer.output import check_room, small_files
 from trainer.settings import TrainSettings
 from trainer.shape import ModelShape
 from trainer.step import Stepper
 from trainer.steps import Lengths, StepPlanner
 
-DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
+_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A run's *settings* on its *ranks*, with all that they leave open decided: once, before anything is opened.
+
+    *dtype* is autocast's, None for none; *options* name the optimiser, and what else decides a step's memory.
+    """
+
+    settings: TrainSettings
+    ranks: Ranks
+    dtype: torch.dtype | None
+    options: StepOptions
+
+    @classmethod
+    def of(cls, settings: TrainSettings, ranks: Ranks) -> Self:
+        """Raises UsageError for float16 on a CPU, whose arithmetic is far slower, and for more ranks than clips."""
+        if settings.precision == "fp16" and not ranks.is_cuda:
+            raise UsageError("--precision fp16 needs a GPU", "leave --precision out, or try bf16")
+        if settings.global_batch_size < ranks.world_size:
+            message = f"--global-batch-size {settings.global_batch_size} is less than the {ranks.world_size} ranks"
+            raise UsageError(message, "give every rank at least one clip")
+        auto: tuple[Optimiser, torch.dtype | None] = ("adamw-8bit", torch.float16) if ranks.is_cuda else ("adamw", None)
+        dtype = auto[1] if settings.precision == "auto" else _DTYPES[settings.precision]
+        options = StepOptions(
+            optimiser=auto[0] if settings.optim == "auto" else settings.optim,
+            world_size=ranks.world_size,
+            freeze_encoder=settings.freeze_encoder,
+            autocast=dtype is not None,
+        )
+        return cls(settings, ranks, dtype, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +98,11 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
     return Data(train, evaluated, tokenizer_json, shape)
 
 
-def planner(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget) -> StepPlanner:
-    """Plans the steps of a run. Raises UsageError for fewer clips in a step than ranks."""
-    if settings.global_batch_size < ranks.world_size:
-        message = f"--global-batch-size {settings.global_batch_size} is less than the {ranks.world_size} ranks"
-        raise UsageError(message, "give every rank at least one clip")
-    lengths = Lengths(data.train.num_frames, data.train.num_labels, data.train.duration)
+def planner(setup: Setup, data: Data, budget: Budget) -> StepPlanner:
+    """Plans the steps of a run."""
+    lengths, settings = Lengths(data.train.num_frames, data.train.num_labels, data.train.duration), setup.settings
     share = settings.full_context_share
-    return StepPlanner(lengths, settings.global_batch_size, settings.seed, share, ranks.world_size, budget)
+    return StepPlanner(lengths, settings.global_batch_size, settings.seed, share, setup.ranks.world_size, budget)
 
 
 def max_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
@@ -81,62 +110,40 @@ def max_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
     return settings.max_steps or max(1, math.ceil(round(settings.num_epochs * steps_per_epoch, 6)))
 
 
-def make_stepper(settings: TrainSettings, ranks: Ranks, whisper: WhisperForConditionalGeneration) -> Stepper:
+def make_stepper(setup: Setup, whisper: WhisperForConditionalGeneration) -> Stepper:
     """The model around *whisper*, and its optimiser, on this rank's device."""
+    settings, ranks = setup.settings, setup.ranks
     model = TrainingModel(whisper, freeze_encoder=settings.freeze_encoder).to(ranks.device).train()
-    optim = resolve_optim(settings.optim, ranks)
-    parameters = trained_parameters(model)
+    parameters, rate = trained_parameters(model), settings.learning_rate
     optimiser = make_optimiser(
-        optim, parameters, ranks, rate=settings.learning_rate, weight_decay=settings.weight_decay
+        setup.options.optimiser, parameters, ranks, rate=rate, weight_decay=settings.weight_decay
     )
-    return Stepper(model, optimiser, ranks, precision(settings, ranks), settings.max_grad_norm, settings.seed)
+    return Stepper(model, optimiser, ranks, setup.dtype, settings.max_grad_norm, settings.seed)
 
 
-def precision(settings: TrainSettings, ranks: Ranks) -> torch.dtype | None:
-    """Autocast's dtype, None for none. Raises UsageError for float16 on a CPU, whose arithmetic is far slower."""
-    if settings.precision == "auto":
-        return torch.float16 if ranks.is_cuda else None
-    if settings.precision == "fp16" and not ranks.is_cuda:
-        raise UsageError("--precision fp16 needs a GPU", "leave --precision out, or try bf16")
-    return DTYPES[settings.precision]
-
-
-def step_options(settings: TrainSettings, ranks: Ranks) -> StepOptions:
-    """What decides how much memory a step of this run takes."""
-    optim = resolve_optim(settings.optim, ranks)
-    return StepOptions(
-        optimiser="adamw" if optim == "auto" else optim,
-        world_size=ranks.world_size,
-        freeze_encoder=settings.freeze_encoder,
-        autocast=precision(settings, ranks) is not None,
-    )
-
-
-def make_evaluator(settings: TrainSettings, data: Data, stepper: Stepper, frames: int) -> Evaluator | None:
+def make_evaluator(setup: Setup, data: Data, frames: int) -> Evaluator | None:
     """What evaluates the model, on a fixed subset or on everything."""
     if data.evaluated is None:
         return None
-    count = len(data.evaluated) if settings.eval_full else settings.eval_rows
-    rows = monitored_rows(data.evaluated, count)
+    settings = setup.settings
+    rows = monitored_rows(data.evaluated, len(data.evaluated) if settings.eval_full else settings.eval_rows)
     tokenizer = Tokenizer.from_str(data.tokenizer_json)
     window = settings.eval_padding == "window"
-    return Evaluator(data.evaluated, rows, tokenizer, stepper.ranks, stepper.dtype, frames, window)
+    return Evaluator(data.evaluated, rows, tokenizer, setup.ranks, setup.dtype, frames, window)
 
 
 @contextmanager
-def open_checkpoints(
-    settings: TrainSettings, ranks: Ranks, stepper: Stepper, shape: ModelShape, max_steps: int
-) -> Iterator[Checkpoints | None]:
+def open_checkpoints(setup: Setup, stepper: Stepper, shape: ModelShape, max_steps: int) -> Iterator[Checkpoints | None]:
     """What writes checkpoints, on rank 0."""
-    if not ranks.is_main:
+    if not setup.ranks.is_main:
         yield None
         return
-    output = settings.output_folder
+    settings, output = setup.settings, setup.settings.output_folder
     checkpoints = Checkpoints(output, small_files(settings.model), settings.keep_latest)
     checkpoints.clear_partial()
     weights = sum(parameter.nbytes for parameter in stepper.model.parameters())
     # Rank 0 writes the whole optimiser, however it is shared out.
-    one = weights + optimiser_bytes(shape, replace(step_options(settings, ranks), world_size=1))
+    one = weights + optimiser_bytes(shape, replace(setup.options, world_size=1))
     existing = [step for step, _ in written(output)]
     steps = max_steps - max(existing, default=0)
     check_room(output, one, still_to_come(len(existing), -(-steps // settings.save_steps), settings.keep_latest))

@@ -3,15 +3,13 @@
 from dataclasses import replace
 
 from trainer.activations import StepOptions, frame_bytes, token_bytes
-from trainer.assembly import Data, step_options
+from trainer.assembly import Data, Setup
 from trainer.checkpoint import TrainState
-from trainer.distributed import Ranks
 from trainer.footprint import optimiser_bytes
 from trainer.memory import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
 from trainer.micro_batches import Budget, MicroBatch
 from trainer.optimiser_state import is_fresh
 from trainer.resuming import circumstances
-from trainer.settings import TrainSettings
 from trainer.shape import ModelShape
 from trainer.step import Stepper
 
@@ -22,16 +20,15 @@ def token_frames(shape: ModelShape, options: StepOptions) -> float:
     return max(token_bytes(shape, options) / frame_bytes(shape, options) for options in both)
 
 
-def find_budget(
-    settings: TrainSettings, data: Data, ranks: Ranks, stepper: Stepper, state: TrainState | None
-) -> Budget:
+def find_budget(setup: Setup, data: Data, stepper: Stepper, state: TrainState | None) -> Budget:
     """The frame budget: the user's, the one this run had, or what the GPU has room for."""
-    per_token = token_frames(data.shape, step_options(settings, ranks))
+    settings, ranks = setup.settings, setup.ranks
+    per_token = token_frames(data.shape, setup.options)
     mode = settings.gradient_checkpointing
     if settings.frame_budget or not ranks.is_cuda:
         return cpu_budget(settings.frame_budget, mode, per_token)
     allowed = ranks.least(allow(settings.vram_budget, ranks.device))
-    now = circumstances(settings, ranks)
+    now = circumstances(setup)
     if state is not None and now == {name: state.identity.get(name) for name in now}:
         return Budget(state.frames, state.plain_frames, per_token)
     worst = window_worst(
@@ -46,5 +43,5 @@ def find_budget(
     def peak_bytes(batch: MicroBatch) -> int | None:
         return peak_on_gpu(batch, attempt, ranks)
 
-    pending = optimiser_bytes(data.shape, step_options(settings, ranks)) if is_fresh(stepper.optimiser) else 0
+    pending = optimiser_bytes(data.shape, setup.options) if is_fresh(stepper.optimiser) else 0
     return BudgetSearch(worst, per_token, SHARE * allowed - pending, peak_bytes).run(mode)

@@ -7,10 +7,10 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 from shared.errors import UsageError
+from trainer.activations import Optimiser
 from trainer.distributed import Ranks
-from trainer.settings import Optim
 
-BETAS = (0.9, 0.999)
+_BETAS = (0.9, 0.999)
 
 
 def learning_rate(step: int, *, peak: float, warmup_steps: int, max_steps: int) -> float:
@@ -30,27 +30,20 @@ def warmup_of(steps: int, max_steps: int) -> int:
     return steps if steps < max_steps else max_steps // 10
 
 
-def resolve_optim(optim: Optim, ranks: Ranks) -> Optim:
-    """*optim*, or what suits the device in place of auto."""
-    if optim != "auto":
-        return optim
-    return "adamw-8bit" if ranks.is_cuda else "adamw"
-
-
 def make_optimiser(
-    optim: Optim, parameters: list[torch.nn.Parameter], ranks: Ranks, *, rate: float, weight_decay: float
+    name: Optimiser, parameters: list[torch.nn.Parameter], ranks: Ranks, *, rate: float, weight_decay: float
 ) -> Optimizer:
-    """The optimiser *optim* (not auto) over *parameters*. Raises UsageError where its package is missing."""
+    """The optimiser *name* over *parameters*. Raises UsageError where its package is missing."""
     common: dict[str, Any] = {"lr": rate, "weight_decay": weight_decay}
-    match optim:
+    match name:
         case "adamw-8bit":
             return _adamw_8bit(parameters, common)
         case "adamw-zero1" if ranks.world_size > 1:
-            return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, betas=BETAS, fused=ranks.is_cuda, **common)
+            return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, betas=_BETAS, fused=ranks.is_cuda, **common)
         case "adafactor":
             return _adafactor(parameters, common)
         case _:
-            return torch.optim.AdamW(parameters, betas=BETAS, fused=ranks.is_cuda, **common)
+            return torch.optim.AdamW(parameters, betas=_BETAS, fused=ranks.is_cuda, **common)
 
 
 def _adafactor(parameters: list[torch.nn.Parameter], common: dict[str, Any]) -> Optimizer:
@@ -72,7 +65,7 @@ def _adamw_8bit(parameters: list[torch.nn.Parameter], common: dict[str, Any]) ->
     except ImportError as error:
         remedy = "pip install bitsandbytes, or --optim adafactor"
         raise UsageError(f"--optim adamw-8bit needs bitsandbytes: {error}", remedy) from error
-    made: Optimizer = AdamW8bit(parameters, betas=BETAS, **common)  # type: ignore[no-untyped-call] # its own
+    made: Optimizer = AdamW8bit(parameters, betas=_BETAS, **common)  # type: ignore[no-untyped-call] # its own
     return made
 
 

@@ -8,17 +8,15 @@ from typing import Any
 import torch
 
 from shared.errors import SpeechPrepError, UsageError
-from trainer.assembly import Data, make_stepper, precision
+from trainer.assembly import Data, Setup, make_stepper
 from trainer.checkpoint import TrainState, checkpoints, latest, load_training
-from trainer.distributed import Ranks
 from trainer.micro_batches import Budget
 from trainer.model import load_model
-from trainer.optim import resolve_optim
 from trainer.optimiser_state import restore
 from trainer.settings import TrainSettings
 from trainer.step import Stepper
 
-IDENTITY = "the checkpoints in --output were made with others"
+_IDENTITY = "the checkpoints in --output were made with others"
 
 
 def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
@@ -52,7 +50,7 @@ def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Pa
     }
     if other:
         words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
-        raise UsageError(f"{path}: {words}: {IDENTITY}", "name another --output, or give the same values")
+        raise UsageError(f"{path}: {words}: {_IDENTITY}", "name another --output, or give the same values")
     return path, state, training
 
 
@@ -69,22 +67,22 @@ def _model_name(name: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else name
 
 
-def evaluation(settings: TrainSettings, data: Data) -> list[Any]:
+def _evaluation(settings: TrainSettings, data: Data) -> list[Any]:
     """What is evaluated and how; only rates of the same can be compared."""
     split = data.evaluated
     rows = None if split is None else len(split) if settings.eval_full else settings.eval_rows
     return [None if split is None else split.name, rows, settings.eval_padding]
 
 
-def circumstances(settings: TrainSettings, ranks: Ranks) -> dict[str, Any]:
+def circumstances(setup: Setup) -> dict[str, Any]:
     """What decides how large a micro-batch may be; a budget found under others is not gone on with."""
     return {
-        "world_size": ranks.world_size,
-        "device": torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else "cpu",
-        "optim": resolve_optim(settings.optim, ranks),
-        "precision": str(precision(settings, ranks)),
-        "gradient_checkpointing": settings.gradient_checkpointing,
-        "vram_budget": settings.vram_budget,
+        "world_size": setup.ranks.world_size,
+        "device": torch.cuda.get_device_name(setup.ranks.device) if setup.ranks.is_cuda else "cpu",
+        "optim": setup.options.optimiser,
+        "precision": str(setup.dtype),
+        "gradient_checkpointing": setup.settings.gradient_checkpointing,
+        "vram_budget": setup.settings.vram_budget,
     }
 
 
@@ -99,23 +97,22 @@ def go_on(stepper: Stepper, training: dict[str, Any]) -> bool:
     return restore(stepper.optimiser, training.pop("optimiser"))
 
 
-def stepper_from(settings: TrainSettings, ranks: Ranks, checkpoint: Path | None) -> Stepper:
+def stepper_from(setup: Setup, checkpoint: Path | None) -> Stepper:
     """Model and optimiser, from *checkpoint* where there is one. Raises SpeechPrepError when that is damaged."""
     if checkpoint is None:
-        return make_stepper(settings, ranks, load_model(settings.model))
+        return make_stepper(setup, load_model(setup.settings.model))
     try:
         whisper = load_model(str(checkpoint))
     except UsageError as error:
         remedy = f"remove {checkpoint}: the one before it is used"
         raise SpeechPrepError(f"{checkpoint} cannot be loaded: {error.message}", remedy) from error
-    return make_stepper(settings, ranks, whisper)
+    return make_stepper(setup, whisper)
 
 
-def run_state(
-    state: TrainState | None, settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget
-) -> TrainState:
+def run_state(state: TrainState | None, setup: Setup, data: Data, budget: Budget) -> TrainState:
     """Where the run stands; its budget is that of these ranks."""
-    own = identity(settings, data) | circumstances(settings, ranks) | {"evaluation": evaluation(settings, data)}
+    settings = setup.settings
+    own = identity(settings, data) | circumstances(setup) | {"evaluation": _evaluation(settings, data)}
     before = state or TrainState(0, own, 0, 0)
     now = replace(before, identity=own, frames=budget.frames, plain_frames=budget.plain_frames)
     # Rates of other clips, or in other contexts, tell nothing of which model is the better one.

@@ -11,7 +11,7 @@ from shared.cli import python_command
 from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, first_line
 from shared.stop_request import StopRequest
-from trainer.assembly import Data, make_evaluator, max_steps, open_checkpoints, open_data, planner
+from trainer.assembly import Data, Setup, make_evaluator, max_steps, open_checkpoints, open_data, planner
 from trainer.augment import SpecAugment
 from trainer.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.distributed import ORPHANED, Ranks, is_lost, join_ranks
@@ -22,7 +22,7 @@ from trainer.loader import Loader
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
 from trainer.micro_batches import Budget
-from trainer.optim import resolve_optim, warmup_of
+from trainer.optim import warmup_of
 from trainer.output import hold_logs, hold_output, log_folder
 from trainer.resuming import find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.settings import TrainSettings
@@ -44,9 +44,10 @@ def run_training(settings: TrainSettings) -> None:
             stack.enter_context(hold_output(settings.output_folder))
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
         ranks.barrier()
+        setup = Setup.of(settings, ranks)
         data = open_data(settings, console.print if ranks.is_main else lambda _text: None, stop)
         try:
-            _train(settings, data, ranks, console, stop)
+            _train(setup, data, console, stop)
         except torch.OutOfMemoryError as error:
             # A step repeats itself; this is the model, the optimiser or what an exchange of gradients takes.
             message = f"GPU memory ran out: {first_line(error)}"
@@ -59,30 +60,31 @@ def run_training(settings: TrainSettings) -> None:
             raise SpeechPrepError(message, "the same command goes on at the last checkpoint") from error
 
 
-def _train(settings: TrainSettings, data: Data, ranks: Ranks, console: Console, stop: StopRequest) -> None:
+def _train(setup: Setup, data: Data, console: Console, stop: StopRequest) -> None:
     """Everything between the opened store and the last checkpoint."""
+    settings, ranks = setup.settings, setup.ranks
     found = find_checkpoint(settings, identity(settings, data))
     checkpoint, state, training = found or (None, None, {})
-    stepper = stepper_from(settings, ranks, checkpoint)
+    stepper = stepper_from(setup, checkpoint)
     goes_on = go_on(stepper, training) if found else True
-    budget = find_budget(settings, data, ranks, stepper, state)
-    plans = planner(settings, data, ranks, budget)
+    budget = find_budget(setup, data, stepper, state)
+    plans = planner(setup, data, budget)
     last = max_steps(settings, plans.steps_per_epoch)
     with ExitStack() as stack:
-        checkpoints = stack.enter_context(open_checkpoints(settings, ranks, stepper, data.shape, last))
-        state = run_state(state, settings, data, ranks, budget)
+        checkpoints = stack.enter_context(open_checkpoints(setup, stepper, data.shape, last))
+        state = run_state(state, setup, data, budget)
         if checkpoints is not None:
             state = checkpoints.mend_best(state)
-        telemetry = stack.enter_context(_telemetry(settings, ranks, state, last, console, resumed=found is not None))
+        telemetry = stack.enter_context(_telemetry(setup, state, last, console, resumed=found is not None))
         augment = SpecAugment(settings.seed) if settings.spec_augment else None
         loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
         stack.enter_context(loader)
         gpu = stack.enter_context(GpuMeter(_uuid(ranks.device))) if ranks.is_cuda else None
         meter = Meter(ranks, loader, data.shape, settings.freeze_encoder, gpu)
-        evaluator = make_evaluator(settings, data, stepper, budget.frames)
+        evaluator = make_evaluator(setup, data, budget.frames)
         if ranks.is_main:
             (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
-        telemetry.event(_opening_words(settings, data, ranks, budget, last))
+        telemetry.event(_opening_words(setup, data, budget, last))
         if not goes_on:
             telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
         if (warmup := warmup_of(settings.warmup_steps, last)) != settings.warmup_steps:
@@ -108,13 +110,12 @@ def told(ranks: Ranks) -> Iterator[None]:
 
 
 @contextmanager
-def _telemetry(
-    settings: TrainSettings, ranks: Ranks, state: TrainState, last: int, console: Console, *, resumed: bool
-) -> Iterator[Telemetry]:
+def _telemetry(setup: Setup, state: TrainState, last: int, console: Console, *, resumed: bool) -> Iterator[Telemetry]:
     """What tells the world; on all ranks but the first nobody is told."""
-    if not ranks.is_main:
+    if not setup.ranks.is_main:
         yield Telemetry()
         return
+    settings = setup.settings
     folder = log_folder(settings, settings.output_folder)
     with ExitStack() as stack:
         telemetry = stack.enter_context(
@@ -133,11 +134,12 @@ def _telemetry(
         yield telemetry
 
 
-def _opening_words(settings: TrainSettings, data: Data, ranks: Ranks, budget: Budget, last: int) -> str:
+def _opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
+    settings, ranks = setup.settings, setup.ranks
     devices = f"{ranks.world_size} x {torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else 'CPU'}"
     return (
         f"{settings.model} on {len(data.train)} clips of {settings.store_folder}: {last} steps of "
-        f"{settings.global_batch_size} clips on {devices}, {resolve_optim(settings.optim, ranks)}, micro-batches of at "
+        f"{settings.global_batch_size} clips on {devices}, {setup.options.optimiser}, micro-batches of at "
         f"most {budget.frames} frames"
     )
 

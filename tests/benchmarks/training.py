@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from shared.rows import rebuild
 from shared.store import StoreSplit
 from tests.support.synthetic import MINI, random_whisper, speech_seconds, speech_split
-from trainer.assembly import Data, planner
+from trainer.assembly import Data, Setup, planner
 from trainer.clips import Clip, Clips, Padding
 from trainer.collate import collate
 from trainer.distributed import Ranks
@@ -76,7 +76,8 @@ class Ours:
         settings = TrainSettings(
             store=Path(), global_batch_size=batch, full_context_share=self.share, seed=SEED, _env_file=None
         )
-        return planner(settings, self.data, CPU, find_budget(settings, self.data, CPU, self.stepper, None))
+        setup = Setup.of(settings, CPU)
+        return planner(setup, self.data, find_budget(setup, self.data, self.stepper, None))
 
     def __call__(self, plan: StepPlan) -> float:
         started = perf_counter()

@@ -14,7 +14,7 @@ import torch
 from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
 from tests.support.synthetic import random_whisper, speech_split
-from trainer.assembly import Data, planner
+from trainer.assembly import Data, Setup, planner
 from trainer.distributed import Ranks
 from trainer.frame_budget import find_budget
 from trainer.loader import Loader
@@ -120,7 +120,7 @@ class Trial:
             store=Path(), vram_budget=cap_bytes, global_batch_size=workload.batch, optim=OPTIM, _env_file=None
         )
         stepper, data = self._stepper(settings), Data(split, None, "", self.shape)
-        budget = find_budget(settings, data, self.ranks, stepper, None)
+        budget = find_budget(Setup.of(settings, self.ranks), data, stepper, None)
         blocks = {
             name: Block(self, stepper, data, settings.model_copy(update={"full_context_share": share}), budget)
             for name, share in workload.shares.items()
@@ -190,7 +190,7 @@ class Block:
         )
 
     def _steps(self, numbers: Sequence[int], counted_from: int = 0) -> StepRecord:
-        plans = planner(self.settings, self.data, self.trial.ranks, self.budget)
+        plans = planner(Setup.of(self.settings, self.trial.ranks), self.data, self.budget)
         with Loader(self.data.train, plans, 0, self.trial.ranks.device, numbers[-1] + 1) as loader:
             meter = Meter(self.trial.ranks, loader, self.trial.shape, freeze_encoder=False)
             for number in numbers:

@@ -11,7 +11,7 @@ from shared.cli import parse_settings
 from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Ext4Disk
 from tests.support.training import tiny_model, training_store
-from trainer.assembly import make_stepper, max_steps, open_data, planner
+from trainer.assembly import Setup, make_stepper, max_steps, open_data, planner
 from trainer.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoint_writer import Checkpoints
 from trainer.distributed import Ranks
@@ -61,9 +61,10 @@ class Workshop:
         settings = parse_settings(TrainSettings, [*plain, *own, *options], prog="t", about="t")
         output.mkdir(exist_ok=True)
         data = open_data(settings, print)
-        self.stepper = make_stepper(settings, ALONE, load_model(settings.model))
-        budget = find_budget(settings, data, ALONE, self.stepper, None)
-        plans = planner(settings, data, ALONE, budget)
+        setup = Setup.of(settings, ALONE)
+        self.stepper = make_stepper(setup, load_model(settings.model))
+        budget = find_budget(setup, data, self.stepper, None)
+        plans = planner(setup, data, budget)
         last = max_steps(settings, plans.steps_per_epoch)
         self.loader = Loader(data.train, plans, 0, ALONE.device, last)
         self.ears = Ears()
