@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 import torch
+from pynvml import NVMLError
 
 from trainer.distributed import Ranks
 from trainer.flops import peak_flops, training_flops
-from trainer.gpu import GpuMeter
 from trainer.loader import Loader
 from trainer.micro_batches import padding_waste
 from trainer.records import StepRecord
@@ -16,7 +16,7 @@ from trainer.steps import StepPlan
 
 
 @dataclass(slots=True)
-class Interval:
+class _Interval:
     """What was added up since the last record; *losses* are this rank's, still on the device."""
 
     steps: int = 0
@@ -34,14 +34,13 @@ class Interval:
 
 @dataclass(slots=True)
 class Meter:
-    """Adds up steps, on every rank. *gpu* is None on a CPU."""
+    """Adds up steps, on every rank."""
 
     ranks: Ranks
     loader: Loader
     shape: ModelShape
     freeze_encoder: bool
-    gpu: GpuMeter | None = None
-    _interval: Interval = field(default_factory=Interval)
+    _interval: _Interval = field(default_factory=_Interval)
     _waited_seconds: float = 0.0
 
     def add(self, plan: StepPlan, result: StepResult, rate: float, seconds: float) -> None:
@@ -65,11 +64,10 @@ class Meter:
 
     def record(self, step: int, loss_scale: float) -> StepRecord:
         """What was measured since the last record, up to *step*; every rank calls it."""
-        interval, self._interval = self._interval, Interval()
+        interval, self._interval = self._interval, _Interval()
         waited = self.loader.waited_seconds - self._waited_seconds
         self._waited_seconds = self.loader.waited_seconds
         loss = self.ranks.sum(torch.stack(interval.losses).double().sum()).item()
-        reading = self.gpu.read() if self.gpu is not None else None
         return StepRecord(
             step=step,
             loss=loss / interval.targets,
@@ -84,11 +82,23 @@ class Meter:
             skipped_steps=interval.skipped,
             mfu=self._mfu(interval),
             vram_bytes=torch.cuda.max_memory_allocated() if self.ranks.is_cuda else None,
-            gpu_utilisation=reading.utilisation if reading is not None else None,
+            gpu_utilisation=_utilisation(self.ranks.device) if self.ranks.is_cuda else None,
         )
 
-    def _mfu(self, interval: Interval) -> float | None:
+    def _mfu(self, interval: _Interval) -> float | None:
         if not self.ranks.is_cuda:
             return None
         peak = peak_flops(torch.cuda.get_device_name(self.ranks.device))
         return interval.flops / interval.seconds / (peak * self.ranks.world_size) if peak else None
+
+
+def _utilisation(device: torch.device) -> float | None:
+    """Share of the last sample period, a second at most, in which a kernel ran; None where the driver does not tell.
+
+    torch counts GPUs as CUDA does. Where unlike ones are mixed, that is NVML's order with CUDA_DEVICE_ORDER=PCI_BUS_ID.
+    """
+    try:
+        return torch.cuda.utilization(device) / 100
+    except (NVMLError, RuntimeError, ImportError):
+        # No driver, or a part of a card (MIG), which has no such counter: that is no reason to end a run.
+        return None

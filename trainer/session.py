@@ -16,7 +16,6 @@ from trainer.augment import SpecAugment
 from trainer.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.distributed import ORPHANED, Ranks, is_lost, join_ranks
 from trainer.frame_budget import find_budget
-from trainer.gpu import GpuMeter
 from trainer.hub import upload
 from trainer.loader import Loader
 from trainer.loop import TrainingLoop
@@ -79,8 +78,7 @@ def _train(setup: Setup, data: Data, console: Console, stop: StopRequest) -> Non
         augment = SpecAugment(settings.seed) if settings.spec_augment else None
         loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
         stack.enter_context(loader)
-        gpu = stack.enter_context(GpuMeter(_uuid(ranks.device))) if ranks.is_cuda else None
-        meter = Meter(ranks, loader, data.shape, settings.freeze_encoder, gpu)
+        meter = Meter(ranks, loader, data.shape, settings.freeze_encoder)
         evaluator = make_evaluator(setup, data, budget.frames)
         if ranks.is_main:
             (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
@@ -158,7 +156,3 @@ def _finish(settings: TrainSettings, data: Data, state: TrainState, telemetry: T
     split = (data.evaluated or data.train).name
     words = [python_command(), "-m", "trainer.evaluate", "--store", str(settings.store_folder)]
     telemetry.event(f"next: {shlex.join([*words, '--split', split, '--model', str(output / BEST)])}")
-
-
-def _uuid(device: torch.device) -> str:
-    return str(torch.cuda.get_device_properties(device).uuid)
