@@ -2,24 +2,19 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from pydantic import Field, field_validator
 from rich.console import Console
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
+from trainer.evaluate_settings import EvaluateSettings
 from trainer.evaluation_facts import EvaluationFacts
 from trainer.evaluation_report import require_writable, write_evaluation
 from trainer.evaluation_results import evaluate_transcripts
 from trainer.evaluation_screen import render_evaluation
 from trainer.hypotheses import read_hypotheses
-from trainer.settings import TrainerSettings
 
 ABOUT = "Word error rates of models on a store's split, or of a ready table of transcripts, with 95 % intervals."
-
-
 NARROWEST = 80
 """Columns that the tables need."""
 EXCLUDED = {
@@ -36,32 +31,6 @@ EXCLUDED = {
     "--watch": ("--model", "--baseline", "--output"),
 }
 """Options that have no effect beside another."""
-
-
-class EvaluateSettings(TrainerSettings):
-    """Settings of `python -m trainer.evaluate`."""
-
-    store: Path | None = Field(None, description="folder of the finished store")
-    split: str = Field("test", description="split to transcribe")
-    model: tuple[str, ...] = Field((), description="transformers or CTranslate2 folder, or Hub id; repeatable")
-    baseline: str | None = Field(None, description="model that the others are compared with; it need not be a --model")
-    beam_size: int = Field(1, ge=1, le=16, description="beams; 1 is greedy")
-    rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips [all]")
-    device: str = Field("auto", description="cpu, cuda, cuda:1; auto: the GPU with most room, else the CPU")
-    silence_clips: int = Field(4, ge=0, description="clips of silence on which words are counted")
-    hypotheses: Path | None = Field(None, description="table of transcripts (CSV, TSV, JSON lines, Parquet) to score")
-    reference_column: str = Field("reference", description="column of --hypotheses with what was said")
-    hypothesis_column: tuple[str, ...] = Field(("hypothesis",), description="column with a model's text; repeatable")
-    source_column: str | None = Field(None, description="column with the clip's origin")
-    duration_column: str | None = Field(None, description="column with the clip's seconds")
-    watch: Path | None = Field(None, description="output folder of a training: score its checkpoints as they come")
-    output: Path | None = Field(None, description="folder for metrics.json and evaluation.html [none written]")
-    resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
-
-    @field_validator("model", "hypothesis_column", mode="before")
-    @classmethod
-    def _parse_names(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 def main(argv: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
 from shared.locks import is_held
 from trainer.checkpoint import checkpoints
-from trainer.evaluate import EvaluateSettings
+from trainer.evaluate_settings import EvaluateSettings
 from trainer.evaluation_report import require_writable, write_evaluation
 from trainer.evaluation_results import evaluate_transcripts
 from trainer.evaluation_screen import headline, model_line
