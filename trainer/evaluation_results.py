@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.alignment import Piece, align
 from trainer.bootstrap import FEW_ROWS, RESAMPLES, Interval, PairedDifference, paired_difference, rate_interval
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts
 from trainer.records import WordErrors
-from trainer.scoring import ErrorCounts, Normaliser, count_errors, normalise, rates, rows_by
+from trainer.scoring import AlignedWords, ErrorCounts, Normaliser, align, count_errors, normalise, rates, rows_by
 
 DETAIL_NORMALISER = Normaliser.BASIC
 """What courses over clip length and worst rows are scored with; every table and plot says so."""
@@ -46,7 +45,7 @@ class WorstRow:
     hypothesis: str
     errors: int
     words: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[AlignedWords, ...]
 
 
 @dataclass(frozen=True, slots=True)

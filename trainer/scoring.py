@@ -1,4 +1,4 @@
-"""The one scorer: word and character errors of transcripts, under three normalisers that are always named.
+"""The one scorer: word and character errors of transcripts, and where they are, under normalisers that are named.
 
 Errors are Levenshtein distances by jiwer, over words between blanks and over characters with the blanks. A rate is the
 errors of all rows against the words (characters) of all references, so long rows count for more than short ones.
@@ -30,6 +30,18 @@ class Normaliser(StrEnum):
     """Whisper's `BasicTextNormalizer`: lower case, no punctuation, nothing in brackets; umlauts and ß stay."""
     BASIC_SS = "basic+ss"
     """As BASIC, then ß as ss: Swiss spelling, and what the spelling reform of 1996 changed, are no errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlignedWords:
+    """A stretch of words of one *kind*, which jiwer calls equal, substitute, delete or insert.
+
+    *reference* has its words there (none if inserted), *hypothesis* what was made of them (none if deleted).
+    """
+
+    kind: str
+    reference: str
+    hypothesis: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,20 @@ def rows_by(keys: Sequence[str]) -> dict[str, NDArray[np.intp]]:
     order = np.argsort(places, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(places))[:-1])
     return dict(zip(names.tolist(), groups, strict=True))
+
+
+def align(reference: str, hypothesis: str) -> tuple[AlignedWords, ...]:
+    """Two normalised texts side by side, in order: together all words of both; () for two empty texts."""
+    output = jiwer.process_words(reference, hypothesis)
+    words, heard = output.references[0], output.hypotheses[0]
+    return tuple(
+        AlignedWords(
+            chunk.type,
+            " ".join(words[chunk.ref_start_idx : chunk.ref_end_idx]),
+            " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+        )
+        for chunk in output.alignments[0]
+    )
 
 
 @cache

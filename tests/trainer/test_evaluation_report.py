@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from shared.errors import UsageError
-from trainer.alignment import Kind, Piece, align
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.evaluation_report import (
     MAX_CHARACTERS,
@@ -27,7 +26,7 @@ from trainer.evaluation_report import (
 from trainer.evaluation_results import WORST_ROWS, evaluate_transcripts
 from trainer.evaluation_screen import render_evaluation
 from trainer.evaluation_words import format_p
-from trainer.scoring import Normaliser, score_all, score_by_source
+from trainer.scoring import AlignedWords, Normaliser, align, score_all, score_by_source
 
 HOSTILE = (
     "<script>alert(1)</script></td><img src=http://x.example onerror=1>\"'&{{ 7*7 }}$x$\x1b[31m\x00\u202eevil\u2028"
@@ -148,18 +147,18 @@ def test_an_alignment_has_all_words_of_both_texts_and_as_many_errors_as_are_coun
     pieces = align(reference, hypothesis)
     assert " ".join(piece.reference for piece in pieces if piece.reference) == reference
     assert " ".join(piece.hypothesis for piece in pieces if piece.hypothesis) == hypothesis
-    wrong = [piece for piece in pieces if piece.kind is not Kind.EQUAL]
+    wrong = [piece for piece in pieces if piece.kind != "equal"]
     errors = sum(max(len(piece.reference.split()), len(piece.hypothesis.split())) for piece in wrong)
     assert errors == score_all([reference], [hypothesis])["raw"].wer * max(1, len(reference.split()))
 
 
 def test_an_alignment_names_what_happened():
     assert align("wir gehen jetzt nach Hause", "ja wir sehen nach Hause") == (
-        Piece(Kind.INSERTED, "", "ja"),
-        Piece(Kind.EQUAL, "wir", "wir"),
-        Piece(Kind.SUBSTITUTED, "gehen", "sehen"),
-        Piece(Kind.DELETED, "jetzt", ""),
-        Piece(Kind.EQUAL, "nach Hause", "nach Hause"),
+        AlignedWords("insert", "", "ja"),
+        AlignedWords("equal", "wir", "wir"),
+        AlignedWords("substitute", "gehen", "sehen"),
+        AlignedWords("delete", "jetzt", ""),
+        AlignedWords("equal", "nach Hause", "nach Hause"),
     )
 
 
