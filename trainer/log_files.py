@@ -1,6 +1,11 @@
-"""What a run leaves to be read: `training.log` for people, `metrics.json` for programs, `best_wer.txt` for both."""
+"""What a run leaves to be read: `training.log` for people, `metrics.json` for programs, `best_wer.txt` for both.
+
+Trainings may share a folder of logs one after the other; `metrics.json` and `best_wer.txt` say whose they are.
+"""
 
 import json
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from shared.durable import write_durably
@@ -8,19 +13,21 @@ from shared.errors import UsageError
 from shared.text import one_line
 from shared.units import format_count
 from trainer.health import HealthWarning
-from trainer.log_owner import Clock, claim, set_aside
 from trainer.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.sink import Sink
 from trainer.wording import evaluation_line, source_lines, step_line, transcript_lines
 
-LOG_NAME = "training.log"
-METRICS_NAME = "metrics.json"
-BEST_NAME = "best_wer.txt"
+Clock = Callable[[], datetime]
+"""Says the time, in UTC."""
+_LOG_NAME = "training.log"
+_METRICS_NAME = "metrics.json"
+_BEST_NAME = "best_wer.txt"
+_AWAY = "-before-"
 _OWNER = "run: "
-STEP_BYTES = 1_200_000
+_STEP_BYTES = 1_200_000
 """Most of `metrics.json` that step records take, ..."""
-EVALUATION_BYTES = 700_000
+_EVALUATION_BYTES = 700_000
 """... and evaluations."""
 
 
@@ -32,7 +39,7 @@ class TrainingLog(Sink):
 
     def __init__(self, folder: Path, max_steps: int, clock: Clock) -> None:
         self._max_steps, self._clock = max_steps, clock
-        self._file = (folder / LOG_NAME).open("a", encoding="utf-8", buffering=1)
+        self._file = (folder / _LOG_NAME).open("a", encoding="utf-8", buffering=1)
 
     def step(self, record: StepRecord) -> None:
         """One line."""
@@ -69,23 +76,20 @@ class MetricsFile(Sink):
     """
 
     def __init__(self, folder: Path, run: Path, resumed_step: int | None, clock: Clock) -> None:
-        self._path, self._run = folder / METRICS_NAME, str(run)
-        if resumed_step is None:
-            set_aside(self._path, clock)
-        else:
-            claim(self._path, self._run, _metrics_owner, clock)
+        self._path, self._run = folder / _METRICS_NAME, str(run)
+        _claim(self._path, self._run, _metrics_owner, clock, resumed=resumed_step is not None)
         self._steps, self._evaluations = _read_metrics(self._path, -1 if resumed_step is None else resumed_step)
 
     def step(self, record: StepRecord) -> None:
         """Rewrites the file with *record*."""
-        self._steps = thinned([*self._steps, step_entry(record)], STEP_BYTES)
+        self._steps = thinned([*self._steps, step_entry(record)], _STEP_BYTES)
         self._write()
 
     def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
         """Rewrites the file with *record*, without its transcripts; the last one of a step counts."""
         entry = evaluation_entry(record, best=best)
         others = [old for old in self._evaluations if (old.step, old.padding) != (entry.step, entry.padding)]
-        self._evaluations = thinned([*others, entry], EVALUATION_BYTES)
+        self._evaluations = thinned([*others, entry], _EVALUATION_BYTES)
         self._write()
 
     def _write(self) -> None:
@@ -99,11 +103,8 @@ class BestWer(Sink):
     """
 
     def __init__(self, folder: Path, run: Path, resumed_step: int | None, clock: Clock) -> None:
-        self._path, self._run = folder / BEST_NAME, str(run)
-        if resumed_step is None:
-            set_aside(self._path, clock)
-        else:
-            claim(self._path, self._run, _best_owner, clock)
+        self._path, self._run = folder / _BEST_NAME, str(run)
+        _claim(self._path, self._run, _best_owner, clock, resumed=resumed_step is not None)
 
     def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
         """Rewrites the file when *record* is the best."""
@@ -115,6 +116,20 @@ class BestWer(Sink):
         lines += [f"clips: {format_count(record.rows)}", f"encoder context: {record.padding}"]
         lines += [f"{_OWNER}{self._run}"]
         _replace(self._path, ("\n".join(lines) + "\n").encode())
+
+
+def _claim(path: Path, run: str, owner: Callable[[Path], str | None], clock: Clock, *, resumed: bool) -> None:
+    """Renames *path* where it is not *run*'s, or *run* not *resumed*; and puts back what a *resumed* run had last.
+
+    *owner* tells whose a file is; None is anybody's. The new name tells when the next run began.
+    """
+    if path.exists() and not (resumed and owner(path) in {None, run}):
+        path.rename(path.with_name(f"{path.stem}{_AWAY}{clock():%Y%m%dT%H%M%SZ}{path.suffix}"))
+    if resumed and not path.exists():
+        away = sorted(path.parent.glob(f"{path.stem}{_AWAY}*{path.suffix}"), reverse=True)
+        own = next((file for file in away if owner(file) == run), None)
+        if own is not None:
+            own.rename(path)
 
 
 def _read_metrics(path: Path, last_step: int) -> tuple[list[Entry], list[Entry]]:

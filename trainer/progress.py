@@ -12,7 +12,7 @@ from rich.text import Text
 from shared.text import one_line
 from shared.units import format_count, format_rate, format_seconds
 from trainer.health import HealthWarning
-from trainer.log_owner import Clock
+from trainer.log_files import Clock
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.sink import Sink
 from trainer.wording import evaluation_line, loss_word, padding_words, step_line, wer_words

@@ -10,8 +10,7 @@ from typing import Self
 from rich.console import Console
 
 from trainer.health import HealthWarning
-from trainer.log_files import BestWer, MetricsFile, TrainingLog
-from trainer.log_owner import Clock
+from trainer.log_files import BestWer, Clock, MetricsFile, TrainingLog
 from trainer.progress import ProgressBar
 from trainer.records import EvaluationRecord, StepRecord
 from trainer.sink import Sink
