@@ -19,8 +19,7 @@ from preprocess.inspect_screen import render_source, render_store
 from preprocess.inspect_source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspect_store import store_facts
 from preprocess.picture import save_log_mel_png
-from preprocess.sources.base import Columns, Source
-from preprocess.sources.layout import split_named
+from preprocess.sources.base import Columns, Source, split_named
 from preprocess.summary import next_lines
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, UsageError

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from preprocess.sources.layout import ordered_splits
+from preprocess.sources.splits import ordered_splits
 from shared.errors import StoreError, UsageError
 from shared.index import read_complete, shard_counts
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name

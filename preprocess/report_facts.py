@@ -20,7 +20,7 @@ from preprocess.inspect_store import (
     row_at,
     store_facts,
 )
-from preprocess.sources.layout import ordered_splits
+from preprocess.sources.splits import ordered_splits
 from shared.errors import StoreError
 from shared.index import read_complete
 from shared.layout import SplitRecord, StoreLayout, read_record

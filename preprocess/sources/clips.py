@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import BATCH_BYTES, Block, SourceRow, SplitLayout
+from preprocess.sources.base import BATCH_BYTES, Block, SourceRow, SplitLayout, split_named
 from preprocess.sources.confine import mean_size, read_inside, sizes_inside, spread
-from preprocess.sources.layout import split_named
 from shared.errors import RowRejectedError, SourceError
 from shared.schema import fingerprint
 

@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 from preprocess.sources.base import Columns
 from preprocess.sources.clips import ClipSource, clip_table
 from preprocess.sources.columns import check_file_names, check_names, text_columns
-from preprocess.sources.layout import ordered_splits
+from preprocess.sources.splits import ordered_splits
 from shared.errors import SourceError
 
 SOURCE_NAME = "common_voice"

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 from preprocess.sources.base import Columns
 from preprocess.sources.clips import ClipSource, clip_table
 from preprocess.sources.columns import check_file_names, check_names, text_columns
-from preprocess.sources.layout import ordered_splits
-from preprocess.sources.splits import split_of_folder
+from preprocess.sources.splits import ordered_splits, split_of_folder
 from shared.errors import SourceError
 
 FILE_COLUMN = "file_name"

@@ -13,8 +13,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # its stubs are not among the pinned packages
 
-from preprocess.sources.layout import ordered_splits
-from preprocess.sources.splits import infer_splits
+from preprocess.sources.splits import infer_splits, ordered_splits
 from shared.errors import SourceError
 
 

@@ -14,10 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceRow, SplitLayout
+from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceRow, SplitLayout, pieces, split_named
 from preprocess.sources.columns import check_embedded_columns
 from preprocess.sources.embedded import RowMaker, audio_arrays, external_clip_bytes
-from preprocess.sources.layout import pieces, split_named
 from shared.errors import SourceError
 from shared.schema import fingerprint
 

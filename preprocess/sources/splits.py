@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from preprocess.sources.layout import ordered_splits
 from shared.errors import SourceError
 
 _KEYWORDS: Mapping[str, Sequence[str]] = {
@@ -38,6 +37,12 @@ def infer_splits(names: Iterable[str]) -> dict[str, list[str]]:
         if found:
             return {split: found[split] for split in ordered_splits(sorted(found))}
     return {"train": ordered} if ordered else {}
+
+
+def ordered_splits(names: Sequence[str]) -> list[str]:
+    """*names* with train, validation and test first, as `datasets` orders them, and the rest as they came."""
+    known = [name for name in ("train", "validation", "test") if name in names]
+    return known + [name for name in names if name not in known]
 
 
 def split_of_folder(name: str) -> str | None:

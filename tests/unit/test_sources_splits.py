@@ -5,8 +5,7 @@ from datasets.data_files import _get_data_files_patterns, resolve_pattern
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.sources.base import Block
-from preprocess.sources.layout import pieces
+from preprocess.sources.base import Block, pieces
 from preprocess.sources.local_files import find_parquet
 from preprocess.sources.splits import infer_splits
 from shared.errors import SourceError
