@@ -5,7 +5,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +14,9 @@ from numpy.typing import NDArray
 from preprocess.audio import DecodeLimits, decode_native, resample
 from preprocess.features import LogMel, mel_filters
 from preprocess.sources.base import Block, Columns, Source, SourceRow
-from preprocess.sources.clips import ClipSource
 from preprocess.sources.columns import suggested_columns
-from preprocess.sources.common_voice import is_common_voice
-from preprocess.sources.folder import FILE_COLUMN
-from preprocess.sources.open import open_source
-from preprocess.sources.parquet import ParquetSource
-from preprocess.sources.parquet_reader import LocalDisk
-from preprocess.sources.saved import SavedSource
-from preprocess.sources.schema import find_schema
-from shared.errors import RowRejectedError, SourceError
+from preprocess.sources.open import Kind, find_kind
+from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import SAMPLING_RATE, QuarantineReason, num_frames_of
 from shared.text import normalise_transcript
 
@@ -32,8 +24,6 @@ SAMPLED_ROWS = 36
 SAMPLED_PLACES = 12
 LONGEST_SHOWN = DecodeLimits(max_seconds=3_600.0)
 """What is decoded to be shown; longer than a run would take, so that a long clip's length is known."""
-_COMMON_VOICE, _AUDIO_FOLDER = "Common Voice release (TSV and clips)", "audio folder with metadata"
-_FILE_COLUMNS = {_COMMON_VOICE: "path", _AUDIO_FOLDER: FILE_COLUMN}
 _ATTEMPTS = 3
 """The transcript's column, the audio column, and the attempt that succeeds."""
 
@@ -103,9 +93,13 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class OpenedSource:
-    """*source* is None where the data set cannot be opened at all; *columns* are those that it was opened with."""
+    """*source* is None where the data set cannot be opened at all; *columns* are those that it was opened with.
+
+    *kind* is None where it is no data set, *schema* where no columns can be read.
+    """
 
     source: Source | None
+    kind: Kind | None
     columns: Columns
     schema: pa.Schema | None
     problems: Sequence[Problem]
@@ -113,30 +107,41 @@ class OpenedSource:
 
 def open_explaining(uri: str, columns: Columns) -> OpenedSource:
     """Opens *uri*, where need be with other columns than those named; each thing that was wrong is a problem."""
-    schema = find_schema(uri)
+    try:
+        kind, path = find_kind(uri)
+    except SourceError as error:
+        return OpenedSource(None, None, columns, None, [Problem(error.message, error.remedy)])
+    schema = _schema(kind, path)
     problems: list[Problem] = []
     for _ in range(_ATTEMPTS):
         try:
-            return OpenedSource(open_source(uri, columns), columns, schema, problems)
+            return OpenedSource(kind.open(path, columns), kind, columns, schema, problems)
         except SourceError as error:
             problems.append(Problem(error.message, error.remedy))
             better = suggested_columns(schema, columns) if schema is not None else columns
             if better == columns:
                 break
             columns = better
-    return OpenedSource(None, columns, schema, problems)
+    return OpenedSource(None, kind, columns, schema, problems)
+
+
+def _schema(kind: Kind, path: str) -> pa.Schema | None:
+    try:
+        return kind.schema(path)
+    except (SpeechPrepError, OSError, ValueError, pa.ArrowException):
+        # Opening the data set fails for the same reason, and says so.
+        return None
 
 
 def source_facts(uri: str, opened: OpenedSource, split: str, row: ClipFacts | None, max_seconds: float) -> SourceFacts:
     """The facts of *opened*, which the user calls *uri*; reads a few dozen rows of *split*."""
     source = opened.source
-    kind = "" if source is None else _kind(source)
-    splits = [_split_facts(source, name) for name in source.splits] if source is not None else []
+    layouts = source.splits.values() if source is not None else ()
     return SourceFacts(
         uri=uri if source is None else source.uri,
-        kind=kind,
-        columns=_column_facts(opened.schema, opened.columns, kind),
-        splits=splits,
+        kind=opened.kind.name if opened.kind else "",
+        columns=_column_facts(opened),
+        splits=[SplitFacts(split.name, split.num_rows, split.num_files, split.num_bytes) for split in layouts],
         problems=opened.problems,
         options=[] if source is None else _options(opened.columns),
         split=split,
@@ -225,33 +230,15 @@ def _places(blocks: Sequence[Block]) -> list[tuple[int, int]]:
     return [(start, min(stop, start + rows)) for start, stop in chosen]
 
 
-def _kind(source: Source) -> str:
-    if isinstance(source, SavedSource):
-        return "folder made by save_to_disk (Arrow)"
-    if isinstance(source, ClipSource):
-        return _COMMON_VOICE if is_common_voice(Path(source.uri)) else _AUDIO_FOLDER
-    local = isinstance(source, ParquetSource) and isinstance(source.files, LocalDisk)
-    return "Parquet files with the audio inside" + ("" if local else ", on the Hub")
-
-
-def _split_facts(source: Source, name: str) -> SplitFacts:
-    layout = source.splits[name]
-    files = layout.num_rows
-    if isinstance(source, ParquetSource):
-        files = len(source.footers[name])
-    elif isinstance(source, SavedSource):
-        files = len({path for path, _ in source.batches[name]})
-    return SplitFacts(name, layout.num_rows, files, layout.num_bytes)
-
-
-def _column_facts(schema: pa.Schema | None, columns: Columns, kind: str) -> list[ColumnFacts]:
-    roles = {columns.source: "source", columns.text: "transcript", columns.audio: "audio"}
-    if kind in _FILE_COLUMNS:
-        roles = {columns.source: "source", columns.text: "transcript", _FILE_COLUMNS[kind]: "audio's file"}
-    if kind == _COMMON_VOICE and schema is not None and columns.text not in schema.names:
-        roles["sentence"] = "transcript"
+def _column_facts(opened: OpenedSource) -> list[ColumnFacts]:
+    columns, kind, schema = opened.columns, opened.kind, opened.schema
+    if schema is None or kind is None:
+        return []
+    audio = {kind.file_column: "audio's file"} if kind.file_column else {columns.audio: "audio"}
+    text = columns.text if columns.text in schema.names else kind.text_column or columns.text
+    roles = {columns.source: "source", text: "transcript", **audio}
     found = []
-    for field in schema or ():
+    for field in schema:
         role = roles.get(field.name, "")
         if role == "audio" and not pa.types.is_struct(field.type):
             role = "audio, but of the wrong type"

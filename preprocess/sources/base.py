@@ -57,11 +57,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class SplitLayout:
-    """One split as planning sees it: its blocks in row order and a fingerprint of files, sizes and revision."""
+    """One split as planning sees it: its blocks in row order and a fingerprint of files, sizes and revision.
+
+    *num_files* is what `inspect` shows.
+    """
 
     name: str
     blocks: tuple[Block, ...]
     fingerprint: str
+    num_files: int = 1
 
     @property
     def num_rows(self) -> int:

@@ -143,7 +143,7 @@ def _layout(split: str, table: pa.Table, root: str) -> SplitLayout:
     mean = mean_size(sizes)
     rows = [min(BLOCK_CLIPS, count - first) for first in range(0, count, BLOCK_CLIPS)]
     blocks = tuple(Block(num_rows, num_rows * mean) for num_rows in rows)
-    return SplitLayout(split, blocks, fingerprint([split, count, _digest(table), sizes]))
+    return SplitLayout(split, blocks, fingerprint([split, count, _digest(table), sizes]), count)
 
 
 def _digest(table: pa.Table) -> str:

@@ -20,16 +20,23 @@ from preprocess.sources.splits import ordered_splits
 from shared.errors import SourceError
 
 SOURCE_NAME = "common_voice"
-_FILE_COLUMN = "path"
-_TEXT_COLUMN = "sentence"
+PATH_COLUMN = "path"
+SENTENCE_COLUMN = "sentence"
 _CLIPS = "clips"
 # Sentences hold raw quotes, and a quote that opened a field would swallow the lines up to the next one.
 _TSV = pacsv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, newlines_in_values=False)
 
 
-def is_common_voice(folder: Path) -> bool:
-    """Whether *folder* looks like a release: `clips/` with TSV files beside it."""
-    return (folder / _CLIPS).is_dir() and any(folder.glob("*.tsv"))
+def is_common_voice(path: str) -> bool:
+    """Whether the folder at *path* looks like a release: `clips/` with TSV files beside it."""
+    return Path(path, _CLIPS).is_dir() and any(Path(path).glob("*.tsv"))
+
+
+def release_schema(path: str) -> pa.Schema:
+    """The columns of the first TSV of the release at *path* that names clips; all are text."""
+    headers = [_header(tsv) for tsv in sorted(Path(path).glob("*.tsv"))]
+    names = next((names for names in headers if PATH_COLUMN in names), headers[0])
+    return pa.schema([(name, pa.string()) for name in names])
 
 
 def open_common_voice(uri: str, columns: Columns) -> ClipSource:
@@ -45,14 +52,14 @@ def open_common_voice(uri: str, columns: Columns) -> ClipSource:
     tables = {_split_name(path): path for path, names in headers.items() if _is_clip_table(names, columns)}
     if not tables:
         for path, names in headers.items():
-            check_file_names(names, _FILE_COLUMN, str(path))
+            check_file_names(names, PATH_COLUMN, str(path))
             check_names(names, _own_columns(names, columns), str(path))
     loaders = {split: partial(_load, tables[split], columns) for split in ordered_splits(list(tables))}
     return ClipSource(uri, str(root / _CLIPS), loaders)
 
 
 def _is_clip_table(names: Sequence[str], columns: Columns) -> bool:
-    return _FILE_COLUMN in names and _own_columns(names, columns).text in names
+    return PATH_COLUMN in names and _own_columns(names, columns).text in names
 
 
 def _split_name(path: Path) -> str:
@@ -62,7 +69,7 @@ def _split_name(path: Path) -> str:
 def _own_columns(names: Sequence[str], columns: Columns) -> Columns:
     """*columns*, where the default transcript column gives way to Common Voice's own."""
     default = columns.text == Columns().text and columns.text not in names
-    return replace(columns, text=_TEXT_COLUMN) if default else columns
+    return replace(columns, text=SENTENCE_COLUMN) if default else columns
 
 
 def _header(path: Path) -> list[str]:
@@ -74,7 +81,7 @@ def _load(path: Path, columns: Columns) -> pa.Table:
     names = _header(path)
     own = _own_columns(names, columns)
     check_names(names, own, str(path))
-    wanted = [_FILE_COLUMN, *text_columns(names, own)]
+    wanted = [PATH_COLUMN, *text_columns(names, own)]
     convert = pacsv.ConvertOptions(
         include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), strings_can_be_null=False
     )
@@ -83,7 +90,7 @@ def _load(path: Path, columns: Columns) -> pa.Table:
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"{path} cannot be read: {error}", "unpack the release again, or repair the line") from error
     sources = table.column(own.source) if own.source in wanted else SOURCE_NAME
-    return clip_table(_with_suffix(table.column(_FILE_COLUMN)), table.column(own.text), sources)
+    return clip_table(_with_suffix(table.column(PATH_COLUMN)), table.column(own.text), sources)
 
 
 def _with_suffix(files: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -28,7 +28,17 @@ _HEADER_LINES = 100
 _MAX_LINE_BYTES = 16 * 1024**2
 
 
-def find_metadata(root: Path) -> list[Path]:
+def is_audio_folder(path: str) -> bool:
+    """Whether the folder at *path* has metadata that name clips. Raises SourceError for a damaged metadata.parquet."""
+    return bool(_find_metadata(Path(path)))
+
+
+def folder_schema(path: str) -> pa.Schema:
+    """The columns of the first metadata file of the audio folder at *path*."""
+    return _schema(_find_metadata(Path(path))[0])
+
+
+def _find_metadata(root: Path) -> list[Path]:
     """The metadata files of *root*, of its folders and of those of `data`, at most one each; empty if it has none.
 
     A metadata.parquet counts where it has a `file_name` column: other data sets use that name too.
@@ -47,7 +57,7 @@ def open_folder(uri: str, columns: Columns) -> ClipSource:
     """
     root = Path(uri)
     tables: dict[str, list[pa.Table]] = {}
-    for path in find_metadata(root):
+    for path in _find_metadata(root):
         for split, table in _by_split(path, root, _read_metadata(path, root, columns)).items():
             tables.setdefault(split, []).append(table)
     splits = {split: pa.concat_tables(tables[split]) for split in ordered_splits(list(tables))}
@@ -76,7 +86,7 @@ def _is_metadata(path: Path) -> bool:
 
 def _read_metadata(path: Path, root: Path, columns: Columns) -> pa.Table:
     try:
-        names = _names(path)
+        names = _schema(path).names
         check_file_names(names, FILE_COLUMN, str(path))
         check_names(names, columns, str(path))
         wanted = [FILE_COLUMN, *text_columns(names, columns)]
@@ -123,15 +133,18 @@ def _is_plain(folder: str) -> bool:
     return not folder.startswith("/") and ".." not in folder.split("/")
 
 
-def _names(path: Path) -> list[str]:
+def _schema(path: Path) -> pa.Schema:
+    """The columns of a metadata file; what is no Parquet is read as text."""
     if path.suffix == ".parquet":
-        return list(pq.read_schema(path).names)
+        return pq.read_schema(path)
     if path.suffix == ".csv":
         with pacsv.open_csv(path, parse_options=_csv_options()) as reader:
-            return list(reader.schema.names)
-    with path.open(encoding="utf-8") as file:
-        records = [json.loads(line) for line in islice(file, _HEADER_LINES) if line.strip()]
-    return list(dict.fromkeys(name for record in records for name in record))
+            names = reader.schema.names
+    else:
+        with path.open(encoding="utf-8") as file:
+            records = [json.loads(line) for line in islice(file, _HEADER_LINES) if line.strip()]
+        names = list(dict.fromkeys(name for record in records for name in record))
+    return pa.schema([(name, pa.string()) for name in names])
 
 
 def _csv_options() -> pacsv.ParseOptions:

@@ -1,23 +1,55 @@
-"""From what the user named to a source: a local path is known by what it holds, and all else is a Hub id."""
+"""From what the user named to a source: one table says what kinds of data set there are and how each is known.
+
+A new kind is a row of the table: how it is recognised, how it is opened and how its columns are read.
+"""
 
 import glob
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from preprocess.sources.base import Columns, Source
-from preprocess.sources.common_voice import is_common_voice, open_common_voice
-from preprocess.sources.folder import find_metadata, open_folder
-from preprocess.sources.hub import open_hub, parse_hub_id
+from preprocess.sources.common_voice import (
+    PATH_COLUMN,
+    SENTENCE_COLUMN,
+    is_common_voice,
+    open_common_voice,
+    release_schema,
+)
+from preprocess.sources.folder import FILE_COLUMN, folder_schema, is_audio_folder, open_folder
+from preprocess.sources.hub import hub_schema, open_hub, parse_hub_id
 from preprocess.sources.local_files import find_parquet
-from preprocess.sources.parquet import open_local_parquet
-from preprocess.sources.saved import is_saved, open_saved
+from preprocess.sources.parquet import ParquetSource, open_local_parquet
+from preprocess.sources.saved import is_saved, open_saved, saved_schema
 from shared.errors import SourceError
 
-_KINDS = (
+_EXPECTED = (
     "a folder or glob of Parquet files, a folder made by save_to_disk, an audio folder (metadata.csv, .jsonl or "
     ".parquet with file_name), a Common Voice release (TSV files and clips/), or a Hub id (owner/name)"
 )
 _LISTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of data set, *name* in words. Its functions take the path that `find_kind` gives; none writes anything.
+
+    *recognise* is cheap and says whether the path is of this kind. *open* makes the source, or raises SourceError.
+    *schema* reads the columns of the first file, whether or not they are those that a run needs; None where there is no
+    file, and what its reader raises. *file_column* names the clips' files, '' where the audio is inside; *text_column*
+    is this kind's own name of the transcript, '' where it has none.
+    """
+
+    name: str
+    recognise: Callable[[str], bool]
+    open: Callable[[str, Columns], Source]
+    schema: Callable[[str], pa.Schema | None]
+    file_column: str = ""
+    text_column: str = ""
 
 
 def open_source(uri: str, columns: Columns) -> Source:
@@ -28,31 +60,61 @@ def open_source(uri: str, columns: Columns) -> Source:
     Raises:
         SourceError: there is nothing there, or it is not a data set with these columns; the message has the remedy.
     """
+    kind, path = find_kind(uri)
+    return kind.open(path, columns)
+
+
+def find_kind(uri: str) -> tuple[Kind, str]:
+    """The kind of data set that *uri* names, and *uri* as a path that the kind's functions take.
+
+    Raises:
+        SourceError: there is nothing there, or it is no data set; the message says what is there.
+    """
     path = os.path.expanduser(uri)  # noqa: PTH111 - a glob is no Path
+    for kind in _KINDS:
+        if kind.recognise(path):
+            return kind, path
     if Path(path).is_dir():
-        return _open_folder(path, columns)
-    if Path(path).exists() and not path.endswith(".parquet"):
-        raise SourceError(f"{uri} is no Parquet file", f"name {_KINDS}")
-    if Path(path).exists() or glob.has_magic(path):
-        return open_local_parquet(uri, find_parquet(path), columns)
-    if _looks_local(uri) or parse_hub_id(uri) is None:
-        raise SourceError(f"{uri} does not exist (seen from {Path.cwd()})", f"check the path; or name {_KINDS}")
-    return open_hub(uri, columns)
+        held = sorted(entry.name for entry in Path(path).iterdir())[:_LISTED]
+        raise SourceError(f"{path} is no data set; it holds {', '.join(held) or 'nothing'}", f"name {_EXPECTED}")
+    if Path(path).exists():
+        raise SourceError(f"{uri} is no Parquet file", f"name {_EXPECTED}")
+    raise SourceError(f"{uri} does not exist (seen from {Path.cwd()})", f"check the path; or name {_EXPECTED}")
 
 
-def _open_folder(path: str, columns: Columns) -> Source:
-    folder = Path(path)
-    if is_saved(folder):
-        return open_saved(path, columns)
-    if is_common_voice(folder):
-        return open_common_voice(path, columns)
-    if find_metadata(folder):
-        return open_folder(path, columns)
-    if any(folder.rglob("*.parquet")):
-        return open_local_parquet(path, find_parquet(path), columns)
-    held = sorted(entry.name for entry in folder.iterdir())[:_LISTED]
-    raise SourceError(f"{path} is no data set; it holds {', '.join(held) or 'nothing'}", f"name {_KINDS}")
+def _is_parquet(path: str) -> bool:
+    if Path(path).is_dir():
+        return any(Path(path).rglob("*.parquet"))
+    return path.endswith(".parquet") if Path(path).exists() else glob.has_magic(path)
 
 
-def _looks_local(uri: str) -> bool:
-    return uri.startswith(("/", ".", "~")) or uri.endswith(".parquet") or "\\" in uri
+def _open_parquet(path: str, columns: Columns) -> ParquetSource:
+    return open_local_parquet(path, find_parquet(path), columns)
+
+
+def _parquet_schema(path: str) -> pa.Schema:
+    found = find_parquet(path)
+    return pq.read_schema(found.root / next(iter(found.splits.values()))[0])
+
+
+def _is_on_hub(uri: str) -> bool:
+    looks_local = uri.startswith(("/", ".", "~")) or uri.endswith(".parquet") or "\\" in uri
+    return not looks_local and not Path(uri).exists() and parse_hub_id(uri) is not None
+
+
+# The first that recognises a path has it, so the surest signs come first: a release holds no state.json, while Parquet
+# files may lie in any folder. The Hub is asked only for what is nowhere here.
+_KINDS = (
+    Kind("folder made by save_to_disk (Arrow)", is_saved, open_saved, saved_schema),
+    Kind(
+        "Common Voice release (TSV and clips)",
+        is_common_voice,
+        open_common_voice,
+        release_schema,
+        PATH_COLUMN,
+        SENTENCE_COLUMN,
+    ),
+    Kind("audio folder with metadata", is_audio_folder, open_folder, folder_schema, FILE_COLUMN),
+    Kind("Parquet files with the audio inside", _is_parquet, _open_parquet, _parquet_schema),
+    Kind("Parquet files with the audio inside, on the Hub", _is_on_hub, open_hub, hub_schema),
+)

@@ -108,7 +108,7 @@ def open_parquet(uri: str, splits: Mapping[str, Sequence[DataFile]], files: File
     for split, parts in footers.items():
         clip_bytes = _external_clip_bytes(filesystem, files, parts[0], maker)
         blocks = tuple(_with_clips(block, clip_bytes) for part in parts for block in part.blocks)
-        layouts[split] = SplitLayout(split, blocks, fingerprint([split, [part.identity for part in parts]]))
+        layouts[split] = SplitLayout(split, blocks, fingerprint([split, [part.identity for part in parts]]), len(parts))
     return ParquetSource(uri, layouts, files, maker, footers)
 
 

@@ -81,9 +81,16 @@ class SavedSource:
         return SavedReader(self.maker, tuple(slices), start)
 
 
-def is_saved(folder: Path) -> bool:
-    """Whether `save_to_disk` made *folder*."""
-    return (folder / _DICT_FILE).is_file() or (folder / _STATE_FILE).is_file()
+def is_saved(path: str) -> bool:
+    """Whether `save_to_disk` made the folder at *path*."""
+    return any(Path(path, name).is_file() for name in (_DICT_FILE, _STATE_FILE))
+
+
+def saved_schema(path: str) -> pa.Schema:
+    """The columns of the first file of the folder at *path*. Raises as `open_saved`."""
+    first = min(Path(path).rglob("*.arrow"), default=Path(path))
+    with _stream(str(first)) as stream:
+        return stream.schema
 
 
 def open_saved(uri: str, columns: Columns) -> SavedSource:
@@ -123,7 +130,7 @@ def _open_split(split: str, folder: Path, maker: RowMaker) -> tuple[SplitLayout,
         facts.append([path.name, path.stat().st_size, [[block.num_rows, block.num_bytes] for block in found]])
     if not any(block.num_rows for block in blocks):
         raise SourceError(f"{folder} holds no rows", "save the data set again")
-    return SplitLayout(split, tuple(blocks), fingerprint(facts)), batches
+    return SplitLayout(split, tuple(blocks), fingerprint(facts), len({path for path, _ in batches})), batches
 
 
 def _read_blocks(path: Path, maker: RowMaker) -> list[Block]:

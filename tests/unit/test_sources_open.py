@@ -10,7 +10,7 @@ import pytest
 
 from preprocess.sources.base import Columns
 from preprocess.sources.hub import HubId, parse_hub_id
-from preprocess.sources.open import open_source
+from preprocess.sources.open import find_kind, open_source
 from shared.errors import ExitCode, SourceError
 
 
@@ -46,6 +46,22 @@ def test_a_relative_path_and_a_home_path_are_local(tmp_path, monkeypatch):
 def test_parquet_named_metadata_is_data_unless_it_names_files(tmp_path):
     write_parquet(tmp_path / "metadata.parquet")
     assert open_source(str(tmp_path), Columns()).splits["train"].num_bytes > 0
+
+
+def test_a_folder_with_the_signs_of_several_kinds_is_what_its_surest_sign_says(tmp_path):
+    (tmp_path / "clips").mkdir()
+    write_parquet(tmp_path / "train.parquet")
+    signs = {
+        "state.json": "folder made by save_to_disk (Arrow)",
+        "train.tsv": "Common Voice release (TSV and clips)",
+        "metadata.csv": "audio folder with metadata",
+        "train.parquet": "Parquet files with the audio inside",
+    }
+    for name in signs:
+        (tmp_path / name).touch()
+    for name, kind in signs.items():
+        assert find_kind(str(tmp_path))[0].name == kind
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize("uri", ["./fehlt", "/fehlt/auch", "~/fehlt", "fehlt.parquet", "a/b/c", "korpus", "", "a b/c"])
