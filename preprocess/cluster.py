@@ -21,7 +21,7 @@ import ray
 import ray.exceptions
 
 from preprocess.environment import ACTOR_ENVIRONMENT
-from preprocess.governor.memory import give_memory_back
+from preprocess.governor.process_memory import give_memory_back
 from preprocess.processes import end_processes
 from preprocess.ray_folder import make_ray_folder, ray_folder, remove_link
 from preprocess.worker import FeatureWorker, Job, UnitReport, UnitTask, WorkerProgress

@@ -8,8 +8,8 @@ import psutil
 
 from preprocess.cluster import Cluster
 from preprocess.governor.control import Governor
-from preprocess.governor.memory import give_memory_back
 from preprocess.governor.policy import Level
+from preprocess.governor.process_memory import give_memory_back
 from preprocess.live import View
 from preprocess.preparation import clear_dead
 from preprocess.processes import largest_in_words, same_group

@@ -1,15 +1,20 @@
-"""What a unit may take on disk, and whether it may start. Pure but for what it remembers.
+"""Whether a unit may start: what it may take on disk, and what it holds in memory. Pure but for what it remembers.
 
 A unit first reserves what its rows are expected to need, with room for chance. Its writer may not pass that: a unit
 that outgrows its reservation is given up before it writes more, and reserves twice as much the next time. When nothing
 else is open, so that waiting would give nothing back, a unit is content with what it is expected to need.
+
+Memory is reserved, too, where it can be known. Most units hold a few megabytes. But a row group of 1 GB may be one
+page, which has to be in memory whole, packed and unpacked; five of them at once would end a small machine before any
+sensor saw them coming.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from preprocess.governor.ledger import Ledger
+from preprocess.governor.policy import MEMORY, Level, MemoryReading
 from preprocess.units import Unit
 from shared.schema import HOP_LENGTH, MAX_LABELS, SAMPLING_RATE, FeatureSpec
 
@@ -17,6 +22,10 @@ FIXED_BYTES = 256 << 10
 """A shard's footer, its quarantine file, rounding to blocks."""
 ROW_EXTRA_BYTES = 4 * MAX_LABELS + 2048
 """More than a row's labels and text ever take, compressed or not."""
+SMALL_BYTES = 64_000_000
+"""Units that hold less memory are not counted: an actor's own size varies by as much."""
+RESERVED_SHARE = MEMORY.entries[Level.THROTTLE]
+"""Memory is reserved up to here; what lies above is for everything that nobody foresaw."""
 
 
 def worst_case_bytes(unit: Unit, spec: FeatureSpec, max_duration: float) -> int:
@@ -33,6 +42,25 @@ def likely_bytes(unit: Unit, row_bytes: float) -> int:
     """
     rows = max(1, unit.num_rows)
     return math.ceil(unit.num_rows * row_bytes * (1.1 + 3 / math.sqrt(rows))) + FIXED_BYTES
+
+
+def left_memory_bytes(reading: MemoryReading, open_needs: Iterable[int]) -> int:
+    """What of memory is neither used nor reserved. What open units hold already counts twice: an error towards too
+    little.
+    """
+    reserved = sum(need for need in open_needs if need > SMALL_BYTES)
+    return max(0, reading.room_bytes(RESERVED_SHARE) - reserved)
+
+
+def fits_memory(need_bytes: int, open_needs: Iterable[int], reading: MemoryReading | None) -> bool:
+    """Whether a unit that holds *need_bytes* may start beside open ones that hold *open_needs*.
+
+    Alone it always may: waiting would give nothing back. Without a reading only small ones may.
+    """
+    open_needs = tuple(open_needs)
+    if need_bytes <= SMALL_BYTES or not open_needs:
+        return True
+    return reading is not None and need_bytes <= left_memory_bytes(reading, open_needs)
 
 
 @dataclass(slots=True)

@@ -11,9 +11,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from preprocess.governor.admission import Admission
+from preprocess.governor.admission import Admission, fits_memory
 from preprocess.governor.budgets import Budgets
-from preprocess.governor.headroom import fits_memory
 from preprocess.governor.policy import LEAVE_MARGIN, MEMORY, DiskReading, Level, MemoryReading, actors_allowed, tightest
 from preprocess.governor.process_memory import ProcessMemory
 from preprocess.governor.sensors import MemorySensor, read_mount

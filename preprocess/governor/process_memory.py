@@ -1,12 +1,16 @@
-"""What the processes of a run hold, each shared page counted once: the sum of their PSS.
+"""What the processes of a run hold, each shared page counted once (the sum of their PSS), and how one gives it back.
 
 The files are opened by `follow`, in the run loop; `read`, in the watchdog's thread, opens nothing.
 """
 
+import ctypes
+import gc
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pyarrow as pa
 
 from preprocess.governor.sensors import KernelFile
 
@@ -53,3 +57,13 @@ def _proportional_set_bytes(file: KernelFile) -> int | None:
         return int(text.partition("\nPss:")[2].split(maxsplit=1)[0]) * 1024
     except (OSError, ValueError, IndexError):
         return None
+
+
+def give_memory_back() -> None:
+    """Collects garbage, empties Arrow's pool and returns the heap's free pages to the system."""
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    # Only glibc has it; another libc returns pages by itself.
+    if trim is not None:
+        trim(0)

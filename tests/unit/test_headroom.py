@@ -2,7 +2,7 @@
 
 import pytest
 
-from preprocess.governor.headroom import SHARE, SMALL_BYTES, fits_memory, left_bytes
+from preprocess.governor.admission import RESERVED_SHARE, SMALL_BYTES, fits_memory, left_memory_bytes
 from preprocess.governor.policy import MemoryReading, tightest
 
 GB = 10**9
@@ -10,21 +10,21 @@ READING = MemoryReading(used_bytes=1 * GB, limit_bytes=10 * GB)
 
 
 def test_what_is_left_is_up_to_throttle_less_what_is_used_and_reserved():
-    assert left_bytes(READING, []) == int(10 * GB * SHARE) - 1 * GB
-    assert left_bytes(READING, [2 * GB, 1 * GB]) == int(10 * GB * SHARE) - 4 * GB
-    assert left_bytes(READING, [9 * GB]) == 0
+    assert left_memory_bytes(READING, []) == int(10 * GB * RESERVED_SHARE) - 1 * GB
+    assert left_memory_bytes(READING, [2 * GB, 1 * GB]) == int(10 * GB * RESERVED_SHARE) - 4 * GB
+    assert left_memory_bytes(READING, [9 * GB]) == 0
 
 
 def test_the_tightest_room_counts_not_the_largest_share():
     machine, group = MemoryReading(9 * GB, 25 * GB), MemoryReading(1 * GB, 6 * GB)
     reading = tightest([group, machine], None)
     assert reading.limit_bytes == machine.limit_bytes
-    assert left_bytes(reading, []) == int(6 * GB * SHARE) - 1 * GB
+    assert left_memory_bytes(reading, []) == int(6 * GB * RESERVED_SHARE) - 1 * GB
     assert not fits_memory(3 * GB, [3 * GB], reading)
 
 
 def test_small_units_take_no_room():
-    assert left_bytes(READING, [SMALL_BYTES] * 100) == left_bytes(READING, [])
+    assert left_memory_bytes(READING, [SMALL_BYTES] * 100) == left_memory_bytes(READING, [])
     assert fits_memory(SMALL_BYTES, [9 * GB], MemoryReading(10 * GB, 10 * GB))
 
 
