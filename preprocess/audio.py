@@ -17,7 +17,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from preprocess.audio_limits import DecodeLimits, Layout, collect, frame_cap
+from preprocess.audio_limits import DecodeLimits, StreamInfo, collect, frame_cap
 from shared.errors import RowRejectedError
 from shared.schema import SAMPLING_RATE, QuarantineReason
 
@@ -121,10 +121,10 @@ def _decode_any(encoded: bytes, limits: DecodeLimits) -> NativeClip:
 
 def _read_all(stream: _Stream, limits: DecodeLimits) -> NDArray[np.float32]:
     frames = stream.frames if stream.frames < _UNKNOWN_FRAMES else None
-    layout = Layout(stream.samplerate, stream.channels, frames, binding=stream.format not in _ESTIMATED)
-    num_frames = min(stream.frames, frame_cap(layout, limits) + 1)
+    info = StreamInfo(stream.samplerate, stream.channels, frames, binding=stream.format not in _ESTIMATED)
+    num_frames = min(stream.frames, frame_cap(info, limits) + 1)
     try:
-        return collect(_blocks(stream, num_frames), layout, limits)
+        return collect(_blocks(stream, num_frames), info, limits)
     except soundfile.SoundFileRuntimeError as error:
         raise RowRejectedError(
             QuarantineReason.UNDECODABLE, f"damaged or truncated {stream.format} data: {_words(error)}"

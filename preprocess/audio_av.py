@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.audio_boxes import check_boxes
-from preprocess.audio_limits import DecodeLimits, Layout, collect, frame_cap
+from preprocess.audio_limits import DecodeLimits, StreamInfo, collect, frame_cap
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
@@ -59,22 +59,22 @@ def _decode_track(container: Any, limits: DecodeLimits, *, binding: bool) -> tup
     track.thread_type = "NONE"
     rate = int(track.sample_rate)
     promised = float(track.duration * track.time_base) if binding and track.duration else 0.0
-    layout = Layout(rate, int(track.channels), int(promised * rate) or None, binding=binding)
-    frame_cap(layout, limits)
-    samples = collect(_blocks(container, track, layout), layout, limits)
+    info = StreamInfo(rate, int(track.channels), int(promised * rate) or None, binding=binding)
+    frame_cap(info, limits)
+    samples = collect(_blocks(container, track, info), info, limits)
     if promised - len(samples) / rate > _TRUNCATION_SECONDS:
         raise _undecodable(f"truncated M4A: {len(samples) / rate:.2f} s of {promised:,.2f} s decode")
     return samples, rate
 
 
-def _blocks(container: Any, track: Any, layout: Layout) -> Iterator[NDArray[np.float32]]:
+def _blocks(container: Any, track: Any, info: StreamInfo) -> Iterator[NDArray[np.float32]]:
     """Decoded frames as interleaved float32 `[frames, channels]`."""
     convert: Any = av.AudioResampler(format="flt")
     for frame in container.decode(track):
-        if (frame.sample_rate, frame.layout.nb_channels) != (layout.sampling_rate, layout.channels):
+        if (frame.sample_rate, frame.layout.nb_channels) != (info.sampling_rate, info.channels):
             raise _undecodable("the rate or the number of channels changes within the file")
         for packed in convert.resample(frame):
-            yield packed.to_ndarray().reshape(-1, layout.channels)
+            yield packed.to_ndarray().reshape(-1, info.channels)
 
 
 def _undecodable(message: str) -> RowRejectedError:

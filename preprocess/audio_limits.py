@@ -24,7 +24,7 @@ class DecodeLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class StreamInfo:
     """What a container says. *num_frames* is None where it says nothing; only a *binding* length can refuse a clip."""
 
     sampling_rate: int
@@ -33,23 +33,23 @@ class Layout:
     binding: bool = False
 
 
-def frame_cap(layout: Layout, limits: DecodeLimits) -> int:
+def frame_cap(info: StreamInfo, limits: DecodeLimits) -> int:
     """Frames that a clip may have; decoding one more tells that it goes on.
 
     Raises `RowRejectedError` where the header alone is enough to refuse the clip.
     """
-    rate = layout.sampling_rate
+    rate = info.sampling_rate
     if not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE:
         raise RowRejectedError(
             QuarantineReason.UNDECODABLE,
             f"the header declares {rate:,} Hz; audio has {MIN_SAMPLING_RATE:,} to {MAX_SAMPLING_RATE:,} Hz",
         )
-    if layout.binding and layout.num_frames is not None:
-        _check_length(layout.num_frames, layout, limits)
-    return min(int(limits.max_seconds * rate), limits.max_decoded_bytes // (4 * layout.channels))
+    if info.binding and info.num_frames is not None:
+        _check_length(info.num_frames, info, limits)
+    return min(int(limits.max_seconds * rate), limits.max_decoded_bytes // (4 * info.channels))
 
 
-def collect(blocks: Iterable[NDArray[np.float32]], layout: Layout, limits: DecodeLimits) -> NDArray[np.float32]:
+def collect(blocks: Iterable[NDArray[np.float32]], info: StreamInfo, limits: DecodeLimits) -> NDArray[np.float32]:
     """All *blocks* (`[frames, channels]` or `[frames]`) as one mono clip `[frames]`; ends at the first over a limit.
 
     Raises `RowRejectedError` for a clip that is too long or too large.
@@ -57,24 +57,24 @@ def collect(blocks: Iterable[NDArray[np.float32]], layout: Layout, limits: Decod
     parts, num_frames = [], 0
     for block in blocks:
         num_frames += len(block)
-        _check_length(num_frames, layout, limits)
+        _check_length(num_frames, info, limits)
         parts.append(_mono(block))
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
-def _check_length(num_frames: int, layout: Layout, limits: DecodeLimits) -> None:
+def _check_length(num_frames: int, info: StreamInfo, limits: DecodeLimits) -> None:
     """Refuses *num_frames*, whether a header claims or a decoder delivered them."""
-    if num_frames > limits.max_seconds * layout.sampling_rate:
-        declared = (layout.num_frames or 0) / layout.sampling_rate
+    if num_frames > limits.max_seconds * info.sampling_rate:
+        declared = (info.num_frames or 0) / info.sampling_rate
         length = f"{declared:,.3f} s" if declared > limits.max_seconds else f"goes on after {num_frames:,} frames"
         raise RowRejectedError(QuarantineReason.TOO_LONG, f"{length}; the limit is {limits.max_seconds:g} s")
-    num_bytes = 4 * layout.channels * num_frames
+    num_bytes = 4 * info.channels * num_frames
     if num_bytes > limits.max_decoded_bytes:
         raise RowRejectedError(
             QuarantineReason.TOO_LARGE,
-            f"{num_bytes:,} bytes decoded ({layout.channels} channels); the limit is {limits.max_decoded_bytes:,}",
+            f"{num_bytes:,} bytes decoded ({info.channels} channels); the limit is {limits.max_decoded_bytes:,}",
         )
 
 

@@ -22,7 +22,7 @@ from preprocess.history import History, Point
 from preprocess.inspect_store import StoreRowFacts
 from preprocess.outcome import WAITING, RunSummary, limiting_stage, percent_error, stage_shares
 from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
-from preprocess.report_facts import ReportFacts, report_facts, sample_rows
+from preprocess.report_facts import ReportFacts, pictured_rows, report_facts
 from preprocess.report_picture import row_png
 from shared.cli import python_command
 from shared.durable import write_durably
@@ -69,7 +69,7 @@ def write_report(
     StoreError where there is no store or it is damaged, OSError where the page cannot be written.
     """
     facts = report_facts(layout)
-    drawn = [Picture(row, row_png(row, log_mel)) for row, log_mel in sample_rows(layout)] if pictures else []
+    drawn = [Picture(row, row_png(row, log_mel)) for row, log_mel in pictured_rows(layout)] if pictures else []
     settings = read_settings(layout)
     page = render_report(facts, drawn, summary, history, outcome=outcome, settings=settings, ended_at=ended_at)
     partial = layout.partial / REPORT if layout.partial.is_dir() else layout.root / f".{REPORT}.partial"

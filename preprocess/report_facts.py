@@ -167,7 +167,7 @@ def _batches(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
             raise _unreadable(path, error) from error
 
 
-def sample_rows(layout: StoreLayout) -> list[tuple[StoreRowFacts, NDArray[np.float32]]]:
+def pictured_rows(layout: StoreLayout) -> list[tuple[StoreRowFacts, NDArray[np.float32]]]:
     """Up to three rows with their log-mel `[num_frames, num_mel_bins]`: from the first, a middle and the last shard.
 
     Raises StoreError when there is no store, or a shard is damaged.

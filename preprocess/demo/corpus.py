@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from preprocess.demo.parquet import write_split
-from preprocess.demo.plan import ClipPlan, plan_split
+from preprocess.demo.plan import ClipPlan, plan_clips
 from preprocess.demo.publish import marker, publish
 from preprocess.demo.recording import record
 from shared.errors import SpeechPrepError
@@ -47,7 +47,7 @@ def build_corpus(
     30-40 s stand in each split of at least 8. Raises `UsageError` where *directory* holds something else or a count is
     negative, and `SpeechPrepError` where espeak-ng or a worker fails.
     """
-    splits = {"train": plan_split("train", train_clips, seed), "test": plan_split("test", test_clips, seed)}
+    splits = {"train": plan_clips("train", train_clips, seed), "test": plan_clips("test", test_clips, seed)}
     identity = _fingerprint(splits)
     report = on_progress or (lambda _done, _total: None)
 

@@ -81,7 +81,7 @@ _TOO_LONG_SECONDS = 33.3
 _LONG_SECONDS = (15.0, 24.0)
 
 
-def plan_split(split: Split, num_clips: int, seed: int) -> tuple[ClipPlan, ...]:
+def plan_clips(split: Split, num_clips: int, seed: int) -> tuple[ClipPlan, ...]:
     """*num_clips* different clips of *split*: most of 1-12 s, a few to 28 s, one or two of 30-40 s.
 
     The same arguments give the same plan everywhere. Raises `UsageError` for a negative count.

@@ -7,7 +7,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from preprocess.demo.parquet import write_split
-from preprocess.demo.plan import ClipPlan, Encoding, plan_split, spoken_seconds
+from preprocess.demo.plan import ClipPlan, Encoding, plan_clips, spoken_seconds
 from preprocess.demo.recording import record
 
 VARIANTS = {
@@ -47,7 +47,7 @@ def repeat_corpus(corpus: Path, folder: Path, times: int) -> Path:
 def _plans(variant: str, num_clips: int) -> list[ClipPlan]:
     encoding, sampling_rate = VARIANTS[variant]
     # Twice as many, and some, hold enough clips that are short enough, at every size.
-    planned = plan_split("train", 2 * num_clips + 8, seed=0)
+    planned = plan_clips("train", 2 * num_clips + 8, seed=0)
     chosen = [plan for plan in planned if spoken_seconds(plan.transkription, plan.rate) < _LONGEST_SECONDS]
     return [
         replace(

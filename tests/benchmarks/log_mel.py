@@ -33,7 +33,7 @@ from rich.table import Table
 from transformers import WhisperFeatureExtractor
 
 from preprocess.audio import DecodeLimits, decode_native, resample
-from preprocess.demo.plan import plan_split
+from preprocess.demo.plan import plan_clips
 from preprocess.demo.recording import encode
 from preprocess.demo.speech import SPEECH_SAMPLING_RATE, synthesise
 from preprocess.features import LogMel, floor_of, mel_filters, quantise
@@ -73,7 +73,7 @@ def main() -> int:
 def speech(count: int) -> list[np.ndarray]:
     """Clips of espeak's German, float32 at 16 kHz, cut or repeated to the same length."""
     clips = []
-    for plan in plan_split("train", count, seed=0):
+    for plan in plan_clips("train", count, seed=0):
         spoken = synthesise(plan.transkription, voice=plan.voice, rate=plan.rate, pitch=plan.pitch)
         samples = soxr.resample(spoken.astype(np.float32) / 32_768, SPEECH_SAMPLING_RATE, SAMPLING_RATE)
         clips.append(np.resize(samples, int(CLIP_SECONDS * SAMPLING_RATE)))
@@ -98,7 +98,7 @@ def log_mel_stage(clips: list[np.ndarray]) -> dict[str, Contender]:
 
 def decode_stage(clips: list[np.ndarray], container: str, subtype: str, rate: int) -> dict[str, Contender]:
     """Our decoder with its checks, and soundfile alone."""
-    plan = plan_split("train", 1, seed=0)[0]
+    plan = plan_clips("train", 1, seed=0)[0]
     encoding = replace(plan.encoding, container=container, subtype=subtype)
     native = [soxr.resample(samples, SAMPLING_RATE, rate)[:, None] for samples in clips]
     files = [encode(samples, rate, encoding, serial=0) for samples in native]

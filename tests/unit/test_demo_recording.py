@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from preprocess.demo.ogg import with_serial
-from preprocess.demo.plan import ORIGINS, plan_split
+from preprocess.demo.plan import ORIGINS, plan_clips
 from preprocess.demo.recording import encode, record
 
 ENCODINGS = {origin.encoding.subtype + origin.encoding.container: origin.encoding for origin in ORIGINS}.values()
@@ -37,13 +37,13 @@ def test_every_encoding_gives_back_the_sound_at_every_rate(encoding, num_channel
 
 @pytest.mark.parametrize("number", range(len(ORIGINS)))
 def test_the_same_plan_gives_the_same_bytes(number):
-    plan = replace(plan_split("train", 6, 1)[number], num_channels=2)
+    plan = replace(plan_clips("train", 6, 1)[number], num_channels=2)
     first, second = (hashlib.sha256(record(plan)).hexdigest() for _ in range(2))
     assert first == second
 
 
 def test_the_shortest_clip_lasts_a_second():
-    plan = replace(plan_split("train", 1, 0)[0], transkription="Ja.")
+    plan = replace(plan_clips("train", 1, 0)[0], transkription="Ja.")
     info = soundfile.info(io.BytesIO(record(plan)))
     assert info.frames >= info.samplerate
 
