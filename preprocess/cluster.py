@@ -24,7 +24,7 @@ from preprocess.environment import ACTOR_ENVIRONMENT
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.processes import end_processes
 from preprocess.ray_folder import make_ray_folder, ray_folder, remove_link
-from preprocess.worker import FeatureWorker, Job, UnitReport, UnitTask, WorkerProgress
+from preprocess.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError, first_line
 from shared.layout import StoreLayout
 
@@ -84,12 +84,12 @@ Event = ActorReady | ActorDone | ActorDied | ActorGaveUp
 class _FeatureActor:
     """A FeatureWorker in a process of its own; `progress` and `stop` answer while `process` works."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         import pyarrow as pa  # noqa: PLC0415 - set for the actor's process only
 
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
-        self._worker = FeatureWorker(job)
+        self._worker = FeatureWorker(settings)
 
     def ready(self) -> None:
         """Answers once the worker is made."""
@@ -129,10 +129,10 @@ FeatureActor: Any = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, c
 class Cluster:
     """Starts Ray (or joins the one at *address*) and runs actors. A context manager; on leaving nothing is left."""
 
-    def __init__(self, job: Job, mark: str, *, num_actors: int, address: str | None = None) -> None:
-        self._job, self._mark, self._address = job, mark, address
+    def __init__(self, settings: WorkerSettings, mark: str, *, num_actors: int, address: str | None = None) -> None:
+        self._settings, self._mark, self._address = settings, mark, address
         self._num_actors = num_actors
-        self._layout = StoreLayout(job.store)
+        self._layout = StoreLayout(settings.store)
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, tuple[int, bool]] = {}
         self._watching: dict[int, Any] = {}
@@ -181,7 +181,7 @@ class Cluster:
     def start_actor(self, actor: int) -> None:
         """Starts actor *actor* in place of whatever had its number; `ActorReady` follows."""
         self._forget(actor)
-        handle = FeatureActor.remote(self._job)
+        handle = FeatureActor.remote(self._settings)
         self._actors[actor] = handle
         self._pending[handle.ready.remote()] = (actor, False)
 

@@ -17,8 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from preprocess.governor.policy import Level
-from preprocess.outcome import STAGES
 from preprocess.progress import ActorState, Snapshot
+from preprocess.stages import STAGES
 from shared.schema import QuarantineReason
 
 PREFIX = "speech_prep"

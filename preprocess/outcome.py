@@ -4,12 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-RESERVE = "reserve"
-"""Waiting for room on the disk or in memory."""
-STAGES = (RESERVE, "read", "decode", "resample", "log_mel", "tokenise", "write", "commit")
-"""The stages of one row, in order; a summary shows them in this order and others after them."""
-WAITING = "waiting"
-"""The share of actor time that no stage accounts for."""
+from preprocess.stages import RESERVE, STAGES, WAITING
+
 _ADVICE = {
     RESERVE: "disk or memory was short; more room (--disk-budget, --ram-budget, other programs) would help",
     "read": "a faster or nearer source would help, more actors would not",

@@ -25,7 +25,7 @@ from preprocess.settings import RunSettings
 from preprocess.starting import await_memory, check_ram_budget
 from preprocess.tally import Tally
 from preprocess.tasks import held_bytes, open_units
-from preprocess.worker import Job
+from preprocess.worker import WorkerSettings
 from shared.errors import InterruptedRunError, RayLostError
 from shared.stop_request import StopRequest
 
@@ -74,7 +74,7 @@ class Session:
         from preprocess.measures import Measures  # noqa: PLC0415 - as above
         from preprocess.runner import Runner  # noqa: PLC0415 - as above
 
-        work = Job(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
+        work = WorkerSettings(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
         check_ram_budget(settings.ram_budget, psutil.Process().memory_full_info().pss)
         await_memory(MemorySensor().read, self.view, self.stop, settings.stall_timeout)
         ballast = lay_ballast(job.layout.partial)

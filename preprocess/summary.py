@@ -11,7 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.outcome import WAITING, RunSummary, SplitSummary, limiting_stage, percent_error, stage_shares
+from preprocess.outcome import RunSummary, SplitSummary, limiting_stage, percent_error, stage_shares
+from preprocess.stages import WAITING
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from preprocess.governed import Governed
 from preprocess.governor.policy import Level
-from preprocess.outcome import RESERVE
 from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.stages import RESERVE
 from preprocess.usage import Usage
 from preprocess.worker import UnitReport, WorkerProgress
 

@@ -26,7 +26,7 @@ from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quaranti
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class WorkerSettings:
     """What every unit of a run shares; picklable. *owner* names this run in its partial files."""
 
     store: Path
@@ -87,11 +87,11 @@ class WorkerProgress:
 class FeatureWorker:
     """Makes shards for one run. One unit at a time; `stop` may come from another thread."""
 
-    def __init__(self, job: Job) -> None:
-        self._layout = StoreLayout(job.store)
-        self._job = job
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._layout = StoreLayout(settings.store)
+        self._settings = settings
         self._clock = StageClock()
-        self._pipeline = RowPipeline(job.pipeline, self._clock)
+        self._pipeline = RowPipeline(settings.pipeline, self._clock)
         self._stopping = False
         self.progress = WorkerProgress()
 
@@ -112,7 +112,7 @@ class FeatureWorker:
         final = self._layout.shard(unit.split, unit.number, task.num_units)
         self.progress = WorkerProgress(task.name, unit.num_rows)
         quarantined: list[QuarantinedRow] = []
-        with ShardWriter(self._partial(task.name), self._job.pipeline.spec, max_bytes=task.max_bytes) as writer:
+        with ShardWriter(self._partial(task.name), self._settings.pipeline.spec, max_bytes=task.max_bytes) as writer:
             for row in self._feature_rows(task, quarantined):
                 with self._clock.stage("write"):
                     writer.append(row)
@@ -177,7 +177,7 @@ class FeatureWorker:
             fsync_directory(final.parent)
 
     def _partial(self, name: str) -> Path:
-        return self._layout.partial / f"{name}.{self._job.owner}-{os.getpid()}"
+        return self._layout.partial / f"{name}.{self._settings.owner}-{os.getpid()}"
 
     def _report(self, unit: Unit, final: Path, quarantined: list[QuarantinedRow], seconds: float) -> UnitReport:
         return UnitReport(

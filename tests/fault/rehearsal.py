@@ -23,7 +23,7 @@ from preprocess.forecast import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
 from preprocess.session import Session
 from preprocess.tasks import make_task, open_units
-from preprocess.worker import FeatureWorker, Job
+from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.cli import run_command
 
 PR_SET_PTRACER = 0x59616D61
@@ -35,7 +35,7 @@ ACKNOWLEDGED = "acknowledged "
 def run_here(session: Session) -> None:
     """Stands in for the cluster: one worker, in this process, in the scheduler's order."""
     job = session.job
-    worker = FeatureWorker(Job(job.layout.root, job.pipeline, "rehearsal"))
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "rehearsal"))
     scheduler = Scheduler(open_units(job), num_actors=1)
     actions = scheduler.start()
     while actions:

@@ -3,7 +3,7 @@
 from collections import deque
 
 from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady
-from preprocess.worker import FeatureWorker, Job
+from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.errors import ReservationOutgrownError
 
 
@@ -17,7 +17,7 @@ class InlineCluster:
     actor_pids = frozenset()
 
     def __init__(self, job, deaths=0, look=lambda _tasks: None):
-        self.worker = FeatureWorker(Job(job.layout.root, job.pipeline, "inline"))
+        self.worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "inline"))
         self.deaths, self.look, self.assigned = deaths, look, lambda _task: None
         self.starting, self.work, self.given = deque(), deque(), []
 

@@ -7,7 +7,7 @@ from preprocess.job import plan_job
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.tasks import make_task, new_tally, open_units
-from preprocess.worker import FeatureWorker, Job
+from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.errors import StoreError, StoreMismatchError
 from shared.store import open_split
 from shared.verification import verify_store
@@ -33,7 +33,7 @@ def job(settings):
 
 
 def commit(job, units):
-    worker = FeatureWorker(Job(job.layout.root, job.pipeline, "me"))
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "me"))
     for unit in units:
         worker.process(make_task(job, unit))
 

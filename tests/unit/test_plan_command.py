@@ -15,7 +15,7 @@ from preprocess.plan import main
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.tasks import make_task, open_units
-from preprocess.worker import FeatureWorker, Job
+from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.cli import python_command, run_command
 from shared.errors import ExitCode
 from tests.support.samples import wav, write_source
@@ -49,7 +49,7 @@ def commit(settings, units=None):
     job = plan_job(settings)
     job.layout.root.mkdir(exist_ok=True)
     prepare_store(job.layout, job.record, "{}\n", "")
-    worker = FeatureWorker(Job(job.layout.root, job.pipeline, "me"))
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "me"))
     for unit in open_units(job)[:units]:
         worker.process(make_task(job, unit))
     if units is None:

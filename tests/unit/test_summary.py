@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from preprocess.outcome import STAGES, WAITING, percent_error, stage_shares
+from preprocess.outcome import percent_error, stage_shares
+from preprocess.stages import STAGES, WAITING
 from preprocess.summary import RunSummary, SplitSummary, limiting_stage, render_summary
 
 GB = 10**9

@@ -18,7 +18,7 @@ from preprocess.job import plan_job
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.tasks import make_task, open_units
-from preprocess.worker import FeatureWorker, Job
+from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.errors import InterruptedRunError, SourceError
 from shared.rows import dequantise
 from shared.schema import QuarantineReason
@@ -71,7 +71,7 @@ def planned(tmp_path, demo_model):
 
 
 def worker(job, owner="me"):
-    return FeatureWorker(Job(job.layout.root, job.pipeline, owner))
+    return FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, owner))
 
 
 def tasks(job):
