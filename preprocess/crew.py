@@ -1,4 +1,4 @@
-"""How many actors a run has and when one is replaced: the pure decisions, fed from the tally and the machine."""
+"""How many actors a run has and when one is replaced: the pure decisions, fed from the stats and the machine."""
 
 from dataclasses import dataclass, field
 from time import monotonic
@@ -18,7 +18,7 @@ from preprocess.governor.tuning import (
     most_actors,
     tune,
 )
-from preprocess.tally import Tally
+from preprocess.tally import RunStats
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class Crew:
     """*actors* is the number that was asked for, *tuning* what takes its place where it was `auto`."""
 
     recycling: Recycling
-    tally: Tally
+    stats: RunStats
     actors: int
     tuning: Tuning | None = None
     cores: int = field(default_factory=usable_cores)
@@ -44,14 +44,14 @@ class Crew:
             # One that has just been started does not hold yet what it will.
             ready = level is Level.NORMAL and num_busy >= now_wanted
             return now_wanted + (ready and self._actor_bytes() <= room.left_bytes)
-        audio_seconds = self.tally.audio_seconds_so_far
-        load = Load(monotonic(), audio_seconds, self.tally.cpu_seconds, num_busy, self._actor_bytes())
+        audio_seconds = self.stats.audio_seconds_so_far
+        load = Load(monotonic(), audio_seconds, self.stats.cpu_seconds, num_busy, self._actor_bytes())
         self.tuning = tune(self.tuning, load, room, level)
         return self.tuning.wanted
 
     def _actor_bytes(self) -> int:
         """What one more actor may come to hold: as much as the largest, and a good deal for one that has told none."""
-        return max(self.tally.peak_memory_bytes.values(), default=ACTOR_BYTES)
+        return max(self.stats.peak_memory_bytes.values(), default=ACTOR_BYTES)
 
 
 def room_in(memory: MemoryReading, cores: int) -> Room:
@@ -65,13 +65,13 @@ def most_wanted(actors: int | Literal["auto"]) -> int:
 
 
 def make_crew(
-    actors: int | Literal["auto"], recycling: Recycling, tally: Tally, memory: MemoryReading | None
+    actors: int | Literal["auto"], recycling: Recycling, stats: RunStats, memory: MemoryReading | None
 ) -> tuple[Crew, int]:
     """A crew of *actors* (`auto`: as many as prove useful), and how many to begin with as far as memory has room."""
     cores = usable_cores()
     # Memory that cannot be read is none: one actor, until it can.
     room = room_in(memory or MemoryReading(0, 0), cores)
     if actors != "auto":
-        return Crew(recycling, tally, actors, cores=cores), min(actors, fitting_actors(room))
+        return Crew(recycling, stats, actors, cores=cores), min(actors, fitting_actors(room))
     tuning = first_tuning(room)
-    return Crew(recycling, tally, most_actors(cores), tuning, cores), tuning.wanted
+    return Crew(recycling, stats, most_actors(cores), tuning, cores), tuning.wanted

@@ -9,7 +9,6 @@ from preprocess.governor.budgets import Budgets, make_budgets
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob
 from preprocess.settings import SourceSettings
-from preprocess.units import SplitPlan
 from preprocess.usage import allocated_bytes
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
@@ -58,7 +57,7 @@ class Estimate:
 
 def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
     """The estimate for what *job* has still to do on this machine."""
-    left = {plan.name: _units_left(job, plan) for plan in job.plans}
+    left = {plan.name: len(job.open_in(plan)) for plan in job.plans}
     cores = usable_cores()
     wanted = max(1, cores - 1) if settings.actors == "auto" else settings.actors
     forecasts = [forecast for forecast in job.forecasts.values() if forecast is not None]
@@ -140,10 +139,6 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
-
-
-def _units_left(job: PlannedJob, plan: SplitPlan) -> int:
-    return len(plan.units) - len(job.layout.committed(plan.name, plan.record.num_units))
 
 
 def _effort_left(job: PlannedJob, left: dict[str, int]) -> Effort | None:

@@ -152,7 +152,7 @@ def _split_figures(job: PlannedJob, plan: SplitPlan) -> SplitFigures:
         rows=plan.num_rows,
         shards=len(plan.units),
         rows_per_shard=round(plan.num_rows / max(1, len(plan.units))),
-        shards_committed=len(job.layout.committed(plan.name, record.num_units)),
+        shards_committed=len(plan.units) - len(job.open_in(plan)),
         store_bytes=record.forecast_bytes,
     )
     if forecast is None:

@@ -1,7 +1,9 @@
 """From settings to everything that a run or a forecast needs: source, model facts, plans, store record."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,9 +15,10 @@ from preprocess.forecast import SplitForecast, forecast_split, sample_task
 from preprocess.pipeline import PipelineSettings
 from preprocess.sampling import sample_apart
 from preprocess.settings import SourceSettings
-from preprocess.sources.base import Columns, Source
+from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import open_source
-from preprocess.units import FeatureSettings, Selection, SplitPlan, plan_split, rows_per_unit
+from preprocess.units import FeatureSettings, Selection, SplitPlan, Unit, plan_split, rows_per_unit
+from preprocess.worker import UnitTask
 from shared.errors import SourceError, StoreMismatchError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
 from shared.model_files import ModelFacts, model_facts
@@ -43,6 +46,39 @@ class PlannedJob:
     def forecast_bytes(self) -> int:
         """Bytes that the planned splits will have in the store."""
         return sum(self.record.splits[plan.name].forecast_bytes for plan in self.plans)
+
+    def open_units(self) -> list[Unit]:
+        """Units whose shards are not committed, in plan order."""
+        return [unit for plan in self.plans for unit in self.open_in(plan)]
+
+    def open_in(self, plan: SplitPlan) -> list[Unit]:
+        """Those of one split."""
+        committed = self.layout.committed(plan.name, plan.record.num_units)
+        return [unit for unit in plan.units if unit.number not in committed]
+
+    def held_bytes(self) -> dict[Unit, int]:
+        """For every unit the most that reading it may hold in memory beyond a batch of rows: its largest block's."""
+        held = {}
+        for plan in self.plans:
+            blocks = self.source.splits[plan.source_split].blocks
+            ends = list(accumulate(block.num_rows for block in blocks))
+            for unit in plan.units:
+                touched = blocks[bisect_right(ends, unit.start) : bisect_left(ends, unit.stop) + 1]
+                held[unit] = max((block.held_bytes for block in touched), default=0)
+        return held
+
+    def task_for(
+        self,
+        unit: Unit,
+        crashed_rows: frozenset[int] = frozenset(),
+        max_bytes: int | None = None,
+        batch_bytes: int = BATCH_BYTES,
+    ) -> UnitTask:
+        """What a worker needs for *unit* (or a part of it); it may write *max_bytes*."""
+        plan = next(plan for plan in self.plans if plan.name == unit.split)
+        reader = self.source.reader(plan.source_split, unit.start, unit.stop)
+        record, selection = plan.record, plan.selection
+        return UnitTask(unit, record.num_units, record.digest, reader, selection, crashed_rows, max_bytes, batch_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +120,7 @@ def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
     """*job* with a forecast for every split that is not wholly committed; its plans and record stay as they are."""
     forecasts = dict(job.forecasts)
     for plan in job.plans:
-        committed = len(job.layout.committed(plan.name, plan.record.num_units))
-        if forecasts[plan.name] is None and committed < len(plan.units):
+        if forecasts[plan.name] is None and job.open_in(plan):
             layout = job.source.splits[plan.source_split]
             sample = sample_apart(sample_task(job.source, plan.source_split, job.pipeline, settings.limit))
             forecasts[plan.name] = forecast_split(

@@ -16,7 +16,7 @@ from preprocess.processes import largest_in_words, same_group
 from preprocess.progress import ActorState
 from preprocess.schedule import Action, RunUnit, Scheduler, StartActor
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
-from preprocess.tally import Tally
+from preprocess.tally import RunStats
 from shared.errors import ResourceLimitError
 from shared.layout import StoreLayout
 from shared.units import format_bytes, format_seconds
@@ -35,7 +35,7 @@ class Measures:
     cluster: Cluster
     scheduler: Scheduler
     governor: Governor
-    tally: Tally
+    stats: RunStats
     view: View
     stall_seconds: float
     now: Callable[[], float] = monotonic
@@ -56,9 +56,9 @@ class Measures:
 
     def take(self) -> list[Action]:
         """What the present level asks for. Raises ResourceLimitError when it asks for the end."""
-        before = self.tally.governed.level
-        self.tally.governed.see(self.governor.watchdog.verdict, self.now())
-        level = self.tally.governed.level
+        before = self.stats.governed.level
+        self.stats.governed.see(self.governor.watchdog.verdict, self.now())
+        level = self.stats.governed.level
         if level != before:
             self.view.event(f"level {level.name.lower()}: {self._shortage() or 'calm'}")
             if level > before and level >= Level.PAUSE:
@@ -81,12 +81,12 @@ class Measures:
         if isinstance(work, RunUnit):
             self.governor.admission.given_up(work.unit)
         self.clean()
-        self.tally.set_state(actor, ActorState.RESTARTING, self.now())
+        self.stats.set_state(actor, ActorState.RESTARTING, self.now())
 
     def clean(self) -> None:
         """Removes partial files whose owner is provably dead."""
         removals = clear_dead(self.layout.root)
-        self.tally.governed.count(removals)
+        self.stats.governed.count(removals)
         for removal in removals:
             self.view.event(removal.in_words)
 
@@ -98,7 +98,7 @@ class Measures:
         self.cluster.stop(STOP_SECONDS)
         waited = format_seconds(self.now() - self._moved_at)
         raise ResourceLimitError(
-            f"{reason or 'no work could be admitted'} (no progress for {waited}); {self.tally.shards_in_words}",
+            f"{reason or 'no work could be admitted'} (no progress for {waited}); {self.stats.shards_in_words}",
             "make room, or raise --disk-budget or --ram-budget; then the same command goes on",
         )
 
@@ -123,16 +123,16 @@ class Measures:
         None takes its place while others are left: as many as there were are too many. `Crew` adds one again when there
         is room for it.
         """
-        actor = self.tally.largest_actor()
+        actor = self.stats.largest_actor()
         # The level stays for a while after memory is back; another actor would be ended for nothing.
         if actor is None or not self.governor.memory_is_short:
             return []
-        size = format_bytes(self.tally.memory_of(actor))
+        size = format_bytes(self.stats.memory_of(actor))
         self.view.event(f"memory is short: actor {actor}, the largest with {size}, is ended")
-        self.tally.governed.recycled += 1
+        self.stats.governed.recycled += 1
         self.cluster.end_actor(actor)
         self.lost(actor)
         actions = self.scheduler.on_recycled(actor, num_actors=max(1, self.scheduler.num_actors - 1))
         if StartActor(actor) not in actions:
-            self.tally.ended(actor)
+            self.stats.ended(actor)
         return actions

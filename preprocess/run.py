@@ -22,8 +22,7 @@ from preprocess.reporting import report_run
 from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.summary import render_summary
-from preprocess.tally import Tally
-from preprocess.tasks import new_tally, open_units
+from preprocess.tally import RunStats
 from preprocess.telling import telling
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
@@ -64,24 +63,24 @@ def _title(settings: RunSettings) -> str:
 
 def _run(job: PlannedJob, settings: RunSettings, audience: Audience, removals: list[Removal]) -> RunSummary:
     started = monotonic()
-    tally = new_tally(job, open_units(job), started)
+    stats = RunStats.of(job, started)
     found = estimate(job, settings)
     with StopRequest() as stop, audience:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
-        if open_units(job) or not is_finished(job) or job.layout.partial.exists():
+        if job.open_units() or not is_finished(job) or job.layout.partial.exists():
             budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
             if not settings.force:
                 check_room(found, budgets, job.layout.root)
-            with _reported(job, settings, audience, tally, found):
-                _prepare(job, settings, Session(job, settings, budgets, tally, audience, stop), removals)
-    return _summarise(job, tally, found, tally.elapsed_seconds(monotonic()))
+            with _reported(job, settings, audience, stats, found):
+                _prepare(job, settings, Session(job, settings, budgets, stats, audience, stop), removals)
+    return _summarise(job, stats, found, stats.elapsed_seconds(monotonic()))
 
 
 def _prepare(job: PlannedJob, settings: RunSettings, session: Session, removals: list[Removal]) -> None:
     """Everything that writes to the store; nothing unfinished is left, however it ends."""
     settings_json = settings.model_dump_json(indent=2) + "\n"
     removals += prepare_store(job.layout, job.record, settings_json, dataset_card(job.record))
-    session.tally.governed.count(removals)
+    session.stats.governed.count(removals)
     for removal in removals:
         session.view.event(removal.in_words)
     try:
@@ -94,7 +93,7 @@ def _prepare(job: PlannedJob, settings: RunSettings, session: Session, removals:
 
 @contextmanager
 def _reported(
-    job: PlannedJob, settings: RunSettings, audience: Audience, tally: Tally, found: Estimate
+    job: PlannedJob, settings: RunSettings, audience: Audience, stats: RunStats, found: Estimate
 ) -> Iterator[None]:
     """Writes the report of what the block does, also when it ends early."""
     outcome = "failed"
@@ -105,36 +104,36 @@ def _reported(
         outcome = f"ended early: {error.message}"
         raise
     finally:
-        tally.ended_at = monotonic()
+        stats.ended_at = monotonic()
         if settings.report and job.layout.record.exists():
-            summary = _summarise(job, tally, found, tally.elapsed_seconds(monotonic()))
+            summary = _summarise(job, stats, found, stats.elapsed_seconds(monotonic()))
             report_run(audience, job.layout, summary, outcome, pictures=outcome == "done")
 
 
-def _summarise(job: PlannedJob, tally: Tally, found: Estimate, elapsed_seconds: float) -> RunSummary:
-    ran, finished = bool(tally.units), is_finished(job)
-    tightest = tally.governed.tightest
+def _summarise(job: PlannedJob, stats: RunStats, found: Estimate, elapsed_seconds: float) -> RunSummary:
+    ran, finished = bool(stats.units), is_finished(job)
+    tightest = stats.governed.tightest
     return RunSummary(
         store=str(job.layout.root),
         splits=split_summaries(job) if finished else (),
         num_shards=sum(len(plan.units) for plan in job.plans),
         store_bytes=store_bytes(job) if finished else 0,
-        run_rows=tally.rows,
-        run_audio_seconds=tally.audio_seconds,
+        run_rows=stats.rows,
+        run_audio_seconds=stats.audio_seconds,
         elapsed_seconds=elapsed_seconds,
-        peak_disk_bytes=tally.peak_disk_bytes,
+        peak_disk_bytes=stats.peak_disk_bytes,
         peak_ram_bytes=tightest.used_bytes if tightest else 0,
-        actor_peak_ram_bytes=list(tally.peak_memory_bytes.values()),
-        stage_seconds=tally.stage_seconds,
-        actor_seconds=tally.actor_seconds,
+        actor_peak_ram_bytes=list(stats.peak_memory_bytes.values()),
+        stage_seconds=stats.stage_seconds,
+        actor_seconds=stats.actor_seconds,
         num_cores=usable_cores(),
-        actor_restarts=tally.restarts,
-        disk_budget_bytes=tally.disk_budget_bytes,
+        actor_restarts=stats.restarts,
+        disk_budget_bytes=stats.disk_budget_bytes,
         ram_limit_bytes=tightest.limit_bytes if tightest else 0,
         level_seconds={
-            level.name.lower(): tally.governed.level_seconds[level] for level in sorted(tally.governed.level_seconds)
+            level.name.lower(): stats.governed.level_seconds[level] for level in sorted(stats.governed.level_seconds)
         },
-        removed_bytes=sum(tally.governed.removed_bytes.values()),
+        removed_bytes=sum(stats.governed.removed_bytes.values()),
         forecast_store_bytes=job.forecast_bytes if ran else None,
         forecast_seconds=found.seconds if ran else None,
         next_command=_next_command(job, finished=finished),

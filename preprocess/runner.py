@@ -1,4 +1,4 @@
-"""The run loop: scheduler, cluster, governor, tally and view brought together until every unit is committed."""
+"""The run loop: scheduler, cluster, governor, stats and view brought together until every unit is committed."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,8 +12,7 @@ from preprocess.live import View
 from preprocess.measures import STOP_SECONDS, Measures
 from preprocess.progress import ActorState
 from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
-from preprocess.tally import Tally
-from preprocess.tasks import make_task
+from preprocess.tally import RunStats
 from preprocess.units import Unit
 from preprocess.usage import Usage, read_usage
 from preprocess.worker import UnitReport, UnitTask
@@ -33,7 +32,7 @@ class Runner:
     governor: Governor
     measures: Measures
     crew: Crew
-    tally: Tally
+    stats: RunStats
     view: View
     stop: StopRequest
     now: Callable[[], float] = monotonic
@@ -60,11 +59,11 @@ class Runner:
     def show(self) -> None:
         """One look at everything."""
         for actor, answer in self.cluster.progress().items():
-            self.tally.observe(actor, answer.worker, answer.memory_bytes, answer.cpu_seconds)
+            self.stats.observe(actor, answer.worker, answer.memory_bytes, answer.cpu_seconds)
         self.governor.watchdog.actor_pids = self.cluster.actor_pids
         usage = read_usage(self.job.layout.root)
         self._scan(usage)
-        self.view.update(self.governor.annotated(self.tally.snapshot(self.now(), usage)))
+        self.view.update(self.governor.annotated(self.stats.snapshot(self.now(), usage)))
 
     def _scan(self, usage: Usage) -> None:
         unfinished = self.scheduler.unfinished
@@ -83,7 +82,7 @@ class Runner:
             case ActorReady(actor):
                 self.measures.moved()
                 self.crew.recycling.started(actor)
-                self.tally.set_state(actor, ActorState.IDLE, self.now())
+                self.stats.set_state(actor, ActorState.IDLE, self.now())
                 return self.scheduler.on_ready(actor)
             case ActorDone(actor, report):
                 self.measures.moved()
@@ -101,11 +100,11 @@ class Runner:
         count = self.job.record.splits[unit.split].num_units
         files = (layout.shard(unit.split, unit.number, count), layout.quarantined(unit.split, unit.number, count))
         self.governor.admission.committed(unit, sum(path.stat().st_blocks * 512 for path in files if path.exists()))
-        self.tally.commit(actor, report, self.now())
+        self.stats.commit(actor, report, self.now())
         why = self.crew.recycling.finished(actor, report.memory_bytes)
         if why and self.scheduler.waiting:
             self.view.event(f"actor {actor} is started anew: {why}")
-            self.tally.governed.recycled += 1
+            self.stats.governed.recycled += 1
         return bool(why)
 
     def _gave_up(self, actor: int, error: Exception) -> list[Action]:
@@ -113,7 +112,7 @@ class Runner:
         work = self.scheduler.work_of(actor)
         if isinstance(work, RunUnit):
             self.governor.admission.given_up(work.unit, outgrown_bytes=0 if is_full_disk(error) else work.max_bytes)
-        self.tally.set_state(actor, ActorState.IDLE, self.now())
+        self.stats.set_state(actor, ActorState.IDLE, self.now())
         if is_full_disk(error):
             self.governor.watchdog.no_space = True
             self.measures.end_for_want(f"a write failed: {error}")
@@ -127,21 +126,21 @@ class Runner:
                     self.cluster.start_actor(actor)
                 case EndActor(actor):
                     self.cluster.end_actor(actor)
-                    self.tally.ended(actor)
+                    self.stats.ended(actor)
                 case RunUnit(_, unit, crashed_rows, max_bytes):
-                    task = make_task(self.job, unit, crashed_rows, max_bytes, self.measures.batch_bytes)
+                    task = self.job.task_for(unit, crashed_rows, max_bytes, self.measures.batch_bytes)
                     self._assign(action, task, ActorState.WORKING)
                 case ProbeRows(_, unit, start, stop, crashed_rows):
                     part = Unit(unit.split, unit.number, start, stop, stop - start)
                     self.view.event(f"looking for the row that kills its actor: rows {start} to {stop - 1}")
-                    self._assign(action, make_task(self.job, part, crashed_rows), ActorState.BISECTING)
+                    self._assign(action, self.job.task_for(part, crashed_rows), ActorState.BISECTING)
 
     def _assign(self, work: Work, task: UnitTask, state: ActorState) -> None:
         self.measures.moved()
-        self.tally.set_state(work.actor, state, self.now(), task.name, task.unit.num_rows)
+        self.stats.set_state(work.actor, state, self.now(), task.name, task.unit.num_rows)
         self.cluster.run(work.actor, task, probe=isinstance(work, ProbeRows))
 
     def _give_up(self) -> None:
         self.view.event("stopping: open shards are given up, committed ones stay")
         self.cluster.stop(STOP_SECONDS)
-        raise InterruptedRunError(f"stopped with {self.tally.shards_in_words}", "the same command goes on from there")
+        raise InterruptedRunError(f"stopped with {self.stats.shards_in_words}", "the same command goes on from there")

@@ -23,8 +23,7 @@ from preprocess.ray_folder import ray_folder
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
 from preprocess.starting import await_memory, check_ram_budget
-from preprocess.tally import Tally
-from preprocess.tasks import held_bytes, open_units
+from preprocess.tally import RunStats
 from preprocess.worker import WorkerSettings
 from shared.errors import InterruptedRunError, RayLostError
 from shared.stop_request import StopRequest
@@ -45,15 +44,15 @@ class Session:
     job: PlannedJob
     settings: RunSettings
     budgets: Budgets
-    tally: Tally
+    stats: RunStats
     view: View
     stop: StopRequest
 
     def commit_units(self) -> None:
         """Returns when no unit is open. Raises what ends the run; the store is whole in every case."""
-        self.tally.disk_budget_bytes = self.budgets.disk_bytes
+        self.stats.disk_budget_bytes = self.budgets.disk_bytes
         for attempt in range(1, CLUSTER_ATTEMPTS + 1):
-            if not open_units(self.job):
+            if not self.job.open_units():
                 return
             self.stop.check()
             try:
@@ -78,7 +77,7 @@ class Session:
         check_ram_budget(settings.ram_budget, psutil.Process().memory_full_info().pss)
         await_memory(MemorySensor().read, self.view, self.stop, settings.stall_timeout)
         ballast = lay_ballast(job.layout.partial)
-        tally, view = self.tally, self.view
+        stats, view = self.stats, self.view
         recycling = Recycling(settings.recycle_units, settings.recycle_growth)
         try:
             with (
@@ -86,10 +85,10 @@ class Session:
                 self._governor(mark) as governor,
             ):
                 self.stop.install()
-                crew, first = make_crew(settings.actors, recycling, tally, governor.watchdog.verdict.memory)
-                scheduler = Scheduler(open_units(job), first, admit=governor.admit)
-                measures = Measures(job.layout, cluster, scheduler, governor, tally, view, settings.stall_timeout)
-                Runner(job, cluster, scheduler, governor, measures, crew, tally, view, self.stop).run()
+                crew, first = make_crew(settings.actors, recycling, stats, governor.watchdog.verdict.memory)
+                scheduler = Scheduler(job.open_units(), first, admit=governor.admit)
+                measures = Measures(job.layout, cluster, scheduler, governor, stats, view, settings.stall_timeout)
+                Runner(job, cluster, scheduler, governor, measures, crew, stats, view, self.stop).run()
         except SystemExit as error:
             # Ray's handler of SIGTERM, in place of ours from its start to `install`, ends the process.
             raise InterruptedRunError("stopped while Ray started", "the same command goes on") from error
@@ -106,7 +105,7 @@ class Session:
         def processes() -> list[int]:
             return [os.getpid(), *(process.pid for process in belonging(mark, ray_folder(job.layout)))]
 
-        return Governor(job.layout.root, self.budgets, admission, processes, held_bytes(job))
+        return Governor(job.layout.root, self.budgets, admission, processes, job.held_bytes())
 
 
 def lay_ballast(partial: Path) -> Path:

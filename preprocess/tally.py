@@ -3,10 +3,11 @@
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from preprocess.governed import Governed
 from preprocess.governor.policy import Level
+from preprocess.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.stages import RESERVE
 from preprocess.usage import Usage
@@ -17,7 +18,7 @@ N = TypeVar("N", int, float)
 
 
 @dataclass(slots=True)
-class Tally:
+class RunStats:
     """Counts of one run. *rows_resumed* and *units_resumed* were committed before it; *started* is its clock's zero."""
 
     rows_total: int
@@ -46,6 +47,14 @@ class Tally:
     _workers: dict[int, WorkerProgress] = field(default_factory=dict)
     _cpu: dict[int, float] = field(default_factory=dict)
     _history: deque[tuple[float, int, float]] = field(default_factory=deque)
+
+    @classmethod
+    def of(cls, job: PlannedJob, started: float) -> Self:
+        """Those of a run of *job* that begins at *started* and knows what earlier runs committed."""
+        todo = job.open_units()
+        rows, units = sum(plan.num_rows for plan in job.plans), sum(len(plan.units) for plan in job.plans)
+        resumed = rows - sum(unit.num_rows for unit in todo)
+        return cls(rows, units, resumed, units - len(todo), job.forecast_bytes, started)
 
     def largest_actor(self) -> int | None:
         """The actor that holds most memory; None before any has told."""

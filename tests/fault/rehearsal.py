@@ -22,7 +22,6 @@ import preprocess.run
 from preprocess.forecast import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
 from preprocess.session import Session
-from preprocess.tasks import make_task, open_units
 from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.cli import run_command
 
@@ -36,17 +35,17 @@ def run_here(session: Session) -> None:
     """Stands in for the cluster: one worker, in this process, in the scheduler's order."""
     job = session.job
     worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "rehearsal"))
-    scheduler = Scheduler(open_units(job), num_actors=1)
+    scheduler = Scheduler(job.open_units(), num_actors=1)
     actions = scheduler.start()
     while actions:
         action = actions.pop()
         if isinstance(action, StartActor):
             actions += scheduler.on_ready(action.actor)
         elif isinstance(action, RunUnit):
-            task = make_task(job, action.unit, action.crashed_rows)
+            task = job.task_for(action.unit, action.crashed_rows)
             report = worker.process(task)
             print(f"{ACKNOWLEDGED}{task.name}", flush=True)
-            session.tally.commit(action.actor, report, 0.0)
+            session.stats.commit(action.actor, report, 0.0)
             actions += scheduler.on_done(action.actor)
 
 

@@ -1,10 +1,10 @@
-"""What a tally tells, whatever happens in whatever order."""
+"""What the stats of a run tell, whatever happens in whatever order."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.progress import ActorState
-from preprocess.tally import Tally
+from preprocess.tally import RunStats
 from preprocess.units import Unit
 from preprocess.usage import Usage
 from preprocess.worker import UnitReport, WorkerProgress
@@ -21,10 +21,10 @@ EVENT = st.one_of(
 
 
 class Story:
-    """A run as the tally hears of it; actors are told of work, observed, done or dead in any order."""
+    """A run as its stats hear of it; actors are told of work, observed, done or dead in any order."""
 
     def __init__(self) -> None:
-        self.tally = Tally(ROWS * UNITS, UNITS, 0, 0, disk_forecast_bytes=1, started=0.0)
+        self.stats = RunStats(ROWS * UNITS, UNITS, 0, 0, disk_forecast_bytes=1, started=0.0)
         self.open: dict[int, int] = {}
         self.next_unit, self.committed, self.deaths, self.now = 0, 0, 0, 0.0
 
@@ -33,22 +33,22 @@ class Story:
         if kind == "work" and actor not in self.open and self.next_unit < UNITS:
             self.open[actor] = self.next_unit
             self.next_unit += 1
-            self.tally.set_state(actor, ActorState.WORKING, self.now, f"unit {self.open[actor]}", ROWS)
+            self.stats.set_state(actor, ActorState.WORKING, self.now, f"unit {self.open[actor]}", ROWS)
         elif kind == "observe":
             name = "an earlier unit" if late else f"unit {self.open.get(actor)}"
-            self.tally.observe(actor, WorkerProgress(name, ROWS, rows, rows * 2.0, 0), 1000 + rows)
+            self.stats.observe(actor, WorkerProgress(name, ROWS, rows, rows * 2.0, 0), 1000 + rows)
         elif kind == "commit" and actor in self.open:
             unit = Unit("train", self.open.pop(actor), 0, ROWS, ROWS)
             report = UnitReport(unit, ROWS - 1, {"undecodable": 1}, 2.0 * ROWS, 100, {"decode": 0.1}, 0.2, 2000)
-            self.tally.commit(actor, report, self.now)
+            self.stats.commit(actor, report, self.now)
             self.committed += 1
         elif kind == "die" and actor in self.open:
             self.open.pop(actor)
             self.deaths += 1
-            self.tally.set_state(actor, ActorState.RESTARTING, self.now)
+            self.stats.set_state(actor, ActorState.RESTARTING, self.now)
 
     def snapshot(self):
-        return self.tally.snapshot(self.now, Usage(1000, 0, 10, 10, 10))
+        return self.stats.snapshot(self.now, Usage(1000, 0, 10, 10, 10))
 
 
 @settings(deadline=None)
@@ -73,9 +73,9 @@ def test_committed_work_is_counted_once_and_a_dead_actors_open_unit_not_at_all(e
         story.tell(*event)
     for actor in list(story.open):
         story.tell("die", actor)
-    assert story.snapshot().rows_done == story.tally.rows == story.committed * ROWS
-    assert story.tally.quarantined.total() == story.committed
-    assert story.tally.restarts == story.deaths
+    assert story.snapshot().rows_done == story.stats.rows == story.committed * ROWS
+    assert story.stats.quarantined.total() == story.committed
+    assert story.stats.restarts == story.deaths
 
 
 def test_rows_of_an_open_unit_count_until_its_actor_dies_and_once_when_it_is_committed():
@@ -96,14 +96,14 @@ def test_progress_of_another_unit_than_the_present_one_changes_no_count(late_ans
 
 
 def test_the_time_before_the_first_row_does_not_count_in_the_rate_nor_in_what_is_left():
-    tally = Story().tally
+    stats = Story().stats
     usage = Usage(1000, 0, 10, 10, 10)
-    tally.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
+    stats.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
     for now in range(30):
-        assert tally.snapshot(float(now), usage).eta_seconds is None
+        assert stats.snapshot(float(now), usage).eta_seconds is None
     for rows in (2, 4, 6):
-        tally.observe(0, WorkerProgress("unit 0", ROWS, rows, rows * 2.0, 0), 1000)
-        seen = tally.snapshot(29.0 + rows / 2, usage)
+        stats.observe(0, WorkerProgress("unit 0", ROWS, rows, rows * 2.0, 0), 1000)
+        seen = stats.snapshot(29.0 + rows / 2, usage)
         assert seen.rows_per_second == 2.0
         assert seen.eta_seconds == (ROWS * UNITS - rows) / 2
 
@@ -113,23 +113,23 @@ def test_peaks_are_the_largest_that_were_ever_seen():
     story.tell("work", 0)
     for rows in (2, 9, 4):
         story.tell("observe", 0, rows)
-    story.tally.snapshot(1.0, Usage(500, 0, 10, 10, 10))
-    story.tally.snapshot(2.0, Usage(300, 0, 10, 10, 10))
-    assert story.tally.peak_memory_bytes == {0: 1009}
-    assert story.tally.peak_disk_bytes == 500
+    story.stats.snapshot(1.0, Usage(500, 0, 10, 10, 10))
+    story.stats.snapshot(2.0, Usage(300, 0, 10, 10, 10))
+    assert story.stats.peak_memory_bytes == {0: 1009}
+    assert story.stats.peak_disk_bytes == 500
 
 
 def test_an_actor_that_waits_for_room_between_two_units_is_charged_to_the_reservation():
-    tally = Story().tally
-    tally.set_state(0, ActorState.IDLE, 0.0)
-    tally.set_state(0, ActorState.WORKING, 7.0, "unit 0", ROWS)
-    tally.set_state(0, ActorState.IDLE, 9.0)
-    assert tally.stage_seconds == {"reserve": 7.0}
+    stats = Story().stats
+    stats.set_state(0, ActorState.IDLE, 0.0)
+    stats.set_state(0, ActorState.WORKING, 7.0, "unit 0", ROWS)
+    stats.set_state(0, ActorState.IDLE, 9.0)
+    assert stats.stage_seconds == {"reserve": 7.0}
 
 
 def test_cpu_seconds_add_up_over_an_actors_processes():
-    tally = Story().tally
-    tally.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
+    stats = Story().stats
+    stats.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
     for seconds in (5.0, 8.0, 2.0, 3.0):
-        tally.observe(0, WorkerProgress("unit 0", ROWS, 0, 0.0, 0), 1, seconds)
-    assert tally.cpu_seconds == 11.0
+        stats.observe(0, WorkerProgress("unit 0", ROWS, 0, 0.0, 0), 1, seconds)
+    assert stats.cpu_seconds == 11.0

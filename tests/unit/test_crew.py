@@ -8,7 +8,7 @@ from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.tuning import ACTOR_BYTES, ACTORS_PER_CORE, MEMORY_SHARE
 from preprocess.progress import ActorState
-from preprocess.tally import Tally
+from preprocess.tally import RunStats
 from preprocess.worker import WorkerProgress
 
 GB = 10**9
@@ -22,23 +22,23 @@ def room_for(actors):
 
 
 @pytest.fixture
-def tally():
-    return Tally(100, 10, 0, 0, disk_forecast_bytes=1, started=0.0)
+def stats():
+    return RunStats(100, 10, 0, 0, disk_forecast_bytes=1, started=0.0)
 
 
-def start(tally, actors, memory):
-    return make_crew(actors, NEVER, tally, memory)
+def start(stats, actors, memory):
+    return make_crew(actors, NEVER, stats, memory)
 
 
 @pytest.mark.parametrize(("memory", "first"), [(PLENTY, 5), (room_for(3), 3), (room_for(0), 1), (None, 1)])
-def test_it_begins_with_as_many_as_were_asked_for_and_memory_has_room_for(tally, memory, first):
-    assert start(tally, 5, memory)[1] == first
+def test_it_begins_with_as_many_as_were_asked_for_and_memory_has_room_for(stats, memory, first):
+    assert start(stats, 5, memory)[1] == first
 
 
-def test_the_rest_come_one_by_one_once_all_are_at_work_and_there_is_room_for_one_as_large_as_the_largest(tally):
-    crew, _ = start(tally, 5, room_for(2))
-    tally.set_state(0, ActorState.WORKING, 0.0, "unit", 10)
-    tally.observe(0, WorkerProgress("unit", 10, 1, 1.0, 0), 150_000_000)
+def test_the_rest_come_one_by_one_once_all_are_at_work_and_there_is_room_for_one_as_large_as_the_largest(stats):
+    crew, _ = start(stats, 5, room_for(2))
+    stats.set_state(0, ActorState.WORKING, 0.0, "unit", 10)
+    stats.observe(0, WorkerProgress("unit", 10, 1, 1.0, 0), 150_000_000)
     assert crew.wanted(2, 2, PLENTY, Level.NORMAL) == 3
     assert crew.wanted(2, 1, PLENTY, Level.NORMAL) == 2
     assert crew.wanted(2, 2, PLENTY, Level.THROTTLE) == 2
@@ -47,16 +47,16 @@ def test_the_rest_come_one_by_one_once_all_are_at_work_and_there_is_room_for_one
     assert crew.wanted(5, 5, PLENTY, Level.NORMAL) == 5
 
 
-def test_auto_begins_with_every_core_but_one_and_ray_is_told_the_most_there_may_be(tally):
-    crew, first = start(tally, "auto", PLENTY)
+def test_auto_begins_with_every_core_but_one_and_ray_is_told_the_most_there_may_be(stats):
+    crew, first = start(stats, "auto", PLENTY)
     assert first == max(1, usable_cores() - 1)
     assert crew.tuning is not None
     assert most_wanted("auto") == ACTORS_PER_CORE * usable_cores()
     assert most_wanted(5) == 5
 
 
-def test_auto_goes_down_while_memory_is_short(tally):
-    crew = Crew(NEVER, tally, 8, start(tally, "auto", PLENTY)[0].tuning)
+def test_auto_goes_down_while_memory_is_short(stats):
+    crew = Crew(NEVER, stats, 8, start(stats, "auto", PLENTY)[0].tuning)
     assert crew.wanted(1, 1, PLENTY, Level.EMERGENCY) == 1
 
 

@@ -6,7 +6,7 @@ from preprocess.finishing import finish, is_finished, quarantine_reasons, split_
 from preprocess.job import plan_job
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
-from preprocess.tasks import make_task, new_tally, open_units
+from preprocess.tally import RunStats
 from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.errors import StoreError, StoreMismatchError
 from shared.store import open_split
@@ -35,11 +35,11 @@ def job(settings):
 def commit(job, units):
     worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "me"))
     for unit in units:
-        worker.process(make_task(job, unit))
+        worker.process(job.task_for(unit))
 
 
 def test_a_finished_store_verifies_and_opens(job):
-    commit(job, open_units(job))
+    commit(job, job.open_units())
     assert not is_finished(job)
     finish(job)
     assert is_finished(job)
@@ -48,7 +48,7 @@ def test_a_finished_store_verifies_and_opens(job):
 
 
 def test_the_summary_counts_rows_hours_and_reasons(job):
-    commit(job, open_units(job))
+    commit(job, job.open_units())
     finish(job)
     train = next(split for split in split_summaries(job) if split.name == "train")
     assert train.rows_written == 9
@@ -58,14 +58,14 @@ def test_the_summary_counts_rows_hours_and_reasons(job):
 
 
 def test_the_stores_bytes_are_its_shards_and_indexes(job):
-    commit(job, open_units(job))
+    commit(job, job.open_units())
     finish(job)
     files = [*job.layout.data.iterdir(), *job.layout.index.iterdir()]
     assert store_bytes(job) == sum(path.stat().st_size for path in files)
 
 
 def test_an_open_unit_keeps_the_store_unfinished(job):
-    commit(job, open_units(job)[:-1])
+    commit(job, job.open_units()[:-1])
     with pytest.raises(StoreError, match=r"1 shards of .* are missing"):
         finish(job)
     assert not is_finished(job)
@@ -73,24 +73,24 @@ def test_an_open_unit_keeps_the_store_unfinished(job):
 
 
 def test_a_resumed_plan_is_the_same_and_has_only_the_open_units_to_do(job, settings):
-    units = open_units(job)
+    units = job.open_units()
     commit(job, units[:4])
     again = plan_job(settings)
     assert again.plans == job.plans
     assert again.record == job.record
-    assert open_units(again) == units[4:]
-    tally = new_tally(again, open_units(again), 0.0)
-    assert (tally.units_resumed, tally.rows_resumed) == (4, sum(unit.num_rows for unit in units[:4]))
+    assert again.open_units() == units[4:]
+    stats = RunStats.of(again, 0.0)
+    assert (stats.units_resumed, stats.rows_resumed) == (4, sum(unit.num_rows for unit in units[:4]))
 
 
 def test_one_split_can_be_prepared_after_another(job, settings):
     first = plan_job(settings.model_copy(update={"split": ("test",)}))
-    commit(first, open_units(first))
+    commit(first, first.open_units())
     finish(first)
     assert len(open_split(job.layout.root, "test")) == 2
     with pytest.raises(StoreError, match=r"'train' .* is not complete: 0 of"):
         open_split(job.layout.root, "train")
-    commit(job, open_units(job))
+    commit(job, job.open_units())
     finish(job)
     assert len(open_split(job.layout.root, "train")) == 9
 

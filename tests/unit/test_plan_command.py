@@ -14,7 +14,6 @@ from preprocess.job import plan_job, resample
 from preprocess.plan import main
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
-from preprocess.tasks import make_task, open_units
 from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.cli import python_command, run_command
 from shared.errors import ExitCode
@@ -50,8 +49,8 @@ def commit(settings, units=None):
     job.layout.root.mkdir(exist_ok=True)
     prepare_store(job.layout, job.record, "{}\n", "")
     worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "me"))
-    for unit in open_units(job)[:units]:
-        worker.process(make_task(job, unit))
+    for unit in job.open_units()[:units]:
+        worker.process(job.task_for(unit))
     if units is None:
         finish(job)
     return job

@@ -18,7 +18,7 @@ from preprocess.preparation import prepare_store
 from preprocess.runner import Runner
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
-from preprocess.tasks import new_tally, open_units
+from preprocess.tally import RunStats
 from shared.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster
 from tests.support.samples import wav, write_source
@@ -54,14 +54,14 @@ def run(job, sensor):
         ledger = Ledger(GB, 0)
         spec, seconds = job.pipeline.spec, job.pipeline.limits.max_seconds
         admission = Admission(ledger, spec, seconds, {} if row_bytes is None else {"train": row_bytes})
-        tally = new_tally(job, open_units(job), 0.0)
+        stats = RunStats.of(job, 0.0)
         view = make_view("plain", title="", stream=StringIO(), is_terminal=False)
         governor = Governor(job.layout.root, Budgets(GB, 0), admission, list, sensor=sensor)
         with governor:
-            scheduler = Scheduler(open_units(job), 2, admit=governor.admit)
-            measures = Measures(job.layout, cluster, scheduler, governor, tally, view, 30.0)
-            crew = Crew(Recycling(0, 0), tally, 2)
-            runner = Runner(job, cluster, scheduler, governor, measures, crew, tally, view, StopRequest())
+            scheduler = Scheduler(job.open_units(), 2, admit=governor.admit)
+            measures = Measures(job.layout, cluster, scheduler, governor, stats, view, 30.0)
+            crew = Crew(Recycling(0, 0), stats, 2)
+            runner = Runner(job, cluster, scheduler, governor, measures, crew, stats, view, StopRequest())
             # The inline cluster's look at the reservations.
             cluster.admission = admission
             runner.run()
@@ -81,8 +81,8 @@ def test_a_unit_holds_its_reservation_until_its_shard_is_committed_and_no_longer
     runner = run(cluster)
     assert all({task.unit for task in tasks} == set(reserved) for tasks, reserved in seen)
     assert cluster.admission.ledger.reserved_bytes == 0
-    assert open_units(job) == []
-    assert (runner.tally.rows, runner.tally.quarantined) == (10, {"empty_transcript": 1})
+    assert job.open_units() == []
+    assert (runner.stats.rows, runner.stats.quarantined) == (10, {"empty_transcript": 1})
 
 
 def test_what_a_committed_unit_takes_is_counted_at_once(job, run):
@@ -105,15 +105,15 @@ def test_a_unit_that_outgrows_its_reservation_is_made_again_with_more(job, run, 
     monkeypatch.setattr("preprocess.governor.admission.FIXED_BYTES", 0)
     cluster = InlineCluster(job)
     runner = run(cluster, row_bytes=100.0)
-    assert open_units(job) == []
+    assert job.open_units() == []
     assert len(cluster.given) > len(job.plans[0].units)
     assert cluster.admission.ledger.reserved_bytes == 0
-    assert runner.tally.units == len(job.plans[0].units)
+    assert runner.stats.units == len(job.plans[0].units)
 
 
 def test_an_actor_that_dies_gives_its_reservation_back_and_its_unit_is_made_by_another(job, run):
     cluster = InlineCluster(job, deaths=2)
     runner = run(cluster)
-    assert open_units(job) == []
-    assert runner.tally.restarts == 2
+    assert job.open_units() == []
+    assert runner.stats.restarts == 2
     assert cluster.admission.ledger.reserved_bytes == 0

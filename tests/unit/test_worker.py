@@ -17,7 +17,6 @@ from preprocess.governor.cleanup import Owner, owner_of
 from preprocess.job import plan_job
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
-from preprocess.tasks import make_task, open_units
 from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.errors import InterruptedRunError, SourceError
 from shared.rows import dequantise
@@ -75,7 +74,7 @@ def worker(job, owner="me"):
 
 
 def tasks(job):
-    return [make_task(job, unit) for unit in open_units(job)]
+    return [job.task_for(unit) for unit in job.open_units()]
 
 
 def files(job):
@@ -107,8 +106,8 @@ def test_every_row_is_written_or_quarantined_with_its_reason(planned, tmp_path):
     job = planned([row for row, _ in FATES], max_duration=2.0, shard_size=10**9)
     job = replace(job, pipeline=replace(job.pipeline, limits=DecodeLimits(max_seconds=2.0, max_encoded_bytes=100_000)))
     made = worker(job)
-    for unit in open_units(job):
-        report = made.process(make_task(job, unit, frozenset({CRASHED_ROW})))
+    for unit in job.open_units():
+        report = made.process(job.task_for(unit, frozenset({CRASHED_ROW})))
         assert report.rows + sum(report.quarantined.values()) == unit.num_rows
     fates = {row["row_id"]: row["reason"] for row in rows(job, "quarantine")} | {
         row["row_id"]: None for row in rows(job)
@@ -315,7 +314,7 @@ def test_the_rows_of_a_part_are_those_that_its_selection_names(planned):
     job = planned([(wav(800, seed=n), f"{n}.wav", f"Satz {n}") for n in range(20)], test_fraction=0.3)
     for plan in job.plans:
         wanted = np.flatnonzero(plan.selection.mask(0, 20)).tolist()
-        worker(job).process(make_task(job, replace(plan.units[0], start=0, stop=20, num_rows=len(wanted))))
+        worker(job).process(job.task_for(replace(plan.units[0], start=0, stop=20, num_rows=len(wanted))))
         assert [row["row_id"] for row in rows(job, split=plan.name)] == wanted
 
 
