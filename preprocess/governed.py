@@ -11,7 +11,7 @@ from preprocess.governor.watchdog import Verdict
 
 
 @dataclass(slots=True)
-class Governed:
+class GovernorRecord:
     """Kept up by the run loop. *level_seconds* and *rises* count by level, *removed* and *removed_bytes* by kind.
 
     *memory* is the last reading, *tightest* the one nearest to its limit.

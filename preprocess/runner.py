@@ -63,7 +63,7 @@ class Runner:
         self.governor.watchdog.actor_pids = self.cluster.actor_pids
         usage = read_usage(self.job.layout.root)
         self._scan(usage)
-        self.view.update(self.governor.annotated(self.stats.snapshot(self.now(), usage)))
+        self.view.update(self.stats.snapshot(self.now(), usage, self.governor.disk_figures))
 
     def _scan(self, usage: Usage) -> None:
         unfinished = self.scheduler.unfinished
@@ -71,7 +71,8 @@ class Runner:
 
     def _resize(self) -> list[Action]:
         scheduler, memory = self.scheduler, self.governor.watchdog.verdict.memory
-        wanted = self.crew.wanted(scheduler.num_actors, scheduler.num_busy, memory, self.governor.memory_level)
+        load = self.stats.load(self.now(), scheduler.num_busy)
+        wanted = self.crew.wanted(scheduler.num_actors, load, memory, self.governor.memory_level)
         if wanted == scheduler.num_actors:
             return []
         self.view.event(f"{wanted} actors from now on, {scheduler.num_actors} before")

@@ -85,7 +85,7 @@ class Session:
                 self._governor(mark) as governor,
             ):
                 self.stop.install()
-                crew, first = make_crew(settings.actors, recycling, stats, governor.watchdog.verdict.memory)
+                crew, first = make_crew(settings.actors, recycling, governor.watchdog.verdict.memory)
                 scheduler = Scheduler(job.open_units(), first, admit=governor.admit)
                 measures = Measures(job.layout, cluster, scheduler, governor, stats, view, settings.stall_timeout)
                 Runner(job, cluster, scheduler, governor, measures, crew, stats, view, self.stop).run()

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
-from preprocess.governed import Governed
+from preprocess.governed import GovernorRecord
+from preprocess.governor.control import DiskFigures
 from preprocess.governor.policy import Level
+from preprocess.governor.tuning import ACTOR_BYTES, Load
 from preprocess.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.stages import RESERVE
@@ -39,7 +41,7 @@ class RunStats:
     restarts: int = 0
     peak_disk_bytes: int = 0
     peak_memory_bytes: dict[int, int] = field(default_factory=dict)
-    governed: Governed = field(default_factory=Governed)
+    governed: GovernorRecord = field(default_factory=GovernorRecord)
     disk_budget_bytes: int = 0
     cpu_seconds: float = 0.0
     _actors: dict[int, ActorView] = field(default_factory=dict)
@@ -69,9 +71,13 @@ class RunStats:
         """What *actor* held when it told last."""
         return self._actors[actor].memory_bytes
 
-    @property
-    def audio_seconds_so_far(self) -> float:
-        """Audio of this run, that of open units included."""
+    def load(self, now: float, num_busy: int) -> Load:
+        """The actors' work so far, that on open units included, with *num_busy* at work at *now*."""
+        # One more may come to hold as much as the largest, and a good deal where none has told.
+        largest = max(self.peak_memory_bytes.values(), default=ACTOR_BYTES)
+        return Load(now, self._audio_seconds_so_far(), self.cpu_seconds, num_busy, largest)
+
+    def _audio_seconds_so_far(self) -> float:
         return self.audio_seconds + sum(worker.audio_seconds for worker in self._workers.values())
 
     @property
@@ -127,13 +133,13 @@ class RunStats:
             self._workers[actor] = worker
             self._actors[actor] = replace(self._actors[actor], rows=worker.rows)
 
-    def snapshot(self, now: float, usage: Usage) -> Snapshot:
+    def snapshot(self, now: float, usage: Usage, disk: DiskFigures) -> Snapshot:
         """The run at *now*, with rates over the last minute."""
         self.peak_disk_bytes = max(self.peak_disk_bytes, usage.disk_used_bytes)
         working = self._workers.values()
         state, memory = self.governed.verdict.state, self.governed.memory
         rows = self.rows + sum(worker.rows for worker in working)
-        audio = self.audio_seconds_so_far
+        audio = self._audio_seconds_so_far()
         rows_rate, audio_rate = self._rates(now, rows, audio)
         left = self.rows_total - self.rows_resumed - rows
         return Snapshot(
@@ -168,6 +174,9 @@ class RunStats:
             actor_restarts=self.restarts,
             actors_recycled=self.governed.recycled,
             disk_open_bytes=usage.disk_open_bytes,
+            disk_reserved_bytes=disk.reserved_bytes,
+            disk_reserve_bytes=disk.reserve_bytes,
+            disk_missing_bytes=disk.missing_bytes,
             psi_percent=memory.psi_percent if memory else None,
             level_seconds=_by_name(self.governed.level_seconds),
             level_rises=_by_name(self.governed.rises),

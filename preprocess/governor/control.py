@@ -5,7 +5,7 @@ The run loop scans and admits; the watchdog's thread only reads and decides. Nei
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -17,12 +17,20 @@ from preprocess.governor.policy import LEAVE_MARGIN, MEMORY, DiskReading, Level,
 from preprocess.governor.process_memory import ProcessMemory
 from preprocess.governor.sensors import MemorySensor, read_mount
 from preprocess.governor.watchdog import Watchdog
-from preprocess.progress import Snapshot
 from preprocess.units import Unit
 from shared.units import format_bytes
 
 FOLLOW_SECONDS = 1.0
 """How often new processes of the run are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFigures:
+    """Bytes set aside for open shards and scratch, bytes to stay free, and bytes that the job has still to write."""
+
+    reserved_bytes: int = 0
+    reserve_bytes: int = 0
+    missing_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -129,15 +137,11 @@ class Governor:
             parts.extend(self._disk_holders())
         return "; ".join(parts)
 
-    def annotated(self, snapshot: Snapshot) -> Snapshot:
-        """*snapshot* with the ledger's figures."""
+    @property
+    def disk_figures(self) -> DiskFigures:
+        """The ledger's figures at this moment, for who shows the run."""
         ledger = self.admission.ledger
-        return replace(
-            snapshot,
-            disk_reserved_bytes=ledger.reserved_bytes,
-            disk_reserve_bytes=ledger.reserve_bytes,
-            disk_missing_bytes=self.missing_bytes,
-        )
+        return DiskFigures(ledger.reserved_bytes, ledger.reserve_bytes, self.missing_bytes)
 
     def _disk_holders(self) -> list[str]:
         mount, used = read_mount(self.root), self.admission.ledger.used_bytes

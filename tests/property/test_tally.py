@@ -3,6 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocess.governor.control import DiskFigures
+from preprocess.governor.tuning import ACTOR_BYTES, Load
 from preprocess.progress import ActorState
 from preprocess.tally import RunStats
 from preprocess.units import Unit
@@ -11,6 +13,7 @@ from preprocess.worker import UnitReport, WorkerProgress
 
 ROWS = 10
 UNITS = 12
+DISK = DiskFigures(3, 2, 1)
 ACTORS = st.integers(0, 3)
 EVENT = st.one_of(
     st.tuples(st.just("work"), ACTORS),
@@ -48,7 +51,7 @@ class Story:
             self.stats.set_state(actor, ActorState.RESTARTING, self.now)
 
     def snapshot(self):
-        return self.stats.snapshot(self.now, Usage(1000, 0, 10, 10, 10))
+        return self.stats.snapshot(self.now, Usage(1000, 0, 10, 10, 10), DISK)
 
 
 @settings(deadline=None)
@@ -100,10 +103,10 @@ def test_the_time_before_the_first_row_does_not_count_in_the_rate_nor_in_what_is
     usage = Usage(1000, 0, 10, 10, 10)
     stats.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
     for now in range(30):
-        assert stats.snapshot(float(now), usage).eta_seconds is None
+        assert stats.snapshot(float(now), usage, DISK).eta_seconds is None
     for rows in (2, 4, 6):
         stats.observe(0, WorkerProgress("unit 0", ROWS, rows, rows * 2.0, 0), 1000)
-        seen = stats.snapshot(29.0 + rows / 2, usage)
+        seen = stats.snapshot(29.0 + rows / 2, usage, DISK)
         assert seen.rows_per_second == 2.0
         assert seen.eta_seconds == (ROWS * UNITS - rows) / 2
 
@@ -113,8 +116,8 @@ def test_peaks_are_the_largest_that_were_ever_seen():
     story.tell("work", 0)
     for rows in (2, 9, 4):
         story.tell("observe", 0, rows)
-    story.stats.snapshot(1.0, Usage(500, 0, 10, 10, 10))
-    story.stats.snapshot(2.0, Usage(300, 0, 10, 10, 10))
+    story.stats.snapshot(1.0, Usage(500, 0, 10, 10, 10), DISK)
+    story.stats.snapshot(2.0, Usage(300, 0, 10, 10, 10), DISK)
     assert story.stats.peak_memory_bytes == {0: 1009}
     assert story.stats.peak_disk_bytes == 500
 
@@ -133,3 +136,18 @@ def test_cpu_seconds_add_up_over_an_actors_processes():
     for seconds in (5.0, 8.0, 2.0, 3.0):
         stats.observe(0, WorkerProgress("unit 0", ROWS, 0, 0.0, 0), 1, seconds)
     assert stats.cpu_seconds == 11.0
+
+
+def test_the_load_counts_audio_of_open_units_and_the_largest_actor_that_there_was():
+    stats = Story().stats
+    assert stats.load(1.0, 0) == Load(1.0, 0.0, 0.0, 0, ACTOR_BYTES)
+    for actor in (0, 1):
+        stats.set_state(actor, ActorState.WORKING, 0.0, "unit 0", ROWS)
+        stats.observe(actor, WorkerProgress("unit 0", ROWS, 1, 2.0, 0), 150 + actor, 4.0)
+    stats.ended(1)
+    assert stats.load(2.0, 1) == Load(2.0, 2.0, 8.0, 1, 151)
+
+
+def test_a_snapshot_has_the_governors_figures():
+    seen = Story().snapshot()
+    assert (seen.disk_reserved_bytes, seen.disk_reserve_bytes, seen.disk_missing_bytes) == (3, 2, 1)

@@ -6,10 +6,7 @@ from preprocess.crew import Crew, make_crew, most_wanted, room_in
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.recycling import Recycling
-from preprocess.governor.tuning import ACTOR_BYTES, ACTORS_PER_CORE, MEMORY_SHARE
-from preprocess.progress import ActorState
-from preprocess.tally import RunStats
-from preprocess.worker import WorkerProgress
+from preprocess.governor.tuning import ACTOR_BYTES, ACTORS_PER_CORE, MEMORY_SHARE, Load
 
 GB = 10**9
 PLENTY = MemoryReading(1 * GB, 64 * GB)
@@ -21,43 +18,41 @@ def room_for(actors):
     return MemoryReading(0, int(actors * ACTOR_BYTES / MEMORY_SHARE) + 100)
 
 
-@pytest.fixture
-def stats():
-    return RunStats(100, 10, 0, 0, disk_forecast_bytes=1, started=0.0)
+def start(actors, memory):
+    return make_crew(actors, NEVER, memory)
 
 
-def start(stats, actors, memory):
-    return make_crew(actors, NEVER, stats, memory)
+def load(num_busy, actor_bytes=ACTOR_BYTES):
+    return Load(0.0, 0.0, 0.0, num_busy, actor_bytes)
 
 
 @pytest.mark.parametrize(("memory", "first"), [(PLENTY, 5), (room_for(3), 3), (room_for(0), 1), (None, 1)])
-def test_it_begins_with_as_many_as_were_asked_for_and_memory_has_room_for(stats, memory, first):
-    assert start(stats, 5, memory)[1] == first
+def test_it_begins_with_as_many_as_were_asked_for_and_memory_has_room_for(memory, first):
+    assert start(5, memory)[1] == first
 
 
-def test_the_rest_come_one_by_one_once_all_are_at_work_and_there_is_room_for_one_as_large_as_the_largest(stats):
-    crew, _ = start(stats, 5, room_for(2))
-    stats.set_state(0, ActorState.WORKING, 0.0, "unit", 10)
-    stats.observe(0, WorkerProgress("unit", 10, 1, 1.0, 0), 150_000_000)
-    assert crew.wanted(2, 2, PLENTY, Level.NORMAL) == 3
-    assert crew.wanted(2, 1, PLENTY, Level.NORMAL) == 2
-    assert crew.wanted(2, 2, PLENTY, Level.THROTTLE) == 2
-    assert crew.wanted(2, 2, MemoryReading(room_for(2).limit_bytes, room_for(2).limit_bytes), Level.NORMAL) == 2
-    assert crew.wanted(2, 2, None, Level.NORMAL) == 2
-    assert crew.wanted(5, 5, PLENTY, Level.NORMAL) == 5
+def test_the_rest_come_one_by_one_once_all_are_at_work_and_there_is_room_for_one_as_large_as_the_largest():
+    crew, _ = start(5, room_for(2))
+    limit, busy = room_for(2).limit_bytes, load(2, 150_000_000)
+    assert crew.wanted(2, busy, PLENTY, Level.NORMAL) == 3
+    assert crew.wanted(2, load(1, 150_000_000), PLENTY, Level.NORMAL) == 2
+    assert crew.wanted(2, busy, PLENTY, Level.THROTTLE) == 2
+    assert crew.wanted(2, busy, MemoryReading(limit, limit), Level.NORMAL) == 2
+    assert crew.wanted(2, busy, None, Level.NORMAL) == 2
+    assert crew.wanted(5, load(5, 150_000_000), PLENTY, Level.NORMAL) == 5
 
 
-def test_auto_begins_with_every_core_but_one_and_ray_is_told_the_most_there_may_be(stats):
-    crew, first = start(stats, "auto", PLENTY)
+def test_auto_begins_with_every_core_but_one_and_ray_is_told_the_most_there_may_be():
+    crew, first = start("auto", PLENTY)
     assert first == max(1, usable_cores() - 1)
     assert crew.tuning is not None
     assert most_wanted("auto") == ACTORS_PER_CORE * usable_cores()
     assert most_wanted(5) == 5
 
 
-def test_auto_goes_down_while_memory_is_short(stats):
-    crew = Crew(NEVER, stats, 8, start(stats, "auto", PLENTY)[0].tuning)
-    assert crew.wanted(1, 1, PLENTY, Level.EMERGENCY) == 1
+def test_auto_goes_down_while_memory_is_short():
+    crew = Crew(NEVER, 8, start("auto", PLENTY)[0].tuning)
+    assert crew.wanted(1, load(1), PLENTY, Level.EMERGENCY) == 1
 
 
 def test_room_is_what_lies_below_the_share_that_actors_may_bring_memory_to():

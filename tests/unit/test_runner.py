@@ -60,7 +60,7 @@ def run(job, sensor):
         with governor:
             scheduler = Scheduler(job.open_units(), 2, admit=governor.admit)
             measures = Measures(job.layout, cluster, scheduler, governor, stats, view, 30.0)
-            crew = Crew(Recycling(0, 0), stats, 2)
+            crew = Crew(Recycling(0, 0), 2)
             runner = Runner(job, cluster, scheduler, governor, measures, crew, stats, view, StopRequest())
             # The inline cluster's look at the reservations.
             cluster.admission = admission
