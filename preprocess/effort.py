@@ -15,24 +15,24 @@ _NANOSECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class Cost:
     """Seconds on a core, and seconds of waiting for a disk or a network; time in the queue for a core is neither."""
 
     cpu_seconds: float = 0.0
     wait_seconds: float = 0.0
 
-    def __add__(self, other: "Effort") -> "Effort":
-        return Effort(self.cpu_seconds + other.cpu_seconds, self.wait_seconds + other.wait_seconds)
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.cpu_seconds + other.cpu_seconds, self.wait_seconds + other.wait_seconds)
 
-    def __mul__(self, times: float) -> "Effort":
-        return Effort(self.cpu_seconds * times, self.wait_seconds * times)
+    def __mul__(self, times: float) -> "Cost":
+        return Cost(self.cpu_seconds * times, self.wait_seconds * times)
 
 
 @dataclass(slots=True)
-class EffortMeter:
+class CostMeter:
     """Measures the blocks that it is the context manager of, all in one thread; *total* is their sum."""
 
-    total: Effort = Effort()
+    total: Cost = Cost()
     _start: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
 
     def __enter__(self) -> Self:
@@ -43,7 +43,7 @@ class EffortMeter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         wall, cpu, queued = (now - then for now, then in zip(_clocks(), self._start, strict=True))
-        self.total += Effort(cpu, max(0.0, wall - cpu - queued))
+        self.total += Cost(cpu, max(0.0, wall - cpu - queued))
 
 
 def _clocks() -> tuple[float, float, float]:

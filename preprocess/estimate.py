@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.effort import Effort
+from preprocess.effort import Cost
 from preprocess.governor.budgets import Budgets, make_budgets
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob
@@ -19,7 +19,7 @@ ACTOR_CPU_SECONDS = 1.6
 """One actor's start: a Python process with Ray and our imports."""
 ACTOR_OVERHEAD = 1.2
 """What a row costs an actor, relative to the sample: checksums, progress, and cores that share caches and pipelines."""
-UNIT_EFFORT = Effort(cpu_seconds=0.02, wait_seconds=0.05)
+UNIT_COST = Cost(cpu_seconds=0.02, wait_seconds=0.05)
 """One commit, but for its bytes: opening the source, closing and checking the file, four fsyncs."""
 DISK_BYTES_PER_SECOND = 500_000_000
 """How fast fsync is taken to put a shard on the disk, which cannot be measured without writing: a SATA SSD."""
@@ -63,7 +63,7 @@ def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
     forecasts = [forecast for forecast in job.forecasts.values() if forecast is not None]
     missing = max(0, job.forecast_bytes - _committed_bytes(job)) if any(left.values()) else 0
     actors = min(wanted, sum(left.values()))
-    effort = _effort_left(job, left)
+    cost = _cost_left(job, left)
     largest = max((plan.record.forecast_bytes / max(1, len(plan.units)) for plan in job.plans), default=0)
     return Estimate(
         store_bytes=job.forecast_bytes,
@@ -71,7 +71,7 @@ def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
         missing_bytes=missing,
         scratch_bytes=round(largest * actors) + SCRATCH_BYTES if actors else 0,
         audio_seconds=sum(f.audio_seconds for f in forecasts) if len(forecasts) == len(job.plans) else None,
-        seconds=None if effort is None else run_seconds(effort, sum(left.values()), missing, actors, cores),
+        seconds=None if cost is None else run_seconds(cost, sum(left.values()), missing, actors, cores),
         free_bytes=free_bytes(job.layout.root),
         actors=actors,
         cores=cores,
@@ -79,16 +79,16 @@ def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
     )
 
 
-def run_seconds(effort: Effort, num_units: int, num_bytes: int, actors: int, cores: int) -> float:
-    """Time until *num_units* units are committed that cost *effort* in the sample and *num_bytes* on the disk. Pure.
+def run_seconds(cost: Cost, num_units: int, num_bytes: int, actors: int, cores: int) -> float:
+    """Time until *num_units* units are committed that cost *cost* in the sample and *num_bytes* on the disk. Pure.
 
     Either the cores are busy all the time or every actor is, working or waiting (the two asymptotic bounds of Lazowska
     et al., Quantitative System Performance, ch. 5); at the end actors wait for the last one, half a unit on average.
     """
     if not num_units:
         return 0.0
-    commits = UNIT_EFFORT * num_units + Effort(wait_seconds=num_bytes / DISK_BYTES_PER_SECOND)
-    total = Effort(effort.cpu_seconds * ACTOR_OVERHEAD, effort.wait_seconds) + commits
+    commits = UNIT_COST * num_units + Cost(wait_seconds=num_bytes / DISK_BYTES_PER_SECOND)
+    total = Cost(cost.cpu_seconds * ACTOR_OVERHEAD, cost.wait_seconds) + commits
     busy, elapsed = min(actors, cores), total.cpu_seconds + total.wait_seconds
     working = max(total.cpu_seconds / busy, elapsed / actors)
     return RAY_SECONDS + ACTOR_CPU_SECONDS * actors / busy + working + elapsed / num_units / 2
@@ -141,16 +141,16 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _effort_left(job: PlannedJob, left: dict[str, int]) -> Effort | None:
+def _cost_left(job: PlannedJob, left: dict[str, int]) -> Cost | None:
     """What the open units cost; None where one of their splits was not sampled."""
-    effort = Effort()
+    cost = Cost()
     for plan in job.plans:
         forecast = job.forecasts[plan.name]
         if left[plan.name] and forecast is None:
             return None
         if forecast is not None:
-            effort += forecast.effort * (left[plan.name] / max(1, len(plan.units)))
-    return effort
+            cost += forecast.cost * (left[plan.name] / max(1, len(plan.units)))
+    return cost
 
 
 def _committed_bytes(job: PlannedJob) -> int:

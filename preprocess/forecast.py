@@ -1,4 +1,4 @@
-"""What a run will cost, from a sample of rows: bytes, hours of audio, seconds. Nothing is written.
+"""What a run will cost, from a sample of rows: bytes, hours of audio, seconds. Pure.
 
 Rows are taken from blocks spread evenly over a split. Bytes are scaled up by the better of two textbook estimators
 (Cochran, Sampling Techniques, ch. 6): the mean per row, or the ratio to the encoded size, which the metadata knows for
@@ -8,58 +8,25 @@ stretches of rows, not of single rows (ibid., ch. 9A).
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import stdev
 
-from preprocess.effort import Effort, EffortMeter
-from preprocess.pipeline import PipelineSettings, RowPipeline
-from preprocess.sources.base import Block, RowReader, Source, SourceRow, SplitLayout
-from preprocess.stages import StageClock
-from shared.errors import RowRejectedError
-from shared.schema import FeatureSpec, QuarantineReason
-from shared.shard import FeatureRow, encoded_bytes
+from preprocess.effort import Cost
+from preprocess.sample import Sample
+from preprocess.sources.base import Block, SplitLayout
 
-SAMPLE_ROWS = 1_000
-SAMPLE_BLOCKS = 40
 CONFIDENCE = 1.96
 """Standard errors on either side of the forecast that cover 95 %."""
-INDEX_ROW_BYTES = 20
-"""Compressed bytes of an index row without its labels, which take about one byte each."""
 SHARD_BYTES = 5_300
 """What a shard costs whatever it holds: its footer, its small columns' page headers, its row group in the index."""
-_CRASHED = str(QuarantineReason.CRASHED)
-
-
-@dataclass(frozen=True, slots=True)
-class SampledRow:
-    """One sampled row: its encoded bytes and what became of it (0 bytes and the *reason* when rejected).
-
-    Rows read in one go have the same *stretch*.
-    """
-
-    encoded_bytes: int
-    payload_bytes: int
-    audio_seconds: float
-    rejected: bool
-    stretch: int
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """Rows of one split, with what one row costs a core and the store's bytes per payload byte."""
-
-    rows: tuple[SampledRow, ...]
-    effort_per_row: Effort
-    overhead: float
 
 
 @dataclass(frozen=True, slots=True)
 class SplitForecast:
     """What one split will come to; *error_bytes* is half the 95 % interval of *store_bytes*.
 
-    *payload_bytes* is the features' part of the store, *effort* what all rows cost one core, *reasons* why sampled rows
+    *payload_bytes* is the features' part of the store, *cost* what all rows cost one core, *reasons* why sampled rows
     were rejected and how many.
     """
 
@@ -68,7 +35,7 @@ class SplitForecast:
     error_bytes: int
     audio_seconds: float
     rejected_share: float
-    effort: Effort
+    cost: Cost
     sampled_rows: int
     payload_bytes: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
@@ -82,88 +49,6 @@ class SplitForecast:
     def error_share(self) -> float:
         """Half the 95 % interval as a share of the bytes; that of the audio is the same, since frames are time."""
         return self.error_bytes / self.store_bytes if self.store_bytes else 0.0
-
-
-def sample_ranges(blocks: Sequence[Block], limit: int | None = None) -> list[tuple[int, int]]:
-    """Row ranges (start, stop) to sample: all rows of a small split, else the heads of blocks spread evenly."""
-    edges = [0]
-    for block in blocks:
-        edges.append(edges[-1] + block.num_rows)
-    total = min(edges[-1], limit) if limit is not None else edges[-1]
-    if total <= SAMPLE_ROWS:
-        return [(0, total)] if total else []
-    inside = [edge for edge in edges[:-1] if edge < total]
-    if len(inside) < SAMPLE_BLOCKS:
-        # Few large blocks: take evenly spaced stretches, wherever they begin.
-        inside = [total * part // SAMPLE_BLOCKS for part in range(SAMPLE_BLOCKS)]
-    chosen = [inside[len(inside) * part // SAMPLE_BLOCKS] for part in range(SAMPLE_BLOCKS)]
-    rows = SAMPLE_ROWS // SAMPLE_BLOCKS
-    stops = [*chosen[1:], total]
-    return [(start, min(start + rows, stop)) for start, stop in zip(chosen, stops, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class SampleTask:
-    """What to sample: stretches of *split* as readers, the first of its rows alone as *warm_up*. Picklable.
-
-    *num_rows* is how many there are; those in *skipped* are left out and count as rejected.
-    """
-
-    split: str
-    warm_up: RowReader | None
-    stretches: tuple[RowReader, ...]
-    num_rows: int
-    settings: PipelineSettings
-    skipped: frozenset[int] = frozenset()
-
-    def without(self, rows: Iterable[int]) -> "SampleTask":
-        """The same without *rows*."""
-        return replace(self, skipped=frozenset(rows))
-
-
-def sample_task(source: Source, split: str, settings: PipelineSettings, limit: int | None = None) -> SampleTask:
-    """The task of sampling the first *limit* rows of *split*, or all."""
-    ranges = sample_ranges(source.splits[split].blocks, limit)
-    stretches = tuple(source.reader(split, start, stop) for start, stop in ranges)
-    warm_up = source.reader(split, ranges[0][0], ranges[0][0] + 1) if ranges else None
-    return SampleTask(split, warm_up, stretches, sum(stop - start for start, stop in ranges), settings)
-
-
-def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_id: None) -> Sample:
-    """Reads and processes the rows of *task* as an actor would; *progress* is told each row before it is processed."""
-    pipeline = RowPipeline(task.settings, StageClock())
-    spec = task.settings.spec
-    sampled: list[SampledRow] = []
-    features: list[FeatureRow] = []
-    every = max(1, task.num_rows // SAMPLE_BLOCKS)
-    for row in task.warm_up.rows() if task.warm_up else ():
-        # What happens once (imports, tables made at first use) is no row's cost.
-        progress(row.row_id)
-        made = None if row.row_id in task.skipped else _try(pipeline, row)[0]
-        encoded_bytes([made] if made is not None else [], spec)
-    with EffortMeter() as making:
-        for stretch, reader in enumerate(task.stretches):
-            for row in reader.rows():
-                progress(row.row_id)
-                made, reason = (None, _CRASHED) if row.row_id in task.skipped else _try(pipeline, row)
-                # A few rows from all over the split show what the store adds to their payloads.
-                if made is not None and len(sampled) % every == 0:
-                    features.append(made)
-                sampled.append(_measure(row, made, reason, stretch))
-    with EffortMeter() as writing:
-        stored = encoded_bytes(features, spec)
-    effort = making.total * (1 / max(1, len(sampled))) + writing.total * (1 / max(1, len(features)))
-    return Sample(tuple(sampled), effort, _overhead(features, stored, spec))
-
-
-def _overhead(features: Sequence[FeatureRow], stored_bytes: int, spec: FeatureSpec) -> float:
-    """The store's bytes per payload byte, where *features* take *stored_bytes* in a shard."""
-    # The first row's bytes are taken off with what a row group costs by itself: `SHARD_BYTES` counts that.
-    counted = features[1:] or features
-    stored_bytes -= encoded_bytes(features[:1], spec) if len(features) > 1 else 0
-    payload = sum(len(row.payload) for row in counted)
-    index = sum(INDEX_ROW_BYTES + len(row.labels) for row in counted)
-    return (stored_bytes + index) / payload if payload else 1.0
 
 
 def forecast_split(
@@ -188,7 +73,7 @@ def forecast_split(
         error_bytes=math.ceil(error * num_rows * sample.overhead * CONFIDENCE),
         audio_seconds=mean * num_rows * seconds_per_byte,
         rejected_share=sum(row.rejected for row in sample.rows) / count,
-        effort=sample.effort_per_row * num_rows,
+        cost=sample.cost_per_row * num_rows,
         sampled_rows=len(sample.rows),
         payload_bytes=round(mean * num_rows),
         reasons=dict(Counter(row.reason for row in sample.rows if row.rejected)),
@@ -240,18 +125,3 @@ def _standard_error(residuals: Sequence[float], stretches: Sequence[int]) -> flo
     if count < 2:  # noqa: PLR2004 - a variance needs two values
         return 0.0
     return math.sqrt(sum(total**2 for total in totals.values()) * count / (count - 1)) / len(residuals)
-
-
-def _try(pipeline: RowPipeline, row: SourceRow) -> tuple[FeatureRow | None, str]:
-    """The feature row, or None and the reason why not."""
-    try:
-        return pipeline(row), ""
-    except RowRejectedError as error:
-        return None, str(error.reason)
-
-
-def _measure(row: SourceRow, made: FeatureRow | None, reason: str, stretch: int) -> SampledRow:
-    encoded = len(row.audio or b"")
-    if made is None:
-        return SampledRow(encoded, 0, 0.0, rejected=True, stretch=stretch, reason=reason)
-    return SampledRow(encoded, len(made.payload), made.duration, rejected=False, stretch=stretch)

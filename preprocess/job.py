@@ -11,9 +11,9 @@ from preprocess.audio import DecodeLimits
 from preprocess.demo.model import build_model
 from preprocess.demo.show import build_corpus_visibly
 from preprocess.features import mel_filters
-from preprocess.forecast import SplitForecast, forecast_split, sample_task
+from preprocess.forecast import SplitForecast, forecast_split
 from preprocess.pipeline import PipelineSettings
-from preprocess.sampling import sample_apart
+from preprocess.sample import sample_apart, sample_task
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import open_source

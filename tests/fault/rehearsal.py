@@ -19,7 +19,7 @@ import pyarrow as pa
 import preprocess.job
 import preprocess.preparation
 import preprocess.run
-from preprocess.forecast import sample_rows
+from preprocess.sample import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
 from preprocess.session import Session
 from preprocess.worker import FeatureWorker, WorkerSettings

@@ -7,17 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.effort import Effort
-from preprocess.forecast import (
-    CONFIDENCE,
-    SAMPLE_BLOCKS,
-    SAMPLE_ROWS,
-    Sample,
-    SampledRow,
-    estimate_mean,
-    forecast_split,
-    sample_ranges,
-)
+from preprocess.effort import Cost
+from preprocess.forecast import CONFIDENCE, estimate_mean, forecast_split
+from preprocess.sample import SAMPLE_BLOCKS, SAMPLE_ROWS, Sample, SampledRow, sample_ranges
 from preprocess.sources.base import Block, SplitLayout
 
 BLOCKS = st.lists(st.builds(Block, st.integers(0, 3_000), st.integers(0, 100_000)), max_size=120)
@@ -123,25 +115,25 @@ def rows_of(lengths, stretch=0):
 
 
 def test_a_whole_split_sampled_is_forecast_exactly():
-    sample = Sample(rows_of([100, 300, 0, 400]), effort_per_row=Effort(0.01, 0.002), overhead=1.25)
+    sample = Sample(rows_of([100, 300, 0, 400]), cost_per_row=Cost(0.01, 0.002), overhead=1.25)
     found = forecast_split(SplitLayout("train", (Block(4, 800_000),), ""), sample, 4)
     assert (found.store_bytes, found.error_bytes) == (800 * 256 * 1.25, 0)
     assert found.audio_seconds == pytest.approx(8.0)
-    assert (found.rejected_share, found.effort, found.sampled_rows) == (0.25, Effort(0.04, 0.008), 4)
+    assert (found.rejected_share, found.cost, found.sampled_rows) == (0.25, Cost(0.04, 0.008), 4)
     assert found.row_bytes == 200 * 256 * 1.25
 
 
 def test_a_limit_is_forecast_from_the_blocks_that_it_takes():
     # Short clips first, long ones after: the first rows say nothing of the others.
     layout = SplitLayout("train", (Block(2_000, 2_000 * 100_000), Block(2_000, 2_000 * 900_000)), "")
-    sample = Sample(rows_of([100] * 500), effort_per_row=Effort(), overhead=1.0)
+    sample = Sample(rows_of([100] * 500), cost_per_row=Cost(), overhead=1.0)
     sample = replace(sample, rows=tuple(replace(row, stretch=n // 25) for n, row in enumerate(sample.rows)))
     assert forecast_split(layout, sample, 2_000, limit=2_000).store_bytes == 2_000 * 100 * 256
 
 
 def test_under_a_limit_sizes_are_compared_with_those_of_the_rows_that_it_takes():
     layout = SplitLayout("train", (Block(2_000, 2_000 * 100_000), Block(2_000, 2_000 * 900_000)), "")
-    sample = Sample(rows_of([50, 150, 60, 140] * 100), effort_per_row=Effort(), overhead=1.0)
+    sample = Sample(rows_of([50, 150, 60, 140] * 100), cost_per_row=Cost(), overhead=1.0)
     sample = replace(sample, rows=tuple(replace(row, stretch=n) for n, row in enumerate(sample.rows)))
     encoded = sum(row.encoded_bytes for row in sample.rows) / len(sample.rows)
     expected = 2_000 * 100 * 256 * 100_000 / encoded
@@ -150,5 +142,5 @@ def test_under_a_limit_sizes_are_compared_with_those_of_the_rows_that_it_takes()
 
 def test_the_forecast_of_a_part_allows_for_the_draw():
     layout = SplitLayout("train", (Block(4, 800_000),), "")
-    sample = Sample(rows_of([100, 300, 0, 400]), effort_per_row=Effort(), overhead=1.0)
+    sample = Sample(rows_of([100, 300, 0, 400]), cost_per_row=Cost(), overhead=1.0)
     assert forecast_split(layout, sample, 1).error_bytes > 0

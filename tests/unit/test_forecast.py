@@ -4,8 +4,9 @@ import pytest
 
 from preprocess.audio import DecodeLimits
 from preprocess.features import mel_filters
-from preprocess.forecast import forecast_split, sample_rows, sample_task
+from preprocess.forecast import forecast_split
 from preprocess.pipeline import PipelineSettings
+from preprocess.sample import sample_rows, sample_task
 from preprocess.sources.base import Columns
 from preprocess.sources.open import open_source
 from shared.schema import FeatureSpec, num_frames_of
@@ -31,7 +32,7 @@ def test_a_small_split_is_forecast_from_all_its_rows(tmp_path, pipeline):
     assert found.audio_seconds == pytest.approx(sum(lengths) / 16_000)
     # Labels, text and Parquet itself come on top.
     assert payload < found.store_bytes < 1.1 * payload
-    assert found.effort.cpu_seconds > 0
+    assert found.cost.cpu_seconds > 0
 
 
 def test_the_rows_that_show_the_overhead_come_from_all_over_the_split(tmp_path, pipeline):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from preprocess.effort import Effort, EffortMeter
+from preprocess.effort import Cost, CostMeter
 from preprocess.estimate import estimate, run_seconds
 from preprocess.finishing import finish, store_bytes
 from preprocess.job import plan_job, resample
@@ -195,26 +195,26 @@ def test_a_large_source_is_planned_from_its_footers_and_a_sample(planned, tmp_pa
 
 
 def test_actors_beyond_the_cores_do_not_shorten_the_work_on_a_core():
-    work = Effort(cpu_seconds=10_000)
+    work = Cost(cpu_seconds=10_000)
     assert run_seconds(work, 1_000, 0, 8, 4) > 0.98 * run_seconds(work, 1_000, 0, 4, 4)
     assert run_seconds(work, 1_000, 0, 4, 4) < 0.3 * run_seconds(work, 1_000, 0, 1, 4)
 
 
 def test_actors_beyond_the_cores_wait_for_a_slow_source_together():
-    work = Effort(cpu_seconds=100, wait_seconds=10_000)
+    work = Cost(cpu_seconds=100, wait_seconds=10_000)
     assert run_seconds(work, 1_000, 0, 8, 4) < 0.6 * run_seconds(work, 1_000, 0, 4, 4)
 
 
 def test_without_open_units_a_run_takes_no_time():
-    assert run_seconds(Effort(), 0, 0, 0, 4) == 0
+    assert run_seconds(Cost(), 0, 0, 0, 4) == 0
 
 
 def test_sleeping_is_waiting_and_counting_is_not():
     import time  # noqa: PLC0415 - only here
 
-    with EffortMeter() as sleeping:
+    with CostMeter() as sleeping:
         time.sleep(0.05)
-    with EffortMeter() as counting:
+    with CostMeter() as counting:
         sum(range(300_000))
     assert sleeping.total.wait_seconds > sleeping.total.cpu_seconds
     assert counting.total.cpu_seconds > counting.total.wait_seconds

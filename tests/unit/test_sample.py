@@ -11,9 +11,8 @@ import pytest
 
 from preprocess.audio import DecodeLimits
 from preprocess.features import mel_filters
-from preprocess.forecast import SampleTask, sample_rows
 from preprocess.pipeline import PipelineSettings
-from preprocess.sampling import MAX_LOST_ROWS, sample_apart
+from preprocess.sample import MAX_LOST_ROWS, SampleTask, sample_apart, sample_rows
 from preprocess.sources.base import BATCH_BYTES, SourceRow
 from shared.errors import SourceError
 from shared.schema import FeatureSpec
@@ -78,8 +77,8 @@ def task(settings):
 
 def test_it_is_the_sample_that_this_process_would_take(task):
     here, apart = sample_rows(task()), sample_apart(task())
-    assert replace(apart, effort_per_row=here.effort_per_row) == here
-    assert apart.effort_per_row.cpu_seconds > 0
+    assert replace(apart, cost_per_row=here.cost_per_row) == here
+    assert apart.cost_per_row.cpu_seconds > 0
 
 
 @pytest.mark.parametrize("killer", [0, 7, 119])

@@ -1,0 +1,217 @@
+"""Takes a plan's sample: some rows of a split, processed as an actor would, in a process apart. Nothing is written.
+
+A row may crash or hang its decoder; then that process ends and not the run, which would meet the row again at every
+start, and the sample is taken again without it. And what large pages took goes with the process.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from typing import Any
+
+from preprocess.effort import Cost, CostMeter
+from preprocess.environment import actor_environment
+from preprocess.pipeline import PipelineSettings, RowPipeline
+from preprocess.sources.base import Block, RowReader, Source, SourceRow
+from preprocess.stages import StageClock
+from shared.errors import RowRejectedError, SourceError, SpeechPrepError
+from shared.schema import FeatureSpec, QuarantineReason
+from shared.shard import FeatureRow, encoded_bytes
+
+SAMPLE_ROWS = 1_000
+SAMPLE_BLOCKS = 40
+INDEX_ROW_BYTES = 20
+"""Compressed bytes of an index row without its labels, which take about one byte each."""
+SILENT_SECONDS = 120.0
+"""Nothing may take one row so long, not even a row group that comes over a slow network."""
+MAX_LOST_ROWS = 10
+"""A data set that kills its decoder this often among a thousand rows wants a person's look first."""
+_CRASHED = str(QuarantineReason.CRASHED)
+
+
+@dataclass(frozen=True, slots=True)
+class SampledRow:
+    """One sampled row: its encoded bytes and what became of it (0 bytes and the *reason* when rejected).
+
+    Rows read in one go have the same *stretch*.
+    """
+
+    encoded_bytes: int
+    payload_bytes: int
+    audio_seconds: float
+    rejected: bool
+    stretch: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows of one split, with what one row costs a core and the store's bytes per payload byte."""
+
+    rows: tuple[SampledRow, ...]
+    cost_per_row: Cost
+    overhead: float
+
+
+def sample_ranges(blocks: Sequence[Block], limit: int | None = None) -> list[tuple[int, int]]:
+    """Row ranges (start, stop) to sample: all rows of a small split, else the heads of blocks spread evenly."""
+    edges = [0]
+    for block in blocks:
+        edges.append(edges[-1] + block.num_rows)
+    total = min(edges[-1], limit) if limit is not None else edges[-1]
+    if total <= SAMPLE_ROWS:
+        return [(0, total)] if total else []
+    inside = [edge for edge in edges[:-1] if edge < total]
+    if len(inside) < SAMPLE_BLOCKS:
+        # Few large blocks: take evenly spaced stretches, wherever they begin.
+        inside = [total * part // SAMPLE_BLOCKS for part in range(SAMPLE_BLOCKS)]
+    chosen = [inside[len(inside) * part // SAMPLE_BLOCKS] for part in range(SAMPLE_BLOCKS)]
+    rows = SAMPLE_ROWS // SAMPLE_BLOCKS
+    stops = [*chosen[1:], total]
+    return [(start, min(start + rows, stop)) for start, stop in zip(chosen, stops, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """What to sample: stretches of *split* as readers, the first of its rows alone as *warm_up*. Picklable.
+
+    *num_rows* is how many there are; those in *skipped* are left out and count as rejected.
+    """
+
+    split: str
+    warm_up: RowReader | None
+    stretches: tuple[RowReader, ...]
+    num_rows: int
+    settings: PipelineSettings
+    skipped: frozenset[int] = frozenset()
+
+    def without(self, rows: Iterable[int]) -> "SampleTask":
+        """The same without *rows*."""
+        return replace(self, skipped=frozenset(rows))
+
+
+def sample_task(source: Source, split: str, settings: PipelineSettings, limit: int | None = None) -> SampleTask:
+    """The task of sampling the first *limit* rows of *split*, or all."""
+    ranges = sample_ranges(source.splits[split].blocks, limit)
+    stretches = tuple(source.reader(split, start, stop) for start, stop in ranges)
+    warm_up = source.reader(split, ranges[0][0], ranges[0][0] + 1) if ranges else None
+    return SampleTask(split, warm_up, stretches, sum(stop - start for start, stop in ranges), settings)
+
+
+def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_id: None) -> Sample:
+    """Reads and processes the rows of *task* as an actor would; *progress* is told each row before it is processed."""
+    pipeline = RowPipeline(task.settings, StageClock())
+    spec = task.settings.spec
+    sampled: list[SampledRow] = []
+    features: list[FeatureRow] = []
+    every = max(1, task.num_rows // SAMPLE_BLOCKS)
+    for row in task.warm_up.rows() if task.warm_up else ():
+        # What happens once (imports, tables made at first use) is no row's cost.
+        progress(row.row_id)
+        made = None if row.row_id in task.skipped else _try(pipeline, row)[0]
+        encoded_bytes([made] if made is not None else [], spec)
+    with CostMeter() as making:
+        for stretch, reader in enumerate(task.stretches):
+            for row in reader.rows():
+                progress(row.row_id)
+                made, reason = (None, _CRASHED) if row.row_id in task.skipped else _try(pipeline, row)
+                # A few rows from all over the split show what the store adds to their payloads.
+                if made is not None and len(sampled) % every == 0:
+                    features.append(made)
+                sampled.append(_measure(row, made, reason, stretch))
+    with CostMeter() as writing:
+        stored = encoded_bytes(features, spec)
+    cost = making.total * (1 / max(1, len(sampled))) + writing.total * (1 / max(1, len(features)))
+    return Sample(tuple(sampled), cost, _overhead(features, stored, spec))
+
+
+def _overhead(features: Sequence[FeatureRow], stored_bytes: int, spec: FeatureSpec) -> float:
+    """The store's bytes per payload byte, where *features* take *stored_bytes* in a shard."""
+    # The first row's bytes are taken off with what a row group costs by itself: `SHARD_BYTES` counts that.
+    counted = features[1:] or features
+    stored_bytes -= encoded_bytes(features[:1], spec) if len(features) > 1 else 0
+    payload = sum(len(row.payload) for row in counted)
+    index = sum(INDEX_ROW_BYTES + len(row.labels) for row in counted)
+    return (stored_bytes + index) / payload if payload else 1.0
+
+
+def _try(pipeline: RowPipeline, row: SourceRow) -> tuple[FeatureRow | None, str]:
+    """The feature row, or None and the reason why not."""
+    try:
+        return pipeline(row), ""
+    except RowRejectedError as error:
+        return None, str(error.reason)
+
+
+def _measure(row: SourceRow, made: FeatureRow | None, reason: str, stretch: int) -> SampledRow:
+    encoded = len(row.audio or b"")
+    if made is None:
+        return SampledRow(encoded, 0, 0.0, rejected=True, stretch=stretch, reason=reason)
+    return SampledRow(encoded, len(made.payload), made.duration, rejected=False, stretch=stretch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """The process ended while it was at row *row_id*; None before it reached any."""
+
+    row_id: int | None
+
+
+def sample_apart(task: SampleTask, silent_seconds: float = SILENT_SECONDS) -> Sample:
+    """As `sample_rows`, in another process; rows that end it are left out and count as rejected.
+
+    Raises what `sample_rows` raises, and SourceError when too many rows, or none of them, end the process.
+    """
+    skipped: set[int] = set()
+    while True:
+        found = _attempt(task.without(skipped), silent_seconds)
+        if isinstance(found, Sample):
+            return found
+        if found.row_id is None or found.row_id in skipped or len(skipped) == MAX_LOST_ROWS:
+            where = "before it read a row" if found.row_id is None else f"at row {found.row_id}"
+            raise SourceError(
+                f"the process that samples split {task.split!r} ended {where}, after {len(skipped)} rows that end it",
+                "look at memory, and at the rows with python -m preprocess.inspect",
+            )
+        skipped.add(found.row_id)
+
+
+def _attempt(task: SampleTask, silent_seconds: float) -> Sample | _Lost:
+    # A fresh interpreter, not a fork: this process may have threads.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(theirs, task), daemon=True)
+    with actor_environment():
+        process.start()
+    theirs.close()
+    try:
+        return _listen(ours, silent_seconds)
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def _listen(connection: Connection, silent_seconds: float) -> Sample | _Lost:
+    """The child's result; until then it says which row it begins."""
+    row_id: int | None = None
+    try:
+        while connection.poll(silent_seconds):
+            message = connection.recv()
+            if isinstance(message, Sample):
+                return message
+            if isinstance(message, BaseException):
+                raise message
+            row_id = message
+    except EOFError:
+        return _Lost(row_id)
+    return _Lost(row_id)
+
+
+def _child(connection: Any, task: SampleTask) -> None:
+    send: Callable[[object], None] = connection.send
+    try:
+        send(sample_rows(task, progress=send))
+    except (SpeechPrepError, OSError) as error:
+        send(error)
