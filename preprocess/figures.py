@@ -10,7 +10,7 @@ from preprocess.governor.budgets import Budgets
 from preprocess.job import PlannedJob
 from preprocess.units import SplitPlan
 from shared.index import read_complete
-from shared.schema import FeatureSpec
+from shared.schema import FeatureDtype, FeatureSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +39,18 @@ class SplitFigures:
 
 @dataclass(frozen=True, slots=True)
 class PlanFigures:
-    """What a plan says. *seconds* is the time that is left with *actors* actors on *cores* cores.
-
-    *missing_bytes* are not committed yet; *needed_bytes* is that with its margin, and *scratch_bytes* what stands open
-    beside committed shards at most. Of *free_bytes* on *mount*, *reserve_bytes* stay free. *command* starts the run.
+    """What a plan says: what the job comes to (*estimate*), what it may use of the disk at *mount* (*budgets*), and
+    whether that *fits*. *command* starts the run.
     """
 
     source: str
     store: str
-    num_mel_bins: int
-    feature_dtype: str
+    features: FeatureSpec
     splits: Sequence[SplitFigures]
-    store_bytes: int
-    error_bytes: int
-    missing_bytes: int
-    needed_bytes: int
-    scratch_bytes: int
-    free_bytes: int
-    reserve_bytes: int
-    budget_bytes: int
+    estimate: Estimate
+    budgets: Budgets
     fits: bool
     mount: str
-    seconds: float | None
-    actors: int
-    cores: int
     command: Sequence[str]
 
     @property
@@ -76,25 +64,15 @@ class PlanFigures:
         """Rows that were read and processed for this plan."""
         return sum(split.sampled_rows for split in self.splits)
 
-    @property
-    def store_bytes_float16(self) -> int | None:
-        """The store with float16 features, None where a split was not sampled."""
-        return self._bytes_as("float16")
-
-    @property
-    def store_bytes_uint8(self) -> int | None:
-        """The store with uint8 features, None where a split was not sampled."""
-        return self._bytes_as("uint8")
-
-    def _bytes_as(self, dtype: str) -> int | None:
-        if dtype == self.feature_dtype:
-            return self.store_bytes
+    def store_bytes_as(self, dtype: FeatureDtype) -> int | None:
+        """The store with *dtype* features, None where that is not its own and a split was not sampled."""
+        if dtype == self.features.dtype:
+            return self.estimate.store_bytes
         payloads = [split.payload_bytes for split in self.splits if split.payload_bytes is not None]
         if len(payloads) < len(self.splits):
             return None
-        own, other = (FeatureSpec(1, "float16" if name == "float16" else "uint8").itemsize
-                      for name in (self.feature_dtype, dtype))  # fmt: skip
-        return self.store_bytes + sum(payloads) * other // own - sum(payloads)
+        other = sum(payloads) * FeatureSpec(1, dtype).itemsize // self.features.itemsize
+        return self.estimate.store_bytes + other - sum(payloads)
 
 
 def plan_figures(
@@ -104,22 +82,12 @@ def plan_figures(
     return PlanFigures(
         source=job.source.uri,
         store=str(job.layout.root),
-        num_mel_bins=job.record.features.num_mel_bins,
-        feature_dtype=job.record.features.dtype,
+        features=job.record.features,
         splits=[_split_figures(job, plan) for plan in job.plans],
-        store_bytes=found.store_bytes,
-        error_bytes=found.error_bytes,
-        missing_bytes=found.missing_bytes,
-        needed_bytes=found.needed_bytes,
-        scratch_bytes=found.scratch_bytes,
-        free_bytes=found.free_bytes,
-        reserve_bytes=budgets.reserve_bytes,
-        budget_bytes=budgets.disk_bytes,
+        estimate=found,
+        budgets=budgets,
         fits=fits,
         mount=str(mount_of(job.layout.root)),
-        seconds=found.seconds,
-        actors=found.actors,
-        cores=found.cores,
         command=command,
     )
 

@@ -56,9 +56,19 @@ def _refusal(found: Estimate, budgets: Budgets, root: Path) -> ResourceLimitErro
 
 
 def plan_json(figures: PlanFigures) -> dict[str, Any]:
-    """*figures* for JSON, with their derived values."""
-    derived = ("store_bytes_float16", "store_bytes_uint8", "sampled_rows", "audio_seconds")
-    return asdict(figures) | {name: getattr(figures, name) for name in derived}
+    """*figures* for JSON on one level, with their derived values."""
+    values = asdict(figures)
+    for nested in ("estimate", "features", "budgets"):
+        values |= values.pop(nested)
+    return values | {
+        "feature_dtype": values.pop("dtype"),
+        "needed_bytes": figures.estimate.needed_bytes,
+        "budget_bytes": values.pop("disk_bytes"),
+        "store_bytes_float16": figures.store_bytes_as("float16"),
+        "store_bytes_uint8": figures.store_bytes_as("uint8"),
+        "sampled_rows": figures.sampled_rows,
+        "audio_seconds": figures.audio_seconds,
+    }
 
 
 def _run_command(argv: Sequence[str]) -> list[str]:

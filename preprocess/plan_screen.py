@@ -7,8 +7,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from preprocess.estimate import Estimate
 from preprocess.figures import PlanFigures, SplitFigures
 from preprocess.summary import next_lines
+from shared.schema import FeatureDtype
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_seconds
 
@@ -90,10 +92,10 @@ def _facts(figures: PlanFigures) -> Table:
     table = _pairs()
     for name, words in (
         ("bytes", _bytes(figures)),
-        ("scratch", _scratch(figures)),
+        ("scratch", _scratch(figures.estimate)),
         ("disk", _disk(figures)),
         ("resume", _resume(figures)),
-        ("time", _time(figures)),
+        ("time", _time(figures.estimate)),
         ("sample", _sample(figures)),
     ):
         if words:
@@ -102,47 +104,48 @@ def _facts(figures: PlanFigures) -> Table:
 
 
 def _bytes(figures: PlanFigures) -> str:
-    error = f" ± {format_bytes(figures.error_bytes)} (95 %)" if figures.error_bytes else ""
-    words = f"{format_bytes(figures.store_bytes)}{error} as {figures.feature_dtype}"
-    other = "uint8" if figures.feature_dtype == "float16" else "float16"
-    as_other = figures.store_bytes_uint8 if other == "uint8" else figures.store_bytes_float16
+    found, features = figures.estimate, figures.features
+    error = f" ± {format_bytes(found.error_bytes)} (95 %)" if found.error_bytes else ""
+    words = f"{format_bytes(found.store_bytes)}{error} as {features.dtype}"
+    other: FeatureDtype = "uint8" if features.dtype == "float16" else "float16"
+    as_other = figures.store_bytes_as(other)
     return (
-        words if as_other is None else f"{words}, {format_bytes(as_other)} as {other}; {figures.num_mel_bins} mel bins"
+        words if as_other is None else f"{words}, {format_bytes(as_other)} as {other}; {features.num_mel_bins} mel bins"
     )
 
 
-def _scratch(figures: PlanFigures) -> str:
-    words = f"{format_bytes(figures.scratch_bytes)} at most: open shards, Ray, the index"
-    return words if figures.scratch_bytes else ""
+def _scratch(found: Estimate) -> str:
+    words = f"{format_bytes(found.scratch_bytes)} at most: open shards, Ray, the index"
+    return words if found.scratch_bytes else ""
 
 
 def _disk(figures: PlanFigures) -> Text:
-    free = f"{format_bytes(figures.free_bytes)} free on {one_line(figures.mount)}"
-    if not figures.needed_bytes:
+    needed, reserve = figures.estimate.needed_bytes, figures.budgets.reserve_bytes
+    free = f"{format_bytes(figures.estimate.free_bytes)} free on {one_line(figures.mount)}"
+    if not needed:
         return Text(f"nothing more is needed, {free}")
     verdict, style = ("it fits", "green") if figures.fits else ("too little", "bold red")
-    kept = f", of which {format_bytes(figures.reserve_bytes)} stay free" if figures.reserve_bytes else ""
-    return Text(f"{verdict}: {format_bytes(figures.needed_bytes)} needed with margin, {free}{kept}", style=style)
+    kept = f", of which {format_bytes(reserve)} stay free" if reserve else ""
+    return Text(f"{verdict}: {format_bytes(needed)} needed with margin, {free}{kept}", style=style)
 
 
 def _resume(figures: PlanFigures) -> str:
     done, shards = sum(split.shards_committed for split in figures.splits), sum(s.shards for s in figures.splits)
     if not done:
         return ""
-    left = (
-        f"{format_count(shards - done)} left, {format_bytes(figures.missing_bytes)}" if done < shards else "none left"
-    )
+    missing = format_bytes(figures.estimate.missing_bytes)
+    left = f"{format_count(shards - done)} left, {missing}" if done < shards else "none left"
     return f"{format_count(done)} of {format_count(shards)} shards are committed, {left}"
 
 
-def _time(figures: PlanFigures) -> str:
-    if figures.seconds is None:
+def _time(found: Estimate) -> str:
+    if found.seconds is None:
         return _UNKNOWN
-    if not figures.missing_bytes:
+    if not found.missing_bytes:
         return "nothing is left to do"
-    actors = f"{figures.actors} actor{'s' if figures.actors != 1 else ''}"
-    busy = min(figures.actors, figures.cores)
-    return f"{format_seconds(figures.seconds)} with {actors} on {busy} of {figures.cores} cores, nothing else running"
+    actors = f"{found.actors} actor{'s' if found.actors != 1 else ''}"
+    busy = min(found.actors, found.cores)
+    return f"{format_seconds(found.seconds)} with {actors} on {busy} of {found.cores} cores, nothing else running"
 
 
 def _sample(figures: PlanFigures) -> str:
