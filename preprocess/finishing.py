@@ -1,13 +1,10 @@
-"""The end of a run: indexes, COMPLETE, and the figures of the finished store."""
+"""A job against `COMPLETE`: whether it is finished, finishing it, and the bytes and rejected rows of what is there."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from preprocess.job import PlannedJob
-from preprocess.outcome import SplitSummary
 from shared.index import SplitTotals, read_complete, write_complete, write_index
 from shared.layout import StoreLayout
 
@@ -23,20 +20,6 @@ def finish(job: PlannedJob) -> dict[str, SplitTotals]:
     totals = {plan.name: write_index(job.layout, plan.name, plan.record, job.record.features) for plan in job.plans}
     write_complete(job.layout, job.record, totals)
     return totals
-
-
-def split_summaries(job: PlannedJob) -> list[SplitSummary]:
-    """What the planned splits of a finished store hold."""
-    complete: Mapping[str, Any] = read_complete(job.layout)
-    return [
-        SplitSummary(
-            plan.name,
-            complete[plan.name]["rows"],
-            complete[plan.name]["audio_seconds"],
-            quarantine_reasons(job.layout, plan.name),
-        )
-        for plan in job.plans
-    ]
 
 
 def quarantine_reasons(layout: StoreLayout, split: str) -> Counter[str]:

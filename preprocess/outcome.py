@@ -4,7 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from preprocess.finishing import quarantine_reasons
+from preprocess.job import PlannedJob
 from preprocess.stages import RESERVE, STAGES, WAITING
+from shared.index import read_complete
 
 _ADVICE = {
     RESERVE: "disk or memory was short; more room (--disk-budget, --ram-budget, other programs) would help",
@@ -28,6 +31,20 @@ class SplitSummary:
     def rows_quarantined(self) -> int:
         """Rows of this split that could not be used, for whatever reason."""
         return sum(self.quarantined.values())
+
+
+def split_summaries(job: PlannedJob) -> list[SplitSummary]:
+    """What the planned splits of a finished store hold."""
+    complete = read_complete(job.layout)
+    return [
+        SplitSummary(
+            plan.name,
+            complete[plan.name]["rows"],
+            complete[plan.name]["audio_seconds"],
+            quarantine_reasons(job.layout, plan.name),
+        )
+        for plan in job.plans
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +104,15 @@ class RunSummary:
         return _ratio(self.run_audio_seconds, self.elapsed_seconds)
 
     @property
-    def audio_hours_per_second(self) -> float:
-        """Hours of audio that this run handled per second."""
-        return self.audio_seconds_per_second / 3_600
-
-    @property
     def real_time_factor(self) -> float:
         """Seconds of work per second of audio, as ASR counts it: below 1 is faster than real time."""
         return _ratio(self.elapsed_seconds, self.run_audio_seconds)
+
+    @property
+    def limited_by(self) -> str:
+        """What this run spent most of its actors' time on, and what would have made it faster."""
+        actors, cores = len(self.actor_peak_ram_bytes), self.num_cores
+        return limiting_stage(self.stage_seconds, self.actor_seconds, num_actors=actors, num_cores=cores)
 
     @property
     def quarantined(self) -> Counter[str]:
@@ -126,7 +144,7 @@ def stage_shares(stage_seconds: Mapping[str, float], actor_seconds: float) -> di
     return shares | {WAITING: (total - known) / total}
 
 
-def limiting_stage(stage_seconds: Mapping[str, float], *, actor_seconds: float, num_actors: int, num_cores: int) -> str:
+def limiting_stage(stage_seconds: Mapping[str, float], actor_seconds: float, *, num_actors: int, num_cores: int) -> str:
     """One sentence that names the stage with the largest share of actor time and what would make the run faster."""
     shares = stage_shares(stage_seconds, actor_seconds)
     if not shares:

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from preprocess.history import History, Point
 from preprocess.inspect_store import StoreRowFacts
-from preprocess.outcome import RunSummary, limiting_stage, percent_error, stage_shares
+from preprocess.outcome import RunSummary, percent_error, stage_shares
 from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from preprocess.report_facts import ReportFacts, pictured_rows, report_facts
 from preprocess.report_picture import row_png
@@ -108,7 +108,6 @@ def render_report(
             summary=summary,
             outcome=outcome,
             ended_at=ended_at,
-            limited_by=_limited_by(summary),
             forecast=forecast_rows(summary, facts),
             charts=_charts(history.points),
             stages=_stages(summary),
@@ -240,15 +239,6 @@ def _stages(summary: RunSummary) -> Markup | None:
         return None
     bars = [(name, share, f"{100 * share:.1f} %") for name, share in shares.items()]
     return _drawn(bar_chart(bars, title="Shares of the actors' time", quiet=frozenset({WAITING})))
-
-
-def _limited_by(summary: RunSummary) -> str:
-    return limiting_stage(
-        summary.stage_seconds,
-        actor_seconds=summary.actor_seconds,
-        num_actors=len(summary.actor_peak_ram_bytes),
-        num_cores=summary.num_cores,
-    )
 
 
 def _commands(facts: ReportFacts, summary: RunSummary) -> list[tuple[str, str]]:

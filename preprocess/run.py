@@ -11,14 +11,13 @@ from rich.console import Console
 from preprocess.audience import Audience
 from preprocess.card import dataset_card
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
-from preprocess.finishing import finish, is_finished, split_summaries, store_bytes
+from preprocess.finishing import finish, is_finished, store_bytes
 from preprocess.governor.cleanup import Removal
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.live import make_view
-from preprocess.outcome import RunSummary
+from preprocess.outcome import RunSummary, split_summaries
 from preprocess.preparation import clear_dead, clear_partial, prepare_store
-from preprocess.reporting import report_run
 from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.summary import render_summary
@@ -107,7 +106,21 @@ def _reported(
         stats.ended_at = monotonic()
         if settings.report and job.layout.record.exists():
             summary = _summarise(job, stats, found, stats.elapsed_seconds(monotonic()))
-            report_run(audience, job.layout, summary, outcome, pictures=outcome == "done")
+            _report(job, audience, summary, outcome)
+
+
+def _report(job: PlannedJob, audience: Audience, summary: RunSummary, outcome: str) -> None:
+    """Writes `report.html`; a page that cannot be written changes no exit status."""
+    # Templates and pictures cost half a second to import, which a run that is told not to report need not pay.
+    from preprocess.report import REPORT, write_report  # noqa: PLC0415 - as above
+
+    audience.history.finish()
+    try:
+        write_report(job.layout, summary, audience.history, outcome, pictures=outcome == "done")
+    except (SpeechPrepError, OSError) as error:
+        audience.event(f"no report: {error}")
+    else:
+        audience.event(f"report: {job.layout.root / REPORT}")
 
 
 def _summarise(job: PlannedJob, stats: RunStats, found: Estimate, elapsed_seconds: float) -> RunSummary:

@@ -11,12 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.outcome import RunSummary, SplitSummary, limiting_stage, percent_error, stage_shares
+from preprocess.outcome import RunSummary, SplitSummary, percent_error, stage_shares
 from preprocess.stages import WAITING
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
-
-__all__ = ["RunSummary", "SplitSummary", "limiting_stage", "next_lines", "render_summary"]
 
 _SPLITS_SHOWN = 3
 _REASONS_SHOWN = 3
@@ -29,12 +27,6 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
     The next command is quoted for a shell and broken with backslashes, so that it can be copied as it stands; only a
     word that is longer than a line is broken within.
     """
-    limit = limiting_stage(
-        summary.stage_seconds,
-        actor_seconds=summary.actor_seconds,
-        num_actors=len(summary.actor_peak_ram_bytes),
-        num_cores=summary.num_cores,
-    )
     beside = Table.grid(padding=(0, 2, 0, 0))
     beside.add_column(width=47)
     beside.add_column(width=30)
@@ -45,7 +37,7 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
         _reasons(summary.quarantined),
         Text(),
         beside,
-        Text(limit, style="bold"),
+        Text(summary.limited_by, style="bold"),
         *next_lines(summary.next_command, width),
     )
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from preprocess.finishing import finish, is_finished, quarantine_reasons, split_summaries, store_bytes
+from preprocess.finishing import finish, is_finished, quarantine_reasons, store_bytes
 from preprocess.job import plan_job
+from preprocess.outcome import split_summaries
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.tally import RunStats
