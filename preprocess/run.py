@@ -8,21 +8,19 @@ from time import monotonic
 
 from rich.console import Console
 
-from preprocess.audience import Audience
+from preprocess.broadcast import Broadcast, broadcast
 from preprocess.card import dataset_card
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, store_bytes
 from preprocess.governor.cleanup import Removal
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
-from preprocess.live import make_view
 from preprocess.outcome import RunSummary, split_summaries
 from preprocess.preparation import clear_dead, clear_partial, prepare_store
 from preprocess.session import Session
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.summary import render_summary
 from preprocess.tally import RunStats
-from preprocess.telling import telling
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record
@@ -38,9 +36,7 @@ def main(argv: Sequence[str]) -> int:
     # Before there is anything to give up, SIGTERM is what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings.prepare()
-    stream = sys.stdout
-    view = make_view(settings.view, title=_title(settings), stream=stream, is_terminal=stream.isatty())
-    with telling(settings, view, _title(settings)) as told:
+    with broadcast(settings, _title(settings)) as everyone:
         # A plan can take its time, a full disk cannot wait.
         removals = clear_dead(store_path(settings))
         job = plan_job(settings)
@@ -48,11 +44,11 @@ def main(argv: Sequence[str]) -> int:
             if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
                 # Another run made the store between our look and our lock.
                 job = plan_job(settings)
-            told.begin(job, settings)
-            summary = _run(job, settings, told.audience, removals)
-        told.complete()
+            everyone.begin(job, settings)
+            summary = _run(job, settings, everyone, removals)
+        everyone.complete()
         if settings.view != "json":
-            Console(file=stream, highlight=False).print(render_summary(summary))
+            Console(highlight=False).print(render_summary(summary))
     return _verdict(job, settings, summary)
 
 
@@ -60,18 +56,18 @@ def _title(settings: RunSettings) -> str:
     return f"{settings.source or 'demo corpus'} -> {store_path(settings)}"
 
 
-def _run(job: PlannedJob, settings: RunSettings, audience: Audience, removals: list[Removal]) -> RunSummary:
+def _run(job: PlannedJob, settings: RunSettings, everyone: Broadcast, removals: list[Removal]) -> RunSummary:
     started = monotonic()
     stats = RunStats.of(job, started)
     found = estimate(job, settings)
-    with StopRequest() as stop, audience:
+    with StopRequest() as stop, everyone:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
         if job.open_units() or not is_finished(job) or job.layout.partial.exists():
             budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
             if not settings.force:
                 check_room(found, budgets, job.layout.root)
-            with _reported(job, settings, audience, stats, found):
-                _prepare(job, settings, Session(job, settings, budgets, stats, audience, stop), removals)
+            with _reported(job, settings, everyone, stats, found):
+                _prepare(job, settings, Session(job, settings, budgets, stats, everyone, stop), removals)
     return _summarise(job, stats, found, stats.elapsed_seconds(monotonic()))
 
 
@@ -92,7 +88,7 @@ def _prepare(job: PlannedJob, settings: RunSettings, session: Session, removals:
 
 @contextmanager
 def _reported(
-    job: PlannedJob, settings: RunSettings, audience: Audience, stats: RunStats, found: Estimate
+    job: PlannedJob, settings: RunSettings, everyone: Broadcast, stats: RunStats, found: Estimate
 ) -> Iterator[None]:
     """Writes the report of what the block does, also when it ends early."""
     outcome = "failed"
@@ -106,21 +102,21 @@ def _reported(
         stats.ended_at = monotonic()
         if settings.report and job.layout.record.exists():
             summary = _summarise(job, stats, found, stats.elapsed_seconds(monotonic()))
-            _report(job, audience, summary, outcome)
+            _report(job, everyone, summary, outcome)
 
 
-def _report(job: PlannedJob, audience: Audience, summary: RunSummary, outcome: str) -> None:
+def _report(job: PlannedJob, everyone: Broadcast, summary: RunSummary, outcome: str) -> None:
     """Writes `report.html`; a page that cannot be written changes no exit status."""
     # Templates and pictures cost half a second to import, which a run that is told not to report need not pay.
     from preprocess.report import REPORT, write_report  # noqa: PLC0415 - as above
 
-    audience.history.finish()
+    everyone.history.finish()
     try:
-        write_report(job.layout, summary, audience.history, outcome, pictures=outcome == "done")
+        write_report(job.layout, summary, everyone.history, outcome, pictures=outcome == "done")
     except (SpeechPrepError, OSError) as error:
-        audience.event(f"no report: {error}")
+        everyone.event(f"no report: {error}")
     else:
-        audience.event(f"report: {job.layout.root / REPORT}")
+        everyone.event(f"report: {job.layout.root / REPORT}")
 
 
 def _summarise(job: PlannedJob, stats: RunStats, found: Estimate, elapsed_seconds: float) -> RunSummary:

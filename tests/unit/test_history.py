@@ -2,12 +2,14 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.audience import Audience
+from preprocess.broadcast import Broadcast
 from preprocess.history import MAX_EVENTS, MAX_POINTS, History
 from preprocess.progress import ActorState, ActorView, Snapshot
+from shared.errors import SourceError
 
 
 def at(seconds, **values):
@@ -81,14 +83,39 @@ class Screen:
         self.told.append(message)
 
 
+class Log(list):
+    """A log that notes what it is told."""
+
+    def event(self, message, **_values):
+        self.append(message)
+
+
 def test_everyone_hears_everything():
-    screen, seen, said = Screen(), [], []
-    audience = Audience(screen, History(), (seen.append,), (said.append,))
-    with audience:
-        audience.update(at(1.0))
-        audience.event("made room")
-        audience.update(at(1.1))
+    screen, log = Screen(), Log()
+    everyone = Broadcast("title", screen, log)
+    with everyone:
+        everyone.update(at(1.0))
+        everyone.event("made room")
+        everyone.update(at(1.1))
     assert screen.told == ["enter", 1.0, "made room", 1.1, "exit"]
-    assert [snapshot.elapsed_seconds for snapshot in seen] == [1.0, 1.1]
-    assert said == ["made room"]
-    assert [point.elapsed_seconds for point in audience.history.points] == [1.0, 1.1]
+    assert log == ["made room"]
+    assert everyone.metrics.snapshot == at(1.1)
+    assert [point.elapsed_seconds for point in everyone.history.points] == [1.0, 1.1]
+
+
+def test_a_run_is_ready_from_its_first_actor_at_work_on():
+    everyone = Broadcast("title", Screen())
+    everyone.update(at(1.0, actors=(ActorView(0, ActorState.IDLE),)))
+    assert not everyone.vitals.ready
+    everyone.update(at(2.0, actors=(ActorView(0, ActorState.WORKING),)))
+    everyone.update(at(3.0))
+    assert everyone.vitals.ready
+
+
+def test_the_log_has_how_a_run_ended():
+    log = Log()
+    with pytest.raises(SourceError), Broadcast("title", Screen(), log).logged():
+        raise SourceError("it is gone", "look for it")
+    with Broadcast("title", Screen(), log).logged():
+        pass
+    assert log == ["started", "ended"] * 2

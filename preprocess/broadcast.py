@@ -1,0 +1,129 @@
+"""Who hears of a run, decided here alone: the person's view, the report's history, log, metrics and web pages."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from errno import EADDRINUSE
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from preprocess.event_log import EventLog
+from preprocess.history import History
+from preprocess.job import PlannedJob
+from preprocess.live import View, make_view
+from preprocess.metrics import NO_FACTS, RunMetrics
+from preprocess.progress import ActorState, Snapshot
+from preprocess.settings import RunSettings
+from preprocess.status_page import status_page
+from preprocess.web import Pages, Vitals, WebServer
+from shared.errors import SpeechPrepError
+
+
+@dataclass(slots=True)
+class Broadcast:
+    """A `View` that passes everything on to everyone; *metrics*, *vitals* and the page are there to be asked for."""
+
+    title: str
+    view: View
+    log: EventLog | None = None
+    history: History = field(default_factory=History)
+    metrics: RunMetrics = field(default_factory=RunMetrics)
+    vitals: Vitals = field(default_factory=Vitals)
+
+    def __enter__(self) -> Self:
+        self.view.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.history.finish()
+        self.view.__exit__(kind, error, traceback)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """The run loop came round: *snapshot* goes to everyone."""
+        self.history.see(snapshot)
+        self.metrics.snapshot = snapshot
+        self.vitals.beat()
+        self.vitals.ready |= any(actor.state is ActorState.WORKING for actor in snapshot.actors)
+        self.view.update(snapshot)
+
+    def event(self, message: str) -> None:
+        """*message* goes to everyone."""
+        self.history.say(message)
+        self._log(message)
+        self.view.event(message)
+
+    def begin(self, job: PlannedJob, settings: RunSettings) -> None:
+        """The plan is made: from now on it is known what the run is about."""
+        self.metrics.facts = replace(
+            self.metrics.facts,
+            store=str(job.layout.root),
+            source=job.source.uri,
+            plan_digest="+".join(plan.record.digest for plan in job.plans),
+            started_at=time.time(),
+            ram_budget_bytes=settings.ram_budget or 0,
+        )
+
+    def complete(self) -> None:
+        """The store is finished."""
+        self.metrics.complete = self.vitals.ready = True
+
+    def page(self) -> str:
+        """The status page at this moment."""
+        return status_page(self.metrics.snapshot, self.title, self.history.events)
+
+    @contextmanager
+    def logged(self) -> Iterator[None]:
+        """The log has the block's beginning and how it ended."""
+        self._log("started", title=self.title)
+        try:
+            yield
+        except SpeechPrepError as error:
+            self._log("ended", error=error.message, exit_code=int(error.exit_code))
+            raise
+        self._log("ended", exit_code=0)
+
+    def _log(self, message: str, **values: object) -> None:
+        if self.log is not None:
+            self.log.event(message, **values)
+
+
+@contextmanager
+def broadcast(settings: RunSettings, title: str) -> Iterator[Broadcast]:
+    """Everyone hears inside the block; at its end the metrics file is written and the pages linger as asked for."""
+    view = make_view(settings.view, title=title, stream=sys.stdout, is_terminal=sys.stdout.isatty())
+    # Until the plan is made the run's id is all that is known.
+    facts = replace(NO_FACTS, run_id=uuid4().hex[:12], started_at=time.time())
+    with ExitStack() as stack:
+        everyone = Broadcast(title, view)
+        everyone.metrics.facts = facts
+        if settings.log_dir is not None or settings.base_dir is not None:
+            everyone.log = stack.enter_context(EventLog(settings.logs, facts.run_id, settings.log_format))
+        try:
+            with everyone.logged():
+                if settings.metrics:
+                    _serve(stack, settings, everyone)
+                yield everyone
+        finally:
+            if settings.metrics_file is not None:
+                everyone.metrics.write(settings.metrics_file)
+        if settings.metrics:
+            time.sleep(settings.metrics_linger)
+
+
+def _serve(stack: ExitStack, settings: RunSettings, everyone: Broadcast) -> None:
+    """Starts the pages; a port that another run uses already costs this one its pages, not its work."""
+    pages = Pages(everyone.metrics.text, everyone.page, everyone.vitals)
+    try:
+        server = stack.enter_context(WebServer(pages, settings.metrics_host, settings.metrics_port))
+    except OSError as error:
+        if error.errno != EADDRINUSE:
+            raise
+        where = f"{settings.metrics_host}:{settings.metrics_port}"
+        everyone.event(f"no metrics: {where} is in use; --metrics-port names another")
+    else:
+        everyone.event(f"status page and metrics at {server.url}")
