@@ -23,8 +23,8 @@ UNIT_COST = Cost(cpu_seconds=0.02, wait_seconds=0.05)
 """One commit, but for its bytes: opening the source, closing and checking the file, four fsyncs."""
 DISK_BYTES_PER_SECOND = 500_000_000
 """How fast fsync is taken to put a shard on the disk, which cannot be measured without writing: a SATA SSD."""
-SCRATCH_BYTES = 32_000_000
-"""Ray's folder and logs."""
+SCRATCH_BYTES = 12_000_000
+"""Ray's folder: 0.4 MB when five actors have started, then six logs that grow, of 1 MB and one backup each."""
 INDEX_SHARE = 0.005
 """The index, at most, as a share of the shards."""
 
@@ -51,8 +51,13 @@ class Estimate:
     @property
     def needed_bytes(self) -> int:
         """Room that must be free before the first byte is written."""
-        slack = self.error_bytes + self.largest_bytes + round(INDEX_SHARE * self.store_bytes) + SCRATCH_BYTES
+        slack = self.error_bytes + self.largest_bytes + standing_bytes(self.store_bytes)
         return self.missing_bytes + slack if self.missing_bytes else 0
+
+
+def standing_bytes(store_bytes: int) -> int:
+    """What takes room beside the shards of a store of *store_bytes* for the whole run: Ray's folder, and the index."""
+    return SCRATCH_BYTES + round(INDEX_SHARE * store_bytes)
 
 
 def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
@@ -69,7 +74,7 @@ def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
         store_bytes=job.forecast_bytes,
         error_bytes=sum(forecast.error_bytes for forecast in forecasts),
         missing_bytes=missing,
-        scratch_bytes=round(largest * actors) + SCRATCH_BYTES if actors else 0,
+        scratch_bytes=round(largest * actors) + standing_bytes(job.forecast_bytes) if actors else 0,
         audio_seconds=sum(f.audio_seconds for f in forecasts) if len(forecasts) == len(job.plans) else None,
         seconds=None if cost is None else run_seconds(cost, sum(left.values()), missing, actors, cores),
         free_bytes=free_bytes(job.layout.root),

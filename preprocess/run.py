@@ -10,6 +10,7 @@ from rich.console import Console
 
 from preprocess.broadcast import Broadcast, broadcast
 from preprocess.card import dataset_card
+from preprocess.context import RunContext
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, store_bytes
 from preprocess.governor.cleanup import Removal
@@ -17,7 +18,7 @@ from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.outcome import RunSummary, split_summaries
 from preprocess.preparation import clear_dead, clear_partial, prepare_store
-from preprocess.session import Session
+from preprocess.session import commit_units
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.summary import render_summary
 from preprocess.tally import RunStats
@@ -57,39 +58,38 @@ def _title(settings: RunSettings) -> str:
 
 
 def _run(job: PlannedJob, settings: RunSettings, everyone: Broadcast, removals: list[Removal]) -> RunSummary:
-    started = monotonic()
-    stats = RunStats.of(job, started)
-    found = estimate(job, settings)
+    stats, found = RunStats.of(job, monotonic()), estimate(job, settings)
     with StopRequest() as stop, everyone:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
         if job.open_units() or not is_finished(job) or job.layout.partial.exists():
             budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
             if not settings.force:
                 check_room(found, budgets, job.layout.root)
-            with _reported(job, settings, everyone, stats, found):
-                _prepare(job, settings, Session(job, settings, budgets, stats, everyone, stop), removals)
-    return _summarise(job, stats, found, stats.elapsed_seconds(monotonic()))
-
-
-def _prepare(job: PlannedJob, settings: RunSettings, session: Session, removals: list[Removal]) -> None:
-    """Everything that writes to the store; nothing unfinished is left, however it ends."""
-    settings_json = settings.model_dump_json(indent=2) + "\n"
-    removals += prepare_store(job.layout, job.record, settings_json, dataset_card(job.record))
-    session.stats.governed.count(removals)
-    for removal in removals:
-        session.view.event(removal.in_words)
-    try:
-        session.commit_units()
-        finish(job)
-    finally:
-        clear_partial(job.layout)
-        job.layout.partial.rmdir()
+            run = RunContext(job, settings, stats, everyone, stop)
+            with _reported(run, everyone, found), _prepared(run, removals):
+                commit_units(run, budgets)
+                finish(job)
+    return _summarise(job, stats, found)
 
 
 @contextmanager
-def _reported(
-    job: PlannedJob, settings: RunSettings, everyone: Broadcast, stats: RunStats, found: Estimate
-) -> Iterator[None]:
+def _prepared(run: RunContext, removals: list[Removal]) -> Iterator[None]:
+    """The store is ready to be written to inside the block; nothing unfinished is left, however that ends."""
+    layout, record = run.job.layout, run.job.record
+    settings_json = run.settings.model_dump_json(indent=2) + "\n"
+    removals += prepare_store(layout, record, settings_json, dataset_card(record))
+    run.stats.governed.count(removals)
+    for removal in removals:
+        run.view.event(removal.in_words)
+    try:
+        yield
+    finally:
+        clear_partial(layout)
+        layout.partial.rmdir()
+
+
+@contextmanager
+def _reported(run: RunContext, everyone: Broadcast, found: Estimate) -> Iterator[None]:
     """Writes the report of what the block does, also when it ends early."""
     outcome = "failed"
     try:
@@ -99,10 +99,9 @@ def _reported(
         outcome = f"ended early: {error.message}"
         raise
     finally:
-        stats.ended_at = monotonic()
-        if settings.report and job.layout.record.exists():
-            summary = _summarise(job, stats, found, stats.elapsed_seconds(monotonic()))
-            _report(job, everyone, summary, outcome)
+        run.stats.ended_at = monotonic()
+        if run.settings.report and run.job.layout.record.exists():
+            _report(run.job, everyone, _summarise(run.job, run.stats, found), outcome)
 
 
 def _report(job: PlannedJob, everyone: Broadcast, summary: RunSummary, outcome: str) -> None:
@@ -119,7 +118,7 @@ def _report(job: PlannedJob, everyone: Broadcast, summary: RunSummary, outcome: 
         everyone.event(f"report: {job.layout.root / REPORT}")
 
 
-def _summarise(job: PlannedJob, stats: RunStats, found: Estimate, elapsed_seconds: float) -> RunSummary:
+def _summarise(job: PlannedJob, stats: RunStats, found: Estimate) -> RunSummary:
     ran, finished = bool(stats.units), is_finished(job)
     tightest = stats.governed.tightest
     return RunSummary(
@@ -129,7 +128,7 @@ def _summarise(job: PlannedJob, stats: RunStats, found: Estimate, elapsed_second
         store_bytes=store_bytes(job) if finished else 0,
         run_rows=stats.rows,
         run_audio_seconds=stats.audio_seconds,
-        elapsed_seconds=elapsed_seconds,
+        elapsed_seconds=stats.elapsed_seconds(monotonic()),
         peak_disk_bytes=stats.peak_disk_bytes,
         peak_ram_bytes=tightest.used_bytes if tightest else 0,
         actor_peak_ram_bytes=list(stats.peak_memory_bytes.values()),

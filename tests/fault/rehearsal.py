@@ -11,17 +11,19 @@ import json
 import os
 import signal
 import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from io import StringIO
+from types import SimpleNamespace
 
 import pyarrow as pa
 
 import preprocess.job
 import preprocess.preparation
 import preprocess.run
+import preprocess.session
+from preprocess.context import RunContext
 from preprocess.sample import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
-from preprocess.session import Session
 from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.cli import run_command
 
@@ -31,9 +33,9 @@ ACKNOWLEDGED = "acknowledged "
 """What a line of output begins with that names a shard whose `process` has returned."""
 
 
-def run_here(session: Session) -> None:
+def run_here(run: RunContext) -> None:
     """Stands in for the cluster: one worker, in this process, in the scheduler's order."""
-    job = session.job
+    job = run.job
     worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "rehearsal"))
     scheduler = Scheduler(job.open_units(), num_actors=1)
     actions = scheduler.start()
@@ -45,7 +47,7 @@ def run_here(session: Session) -> None:
             task = job.task_for(action.unit, action.crashed_rows)
             report = worker.process(task)
             print(f"{ACKNOWLEDGED}{task.name}", flush=True)
-            session.stats.commit(action.actor, report, 0.0)
+            run.stats.commit(action.actor, report, 0.0)
             actions += scheduler.on_done(action.actor)
 
 
@@ -91,8 +93,8 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    assert callable(Session._run_cluster)
-    Session._run_cluster = run_here
+    assert callable(preprocess.session._loop)
+    preprocess.session._loop = lambda run, _budgets: nullcontext(SimpleNamespace(until_done=lambda: run_here(run)))
     preprocess.job.MIN_UNITS = 2
     # Another process would make calls of its own, thousands of them before its first line of ours.
     preprocess.job.sample_apart = sample_rows

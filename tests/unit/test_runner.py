@@ -4,6 +4,7 @@ from io import StringIO
 
 import pytest
 
+from preprocess.context import RunContext
 from preprocess.crew import Crew
 from preprocess.governor.admission import Admission, worst_case_bytes
 from preprocess.governor.budgets import Budgets
@@ -13,9 +14,9 @@ from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
 from preprocess.job import plan_job
 from preprocess.live import make_view
-from preprocess.measures import Measures
+from preprocess.measures import Enforcer
 from preprocess.preparation import prepare_store
-from preprocess.runner import Runner
+from preprocess.runner import RunLoop
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
 from preprocess.tally import RunStats
@@ -29,9 +30,13 @@ GB = 10**9
 
 
 @pytest.fixture
-def job(tmp_path, demo_model):
+def settings(tmp_path, demo_model):
     source = write_source(tmp_path / "source" / "train.parquet", [*ROWS, UNTOLD])
-    settings = RunSettings(source=str(source.parent), model=str(demo_model), store=tmp_path / "store", limit=10)
+    return RunSettings(source=str(source.parent), model=str(demo_model), store=tmp_path / "store", limit=10)
+
+
+@pytest.fixture
+def job(settings):
     job = plan_job(settings)
     job.layout.root.mkdir()
     prepare_store(job.layout, job.record, "{}\n", "")
@@ -47,8 +52,8 @@ def sensor(tmp_path):
 
 
 @pytest.fixture
-def run(job, sensor):
-    """Runs *job* with two actors, as `Session` does; returns the runner."""
+def run(job, settings, sensor):
+    """Runs *job* with two actors, as `session` does; returns its counts."""
 
     def run_job(cluster, row_bytes=None):
         ledger = Ledger(GB, 0)
@@ -56,16 +61,13 @@ def run(job, sensor):
         admission = Admission(ledger, spec, seconds, {} if row_bytes is None else {"train": row_bytes})
         stats = RunStats.of(job, 0.0)
         view = make_view("plain", title="", stream=StringIO(), is_terminal=False)
-        governor = Governor(job.layout.root, Budgets(GB, 0), admission, list, sensor=sensor)
-        with governor:
+        with Governor(job.layout.root, Budgets(GB, 0), admission, list, sensor=sensor) as governor:
             scheduler = Scheduler(job.open_units(), 2, admit=governor.admit)
-            measures = Measures(job.layout, cluster, scheduler, governor, stats, view, 30.0)
-            crew = Crew(Recycling(0, 0), 2)
-            runner = Runner(job, cluster, scheduler, governor, measures, crew, stats, view, StopRequest())
+            context = RunContext(job, settings, stats, view, StopRequest())
             # The inline cluster's look at the reservations.
             cluster.admission = admission
-            runner.run()
-        return runner
+            RunLoop(context, cluster, scheduler, governor, Crew(Recycling(0, 0), 2), Enforcer(30.0)).until_done()
+        return stats
 
     return run_job
 
@@ -78,11 +80,11 @@ def allocated(layout):
 def test_a_unit_holds_its_reservation_until_its_shard_is_committed_and_no_longer(job, run):
     seen = []
     cluster = InlineCluster(job, look=lambda tasks: seen.append((tasks, list(cluster.admission.open_units))))
-    runner = run(cluster)
+    stats = run(cluster)
     assert all({task.unit for task in tasks} == set(reserved) for tasks, reserved in seen)
     assert cluster.admission.ledger.reserved_bytes == 0
     assert job.open_units() == []
-    assert (runner.stats.rows, runner.stats.quarantined) == (10, {"empty_transcript": 1})
+    assert (stats.rows, stats.quarantined) == (10, {"empty_transcript": 1})
 
 
 def test_what_a_committed_unit_takes_is_counted_at_once(job, run):
@@ -104,16 +106,16 @@ def test_a_worker_is_told_how_much_it_may_write(job, run):
 def test_a_unit_that_outgrows_its_reservation_is_made_again_with_more(job, run, monkeypatch):
     monkeypatch.setattr("preprocess.governor.admission.FIXED_BYTES", 0)
     cluster = InlineCluster(job)
-    runner = run(cluster, row_bytes=100.0)
+    stats = run(cluster, row_bytes=100.0)
     assert job.open_units() == []
     assert len(cluster.given) > len(job.plans[0].units)
     assert cluster.admission.ledger.reserved_bytes == 0
-    assert runner.stats.units == len(job.plans[0].units)
+    assert stats.units == len(job.plans[0].units)
 
 
 def test_an_actor_that_dies_gives_its_reservation_back_and_its_unit_is_made_by_another(job, run):
     cluster = InlineCluster(job, deaths=2)
-    runner = run(cluster)
+    stats = run(cluster)
     assert job.open_units() == []
-    assert runner.stats.restarts == 2
+    assert stats.restarts == 2
     assert cluster.admission.ledger.reserved_bytes == 0

@@ -1,0 +1,20 @@
+"""What the parts of one run share, made once at its start and handed on."""
+
+from dataclasses import dataclass
+
+from preprocess.job import PlannedJob
+from preprocess.live import View
+from preprocess.settings import RunSettings
+from preprocess.stopping import StopRequest
+from preprocess.tally import RunStats
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What is to be made and how that was asked for, what has come of it, who hears of it, whether it is to stop."""
+
+    job: PlannedJob
+    settings: RunSettings
+    stats: RunStats
+    view: View
+    stop: StopRequest
