@@ -81,34 +81,26 @@ class ActorGaveUp:
 Event = ActorReady | ActorDone | ActorDied | ActorGaveUp
 
 
-class _FeatureActor:
-    """A FeatureWorker in a process of its own; `progress` and `stop` answer while `process` works."""
+class _FeatureActor(FeatureWorker):
+    """A FeatureWorker in a process of its own; `look` and `stop` answer while `process` works."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         import pyarrow as pa  # noqa: PLC0415 - set for the actor's process only
 
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
-        self._worker = FeatureWorker(settings)
+        super().__init__(settings)
 
     def ready(self) -> None:
         """Answers once the worker is made."""
 
-    def process(self, task: UnitTask) -> UnitReport:
-        """Makes one shard."""
-        return self._worker.process(task)
-
-    def probe(self, task: UnitTask) -> None:
-        """Processes rows without writing."""
-        self._worker.probe(task)
-
     @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
-    def progress(self) -> ActorProgress:
+    def look(self) -> ActorProgress:
         """What the worker is at."""
         process = psutil.Process()
         spent = process.cpu_times()
         memory_bytes = process.memory_full_info().uss
-        return ActorProgress(self._worker.progress, memory_bytes, spent.user + spent.system, os.getpid())
+        return ActorProgress(self.progress, memory_bytes, spent.user + spent.system, os.getpid())
 
     @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
     def give_memory_back(self) -> None:
@@ -118,7 +110,7 @@ class _FeatureActor:
     @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]  # see pyproject: ray is not followed
     def stop(self) -> None:
         """Gives up the open unit at its next row."""
-        self._worker.stop()
+        super().stop()
 
 
 FeatureActor: Any = ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, concurrency_groups={"watch": 1})(
@@ -226,7 +218,7 @@ class Cluster:
                     self._pids[actor] = answers[actor].pid
         for actor, handle in self._actors.items():
             if actor not in self._watching:
-                self._watching[actor] = handle.progress.remote()
+                self._watching[actor] = handle.look.remote()
         return answers
 
     def end_actor(self, actor: int) -> None:
