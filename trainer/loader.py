@@ -7,9 +7,8 @@ lie in pinned memory, from which they travel while it works.
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +22,6 @@ from trainer.buffers import Buffers
 from trainer.collate import Batch, augment_batch, collate_many
 from trainer.micro_batches import MicroBatch
 from trainer.steps import StepPlan, StepPlanner
-from trainer.task import Task
 
 AHEAD = 12
 """Micro-batches that are formed before they are asked for."""
@@ -32,17 +30,25 @@ TOGETHER = 4
 
 Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Features, floor, inputs, places and targets, as `TrainingModel` takes them."""
-Formed = tuple[Tensors, NDArray[Any] | None]
+_Formed = tuple[Tensors, NDArray[Any] | None]
 """A micro-batch, and the memory of its features where that is still in use."""
 
 
+@dataclass(slots=True)
+class _Group:
+    """Micro-batches, each with the step that it is of, which are formed together; *future* is what they become."""
+
+    batches: Sequence[tuple[int, MicroBatch]]
+    future: Future[list[_Formed]]
+
+
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """*batch* of *step*, which *task* forms as *number* of several."""
+class _Ahead:
+    """*batch* of *step*, which is *number* of its *group*."""
 
     step: int
     batch: MicroBatch
-    task: Task[list[Formed]]
+    group: _Group
     number: int
 
 
@@ -62,7 +68,7 @@ class Loader:
     augment: SpecAugment | None = None
     waited_seconds: float = 0.0
     _pool: ThreadPoolExecutor = field(init=False)
-    _queue: deque[Ahead] = field(default_factory=deque)
+    _queue: deque[_Ahead] = field(default_factory=deque)
     _buffers: Buffers = field(default_factory=Buffers)
     _given: list[NDArray[Any]] = field(default_factory=list)
     _plans: dict[int, StepPlan] = field(default_factory=dict)
@@ -100,13 +106,13 @@ class Loader:
     def reset(self) -> None:
         """Forgets what was formed ahead: the planner's budget has changed."""
         while self._queue:
-            self._queue.popleft().task.cancel()
+            self._queue.popleft().group.future.cancel()
 
     def _batches(self, step: int) -> Iterator[tuple[MicroBatch, Tensors]]:
         while self._queue and self._queue[0].step == step:
             ahead = self._queue.popleft()
             started = perf_counter()
-            tensors, memory = self._formed(ahead.task)[ahead.number]
+            tensors, memory = self._formed(ahead.group)[ahead.number]
             self.waited_seconds += perf_counter() - started
             if memory is not None:
                 self._given.append(memory)
@@ -114,13 +120,17 @@ class Loader:
             yield ahead.batch, self._sent(tensors)
         del self._plans[step]
 
-    def _formed(self, task: Task[list[Formed]]) -> list[Formed]:
-        """What *task* forms; as long as another thread is at it, this one forms what comes after it."""
-        for other in (task, *(ahead.task for ahead in self._queue)):
-            if task.done:
+    def _formed(self, group: _Group) -> list[_Formed]:
+        """What becomes of *group*; as long as another thread is at it, this one forms what comes after it."""
+        for other in (group, *(ahead.group for ahead in self._queue)):
+            if group.future.done():
                 break
-            other.help()
-        return task.result()
+            # What can still be taken back no thread has begun with. One that has is waited for below, and only there.
+            if other.future.cancel():
+                formed: Future[list[_Formed]] = Future()
+                formed.set_result(self._form(other.batches))
+                other.future = formed
+        return group.future.result()
 
     def _sent(self, tensors: Tensors) -> Tensors:
         if self.device.type == "cpu":
@@ -139,19 +149,17 @@ class Loader:
 
     def _put(self, batches: Sequence[tuple[int, MicroBatch]]) -> None:
         """Lets *batches*, each with the step that it is of, be formed together."""
-        task = Task(partial(self._form, batches))
-        self._queue += [Ahead(step, batch, task, number) for number, (step, batch) in enumerate(batches)]
-        # Its failure is told where the result is asked for.
-        self._pool.submit(task.help)
+        group = _Group(batches, self._pool.submit(self._form, batches))
+        self._queue += [_Ahead(step, batch, group, number) for number, (step, batch) in enumerate(batches)]
 
-    def _form(self, batches: Sequence[tuple[int, MicroBatch]]) -> list[Formed]:
+    def _form(self, batches: Sequence[tuple[int, MicroBatch]]) -> list[_Formed]:
         formed = collate_many(self.split, [batch.clips for _, batch in batches], self._buffers.take)
         if self.augment:
             for (step, batch), arrays in zip(batches, formed, strict=True):
                 augment_batch(self.split, batch.clips, arrays, self.augment.at(step))
         return [self._kept(batch) for batch in formed]
 
-    def _kept(self, formed: Batch) -> Formed:
+    def _kept(self, formed: Batch) -> _Formed:
         tensors = as_tensors(formed)
         if self.device.type != "cuda":
             return tensors, formed.features
