@@ -20,7 +20,7 @@ from trainer.distributed import Ranks, leave_with_ranks
 from trainer.model import trained_parameters
 
 
-class Exchange:
+class GradientExchange:
     """*model*, whose gradients are averaged over *ranks*; alone it is just the model.
 
     A step begins with `begin`, ends with `finish`, and where it failed on this rank has `make_up` between them.
@@ -140,7 +140,7 @@ class _Nowhere(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's ow
 
 
 def _send(outbox: _Outbox, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:  # type: ignore[name-defined] # torch has it, its stubs do not
-    """Sends a bucket; what it returns is ready at once, as `Exchange.finish` waits for the sums.
+    """Sends a bucket; what it returns is ready at once, as `GradientExchange.finish` waits for the sums.
 
     Waiting in a future would leave a piece of Python to a thread of torch's, which ends the process where Python ends
     first.

@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainer.distributed import Ranks
-from trainer.exchange import Exchange
+from trainer.exchange import GradientExchange
 from trainer.loader import Tensors
 from trainer.micro_batches import MicroBatch
 from trainer.model import TrainingModel, set_recompute, trained_parameters
@@ -51,11 +51,11 @@ class Stepper:
     max_grad_norm: float
     seed: int
     scaler: torch.amp.GradScaler = field(init=False)
-    exchange: Exchange = field(init=False)
+    exchange: GradientExchange = field(init=False)
 
     def __post_init__(self) -> None:
         self.scaler = torch.amp.GradScaler(self.ranks.device.type, enabled=self.dtype is torch.float16)
-        self.exchange = Exchange(self.model, self.ranks)
+        self.exchange = GradientExchange(self.model, self.ranks)
 
     def run(self, plan: StepPlan, batches: Iterable[tuple[MicroBatch, Tensors]], rate: float) -> StepResult:
         """The step of *plan* with learning rate *rate*. Raises OutOfMemory on all ranks when one has too little."""
