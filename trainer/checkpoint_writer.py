@@ -1,44 +1,15 @@
-"""Writes checkpoints beside the training: whole or not there, room reserved first, old ones removed."""
+"""Writes checkpoints beside the training: whole or not there, the best pointed at, old ones removed."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-
-from shared.durable import fsync_directory, fsync_tree, json_bytes, write_durably
+from shared.durable import fsync_directory, json_bytes, write_durably
 from shared.errors import ResourceLimitError
-from shared.units import format_bytes
 from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, point_best_at, points_at, resumable
-
-_REMEDY = "make room, lower --keep-latest, or name another --output; the same command goes on"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A moment of the training on the CPU: *weights*, *optimiser* and *scaler* states, and the run's own."""
-
-    state: TrainState
-    weights: Mapping[str, torch.Tensor]
-    optimiser: Mapping[str, Any]
-    scaler: Mapping[str, Any]
-
-
-def copy_to_cpu(value: Any) -> Any:
-    """*value* with every tensor in it copied to the CPU, so that training can go on changing its own."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: copy_to_cpu(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(copy_to_cpu(entry) for entry in value)
-    return value
+from trainer.checkpoint_files import REMEDY, CheckpointContent, write_files
 
 
 @dataclass(slots=True)
@@ -61,13 +32,13 @@ class Checkpoints:
         if self._writing is not None and self._writing.done():
             self.wait()
 
-    def save(self, snapshot: Snapshot) -> None:
-        """Starts writing *snapshot*; what was being written before is finished first.
+    def save(self, content: CheckpointContent) -> None:
+        """Starts writing *content*; what was being written before is finished first.
 
         Raises what went wrong with that one: ResourceLimitError for a full disk, OSError for others.
         """
         self.wait()
-        self._writing = self._pool.submit(self._write, snapshot)
+        self._writing = self._pool.submit(self._write, content)
 
     def amend(self, state: TrainState) -> None:
         """Has the checkpoint of *state*'s step, saved before, tell what an evaluation has found since.
@@ -110,14 +81,12 @@ class Checkpoints:
         """Where the checkpoint of *step* lies."""
         return self.output / f"checkpoint-{step:08d}"
 
-    def _write(self, snapshot: Snapshot) -> None:
-        final = self.path(snapshot.state.step)
+    def _write(self, content: CheckpointContent) -> None:
+        final = self.path(content.state.step)
         partial = self.output / f"{PARTIAL}{final.name}"
         shutil.rmtree(partial, ignore_errors=True)
-        (partial / TRAINING).mkdir(parents=True)
         try:
-            _reserve(partial, _size(snapshot))
-            _fill(partial, snapshot, self.files)
+            write_files(partial, content, self.files)
             # The same step is written again by a run that was started afresh from an earlier one.
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
@@ -125,7 +94,7 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        self._written(snapshot.state)
+        self._written(content.state)
 
     def _amend(self, saving: Future[None] | None, state: TrainState) -> None:
         if saving is not None:
@@ -138,7 +107,7 @@ class Checkpoints:
             write_durably(path, json_bytes(asdict(state)), partial)
         except OSError as error:
             message = f"what the evaluation at step {state.step} found cannot be written to {path}: {error.strerror}"
-            raise ResourceLimitError(message, _REMEDY) from error
+            raise ResourceLimitError(message, REMEDY) from error
         self._written(state)
 
     def _written(self, state: TrainState) -> None:
@@ -162,52 +131,3 @@ def still_to_come(existing: int, to_write: int, keep_latest: int) -> int:
     *existing* are there, *to_write* will be written at most.
     """
     return min(to_write, max(1, keep_latest + 2 - existing))
-
-
-def _fill(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
-    """Raises ResourceLimitError where the disk takes less than was reserved, or fails."""
-    try:
-        _write_files(folder, snapshot, files)
-        fsync_tree(folder)
-    except (OSError, RuntimeError, SafetensorError) as error:  # each of the three writers' own
-        message = f"the checkpoint of step {snapshot.state.step} cannot be written to {folder.parent}: {error}"
-        raise ResourceLimitError(message, _REMEDY) from error
-
-
-def _write_files(folder: Path, snapshot: Snapshot, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    training = {"optimiser": snapshot.optimiser, "scaler": snapshot.scaler}
-    torch.save(training, folder / TRAINING / "optimiser.pt")
-    (folder / TRAINING / STATE).write_bytes(json_bytes(asdict(snapshot.state)))
-    save_file(dict(snapshot.weights), folder / "model.safetensors", metadata={"format": "pt"})
-    # Its library lets nobody else read it; others may be to use the model.
-    shutil.copymode(folder / TRAINING / STATE, folder / "model.safetensors")
-
-
-def _size(snapshot: Snapshot) -> int:
-    """Bytes that *snapshot* takes on disk, with room for the files' own structure."""
-    return round(1.02 * (_tensor_bytes(snapshot.weights) + _tensor_bytes(snapshot.optimiser))) + (16 << 20)
-
-
-def _tensor_bytes(value: Any) -> int:
-    if isinstance(value, torch.Tensor):
-        return value.nbytes
-    if isinstance(value, Mapping):
-        return sum(map(_tensor_bytes, value.values()))
-    return sum(map(_tensor_bytes, value)) if isinstance(value, (list, tuple)) else 0
-
-
-def _reserve(folder: Path, num_bytes: int) -> None:
-    """Raises ResourceLimitError where *folder* has no room for *num_bytes*: before anything is written, not midway."""
-    path = folder / "reserved"
-    try:
-        with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, num_bytes)
-    except OSError as error:
-        message = (
-            f"a checkpoint takes {format_bytes(num_bytes)}, which {folder.parent} has no room for: {error.strerror}"
-        )
-        raise ResourceLimitError(message, _REMEDY) from error
-    finally:
-        path.unlink(missing_ok=True)

@@ -8,14 +8,14 @@ import torch
 
 from shared.errors import InterruptedRunError, ResourceLimitError, SpeechPrepError
 from trainer.checkpoint import TrainState
-from trainer.checkpoint_writer import Checkpoints, Snapshot, copy_to_cpu
+from trainer.checkpoint_files import CheckpointContent, copy_to_cpu, weights_to_save
+from trainer.checkpoint_writer import Checkpoints
 from trainer.evaluation import Evaluator
 from trainer.health import Health
 from trainer.inspection import write_nonfinite
 from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter
-from trainer.model import TrainingModel
 from trainer.optim import learning_rate
 from trainer.optimiser_state import whole_state
 from trainer.records import EvaluationRecord
@@ -165,7 +165,7 @@ class TrainingLoop:
         optimiser = whole_state(self.stepper.optimiser, self.stepper.ranks)
         if self.checkpoints is not None:
             weights = copy_to_cpu(weights_to_save(self.stepper.model))
-            self.checkpoints.save(Snapshot(self.state, weights, optimiser, self.stepper.scaler.state_dict()))
+            self.checkpoints.save(CheckpointContent(self.state, weights, optimiser, self.stepper.scaler.state_dict()))
 
     def _settle(self, *, wait: bool = False) -> None:
         """Tells of a checkpoint that could not be written: if it was the best, the one before that is so again."""
@@ -192,10 +192,3 @@ class TrainingLoop:
         for written in self.stepper.ranks.gather(path):
             if written is not None:
                 self.telemetry.event(f"step {plan.step + 1}: the loss is no number; its rows are in {written}")
-
-
-def weights_to_save(model: TrainingModel) -> dict[str, torch.Tensor]:
-    """The model's weights by name, each once: the output projection is the decoder's embedding in nearly all models."""
-    whisper = model.whisper
-    tied = whisper.proj_out.weight is whisper.model.decoder.embed_tokens.weight
-    return {name: value for name, value in whisper.state_dict().items() if not (tied and name == "proj_out.weight")}

@@ -12,13 +12,14 @@ from safetensors.torch import load_file
 from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Cut, Ext4Disk
 from trainer.checkpoint import PARTIAL, TrainState, checkpoints, latest, load_training, point_best_at
-from trainer.checkpoint_writer import Checkpoints, Snapshot, copy_to_cpu, still_to_come
+from trainer.checkpoint_files import CheckpointContent, copy_to_cpu
+from trainer.checkpoint_writer import Checkpoints, still_to_come
 
 
 def snapshot(step, best_step=None, values=1_000):
     state = TrainState(step, {"seed": 1}, 100, 50, None if best_step is None else 0.5, best_step)
     optimiser = {"state": {0: {"exp_avg": torch.full((values,), float(step))}}, "param_groups": [{"lr": 0.1}]}
-    return Snapshot(state, {"weight": torch.full((values,), float(step))}, optimiser, {"scale": 2.0})
+    return CheckpointContent(state, {"weight": torch.full((values,), float(step))}, optimiser, {"scale": 2.0})
 
 
 def keeper(folder, keep=2):

@@ -12,7 +12,7 @@ from transformers import WhisperForConditionalGeneration
 from shared.errors import UsageError
 from shared.rows import STEP
 from tests.support.training import tiny_model, tiny_whisper
-from trainer.loop import weights_to_save
+from trainer.checkpoint_files import weights_to_save
 from trainer.model import (
     TrainingModel,
     encode,
