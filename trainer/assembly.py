@@ -1,8 +1,7 @@
 """The parts of a run, made from its settings: what these leave open, store, model, plan, evaluator, checkpoints."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -132,12 +131,10 @@ def make_evaluator(setup: Setup, data: Data, frames: int) -> Evaluator | None:
     return Evaluator(data.evaluated, rows, tokenizer, setup.ranks, setup.dtype, frames, window)
 
 
-@contextmanager
-def open_checkpoints(setup: Setup, stepper: Stepper, shape: ModelShape, max_steps: int) -> Iterator[Checkpoints | None]:
-    """What writes checkpoints, on rank 0."""
+def open_checkpoints(setup: Setup, stepper: Stepper, shape: ModelShape, max_steps: int) -> Checkpoints | None:
+    """What writes checkpoints, on rank 0; whoever asks closes it. Raises ResourceLimitError where they find no room."""
     if not setup.ranks.is_main:
-        yield None
-        return
+        return None
     settings, output = setup.settings, setup.settings.output_folder
     checkpoints = Checkpoints(output, small_files(settings.model), settings.keep_latest)
     checkpoints.clear_partial()
@@ -147,7 +144,4 @@ def open_checkpoints(setup: Setup, stepper: Stepper, shape: ModelShape, max_step
     existing = [step for step, _ in written(output)]
     steps = max_steps - max(existing, default=0)
     check_room(output, one, still_to_come(len(existing), -(-steps // settings.save_steps), settings.keep_latest))
-    try:
-        yield checkpoints
-    finally:
-        checkpoints.close()
+    return checkpoints

@@ -6,28 +6,22 @@ from time import perf_counter
 
 import torch
 
-from shared.errors import InterruptedRunError, ResourceLimitError, SpeechPrepError
+from shared.errors import InterruptedRunError, ResourceLimitError
 from trainer.checkpoint import TrainState
 from trainer.checkpoint_files import CheckpointContent, copy_to_cpu, weights_to_save
 from trainer.checkpoint_writer import Checkpoints
 from trainer.evaluation import Evaluator
 from trainer.health import Health
-from trainer.inspection import write_nonfinite
+from trainer.inspection import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
 from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter
 from trainer.optim import learning_rate
 from trainer.optimiser_state import whole_state
-from trainer.records import EvaluationRecord
 from trainer.settings import TrainSettings
 from trainer.step import OutOfMemory, Stepper, StepResult
 from trainer.steps import StepPlan
 from trainer.telemetry import Telemetry
-
-MOST_SKIPPED = 50
-"""Steps in a row without an update after which the run has diverged."""
-SETTLING = 20
-"""Steps in a row that a loss scale may take to settle: a new one needs about 10."""
 
 
 @dataclass(slots=True)
@@ -58,7 +52,7 @@ class TrainingLoop:
             # The run before was ended while it evaluated.
             self._evaluate()
         while self.state.step < self.max_steps:
-            self._one_step()
+            self._step()
             self._settle()
             step = self.state.step
             if self._due(self.settings.logging_steps):
@@ -73,7 +67,7 @@ class TrainingLoop:
                 self._finish_saving()
                 raise InterruptedRunError(f"stopped after step {step}", "the same command goes on from there")
         self._finish_saving()
-        self._require_updates()
+        require_updates(self.state, 1 + (SETTLING if self.stepper.scaler.is_enabled() else 0))
         return self.state
 
     def _log(self) -> None:
@@ -85,43 +79,26 @@ class TrainingLoop:
     def _due(self, every: int) -> bool:
         return self.state.step % every == 0 or self.state.step == self.max_steps
 
-    def _one_step(self) -> None:
+    def _step(self) -> None:
+        """The next step, on smaller and smaller micro-batches where memory runs out."""
         settings, step = self.settings, self.state.step
         rate = learning_rate(
             step, peak=settings.learning_rate, warmup_steps=settings.warmup_steps, max_steps=self.max_steps
         )
         started = perf_counter()
-        plan, result = self._with_room(step, rate)
-        self.meter.add(plan, result, rate, perf_counter() - started)
-        skipped = self.state.skipped + 1 if result.skipped else 0
-        self.state = replace(self.state, step=step + 1, skipped=skipped)
-        if result.skipped:
-            self._keep_for_inspection(plan, result)
-        if self.state.skipped >= MOST_SKIPPED:
-            raise self._diverged()
-
-    def _require_updates(self) -> None:
-        """Raises SpeechPrepError where the last steps updated nothing: what is left is no trained model."""
-        settling = SETTLING if self.stepper.scaler.is_enabled() else 0
-        if self.state.skipped > settling:
-            raise self._diverged()
-
-    def _diverged(self) -> SpeechPrepError:
-        remedy = (
-            "lower --learning-rate, raise --warmup-steps, or try --precision bf16, with another --output or without "
-            "the last checkpoints of this one; see OUTPUT/nonfinite"
-        )
-        message = f"{self.state.skipped} steps in a row gave no finite gradient, up to step {self.state.step}"
-        return SpeechPrepError(message, remedy)
-
-    def _with_room(self, step: int, rate: float) -> tuple[StepPlan, StepResult]:
-        """Step *step*, repeated with smaller micro-batches as long as memory runs out."""
         while True:
             plan, batches = self.loader.step(step)
             try:
-                return plan, self.stepper.run(plan, batches, rate)
+                result = self.stepper.run(plan, batches, rate)
             except OutOfMemory:
                 self._lower()
+            else:
+                break
+        self.meter.add(plan, result, rate, perf_counter() - started)
+        self.state = replace(self.state, step=step + 1, skipped=self.state.skipped + 1 if result.skipped else 0)
+        if result.skipped:
+            self._keep_for_inspection(plan, result)
+            require_updates(self.state, MOST_SKIPPED)
 
     def _lower(self) -> None:
         """On every rank the same, so that all plan the step alike."""
@@ -143,17 +120,14 @@ class TrainingLoop:
         self.state = replace(self.state, evaluated_step=step)
         if best:
             self.state = replace(self.state, best_wer=wer, best_step=step)
-        self._tell(record, best=best)
+        self.telemetry.evaluated(record, best=best)
+        for warning in self.health.evaluated(record):
+            self.telemetry.warn(warning)
         if self.saved_step != step:
             if best:
                 self._save()
         elif self.checkpoints is not None:
             self.checkpoints.amend(self.state)
-
-    def _tell(self, record: EvaluationRecord, *, best: bool) -> None:
-        self.telemetry.evaluated(record, best=best)
-        for warning in self.health.evaluated(record):
-            self.telemetry.warn(warning)
 
     def _save(self) -> None:
         """Starts a checkpoint of this moment; one that found no room ends no run but the last."""

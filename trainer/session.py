@@ -29,38 +29,50 @@ from trainer.telemetry import Telemetry, open_telemetry
 from trainer.tensorboard_server import start_tensorboard
 
 
-def run_training(settings: TrainSettings) -> None:
-    """Trains to the end; what is left behind when it stops is a checkpoint that the same command goes on from.
+@contextmanager
+def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
+    """A training, ready to run on this rank; once it ran through, the best model is where it is looked for.
 
-    Raises what ends it: UsageError and StoreError before anything is trained, InterruptedRunError after a signal,
-    ResourceLimitError for want of memory or disk, SpeechPrepError when the training has diverged.
+    What is left behind when it stops is a checkpoint that the same command goes on from. Raises what ends it:
+    UsageError and StoreError before anything is trained, InterruptedRunError after a signal, ResourceLimitError for
+    want of memory or disk, SpeechPrepError when the training has diverged.
     """
     stop = StopRequest(ORPHANED)
     stop.install()
     console = Console(stderr=True)
-    with join_ranks() as ranks, ExitStack() as stack:
+    with join_ranks() as ranks, _in_plain_words(), ExitStack() as stack:
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
         ranks.barrier()
         setup = Setup.of(settings, ranks)
         data = open_data(settings, console.print if ranks.is_main else lambda _text: None, stop)
-        try:
-            _train(setup, data, console, stop)
-        except torch.OutOfMemoryError as error:
-            # A step repeats itself; this is the model, the optimiser or what an exchange of gradients takes.
-            message = f"GPU memory ran out: {first_line(error)}"
-            remedy = "python -m trainer.estimate tells what fits: another --optim, or a smaller model"
-            raise ResourceLimitError(message, remedy) from error
-        except RuntimeError as error:
-            if not is_lost(error):
-                raise
-            message = "another rank of this run has ended, which says why by itself"
-            raise SpeechPrepError(message, "the same command goes on at the last checkpoint") from error
+        loop = _assembled(setup, data, console, stop, stack)
+        with told(ranks):
+            yield loop
+        if ranks.is_main:
+            _finish(settings, data, loop)
 
 
-def _train(setup: Setup, data: Data, console: Console, stop: StopRequest) -> None:
-    """Everything between the opened store and the last checkpoint."""
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """What torch raises when memory or another rank is gone ends the run with a remedy."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        # A step repeats itself; this is the model, the optimiser or what an exchange of gradients takes.
+        message = f"GPU memory ran out: {first_line(error)}"
+        remedy = "python -m trainer.estimate tells what fits: another --optim, or a smaller model"
+        raise ResourceLimitError(message, remedy) from error
+    except RuntimeError as error:
+        if not is_lost(error):
+            raise
+        message = "another rank of this run has ended, which says why by itself"
+        raise SpeechPrepError(message, "the same command goes on at the last checkpoint") from error
+
+
+def _assembled(setup: Setup, data: Data, console: Console, stop: StopRequest, stack: ExitStack) -> TrainingLoop:
+    """Every part of the run, at the last checkpoint where there is one; *stack* closes what has to be."""
     settings, ranks = setup.settings, setup.ranks
     found = find_checkpoint(settings, identity(settings, data))
     checkpoint, state, training = found or (None, None, {})
@@ -69,33 +81,25 @@ def _train(setup: Setup, data: Data, console: Console, stop: StopRequest) -> Non
     budget = find_budget(setup, data, stepper, state)
     plans = planner(setup, data, budget)
     last = max_steps(settings, plans.steps_per_epoch)
-    with ExitStack() as stack:
-        checkpoints = stack.enter_context(open_checkpoints(setup, stepper, data.shape, last))
-        state = run_state(state, setup, data, budget)
-        if checkpoints is not None:
-            state = checkpoints.mend_best(state)
-        telemetry = stack.enter_context(_telemetry(setup, state, last, console, resumed=found is not None))
-        augment = SpecAugment(settings.seed) if settings.spec_augment else None
-        loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
-        stack.enter_context(loader)
-        meter = Meter(ranks, loader, data.shape, settings.freeze_encoder)
-        evaluator = make_evaluator(setup, data, budget.frames)
-        if ranks.is_main:
-            (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
-        telemetry.event(_opening_words(setup, data, budget, last))
-        if not goes_on:
-            telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
-        if (warmup := warmup_of(settings.warmup_steps, last)) != settings.warmup_steps:
-            telemetry.event(f"--warmup-steps {settings.warmup_steps} would take the whole run: {warmup} it is")
-        if state.step >= last:
-            telemetry.event(f"{state.step} steps are done, of {last} that are asked for: nothing is left to train")
-        if evaluator is None:
-            telemetry.event("the store has no test or validation split: nothing is evaluated, the last is the best")
-        loop = TrainingLoop(settings, last, state, stepper, loader, meter, evaluator, checkpoints, telemetry, stop)
-        with told(ranks):
-            end = loop.run()
-        if ranks.is_main:
-            _finish(settings, data, end, telemetry)
+    checkpoints = open_checkpoints(setup, stepper, data.shape, last)
+    state = run_state(state, setup, data, budget)
+    if checkpoints is not None:
+        stack.callback(checkpoints.close)
+        state = checkpoints.mend_best(state)
+    telemetry = _telemetry(setup, state, last, console, stack, resumed=found is not None)
+    augment = SpecAugment(settings.seed) if settings.spec_augment else None
+    loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
+    stack.enter_context(loader)
+    if ranks.is_main:
+        (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
+    telemetry.event(_opening_words(setup, data, budget, last))
+    if not goes_on:
+        telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
+    for text in _remarks(setup, data, state, last):
+        telemetry.event(text)
+    meter = Meter(ranks, loader, data.shape, settings.freeze_encoder)
+    evaluator = make_evaluator(setup, data, budget.frames)
+    return TrainingLoop(settings, last, state, stepper, loader, meter, evaluator, checkpoints, telemetry, stop)
 
 
 @contextmanager
@@ -107,29 +111,28 @@ def told(ranks: Ranks) -> Iterator[None]:
         raise SpeechPrepError(f"rank {ranks.rank}: {error.message}", error.remedy) from error
 
 
-@contextmanager
-def _telemetry(setup: Setup, state: TrainState, last: int, console: Console, *, resumed: bool) -> Iterator[Telemetry]:
-    """What tells the world; on all ranks but the first nobody is told."""
+def _telemetry(
+    setup: Setup, state: TrainState, last: int, console: Console, stack: ExitStack, *, resumed: bool
+) -> Telemetry:
+    """What tells the world, until *stack* closes; on all ranks but the first nobody is told."""
     if not setup.ranks.is_main:
-        yield Telemetry()
-        return
+        return Telemetry()
     settings = setup.settings
     folder = log_folder(settings, settings.output_folder)
-    with ExitStack() as stack:
-        telemetry = stack.enter_context(
-            open_telemetry(
-                log_dir=folder,
-                run=settings.output_folder.resolve(),
-                report_to=settings.report_to,
-                resumed_step=state.step if resumed else None,
-                max_steps=last,
-                console=console,
-            )
+    telemetry = stack.enter_context(
+        open_telemetry(
+            log_dir=folder,
+            run=settings.output_folder.resolve(),
+            report_to=settings.report_to,
+            resumed_step=state.step if resumed else None,
+            max_steps=last,
+            console=console,
         )
-        if settings.tensorboard_port is not None:
-            server = stack.enter_context(start_tensorboard(folder, settings.tensorboard_port))
-            telemetry.event(f"TensorBoard at {server.url}")
-        yield telemetry
+    )
+    if settings.tensorboard_port is not None:
+        server = stack.enter_context(start_tensorboard(folder, settings.tensorboard_port))
+        telemetry.event(f"TensorBoard at {server.url}")
+    return telemetry
 
 
 def _opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
@@ -142,9 +145,20 @@ def _opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
     )
 
 
-def _finish(settings: TrainSettings, data: Data, state: TrainState, telemetry: Telemetry) -> None:
+def _remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[str]:
+    """Where the run does other than its settings seem to say."""
+    asked = setup.settings.warmup_steps
+    if (warmup := warmup_of(asked, last)) != asked:
+        yield f"--warmup-steps {asked} would take the whole run: {warmup} it is"
+    if state.step >= last:
+        yield f"{state.step} steps are done, of {last} that are asked for: nothing is left to train"
+    if data.evaluated is None:
+        yield "the store has no test or validation split: nothing is evaluated, the last is the best"
+
+
+def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop) -> None:
     """The best model is where it is looked for, and the user knows what comes next."""
-    output = settings.output_folder
+    output, state, telemetry = settings.output_folder, loop.state, loop.telemetry
     last = latest(output)
     if state.best_step is None and last is not None:
         point_best_at(output, last)

@@ -21,6 +21,9 @@ from trainer.model import TrainingModel, set_recompute, trained_parameters
 from trainer.optim import set_rate
 from trainer.steps import StepPlan
 
+_Losses = list[tuple[MicroBatch, torch.Tensor]]
+"""A rank's micro-batches, each with its loss."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
@@ -63,7 +66,8 @@ class Stepper:
         set_rate(self.optimiser, rate)
         # Kept, not dropped: they are views into the buckets that travel between ranks.
         self.optimiser.zero_grad(set_to_none=False)
-        losses = self._gradients(plan, batches)
+        self.exchange.begin()
+        losses = self._met(self._add_up(plan, batches))
         self.scaler.unscale_(self.optimiser)
         norm = float(nn.utils.clip_grad_norm_(trained_parameters(self.model), self.max_grad_norm))
         finite = bool(np.isfinite(norm))
@@ -94,37 +98,15 @@ class Stepper:
             return False
         return True
 
-    def _finish(self, *, failed: bool) -> bool:
-        """Waits until the ranks' gradients have met; whether they did, or some rank had *failed*."""
-        if failed:
-            self.exchange.make_up()
-        self.exchange.finish()
-        if self.ranks.any(flag=failed):
-            self.exchange.renew()
-            return False
-        return True
+    def _add_up(self, plan: StepPlan, batches: Iterable[tuple[MicroBatch, Tensors]]) -> _Losses | None:
+        """Adds this rank's gradients up, and sends them with its last micro-batch; each one with its loss.
 
-    def _gradients(
-        self, plan: StepPlan, batches: Iterable[tuple[MicroBatch, Tensors]]
-    ) -> list[tuple[MicroBatch, torch.Tensor]]:
-        """Adds this rank's gradients up, and all ranks' with its last micro-batch; each batch with its loss."""
-        losses: list[tuple[MicroBatch, torch.Tensor]] = []
-        self.exchange.begin()
-        lasted = self._add_up(plan, batches, losses)
-        if not self._finish(failed=not lasted):
-            raise OutOfMemory
-        return losses
-
-    def _add_up(
-        self,
-        plan: StepPlan,
-        batches: Iterable[tuple[MicroBatch, Tensors]],
-        losses: list[tuple[MicroBatch, torch.Tensor]],
-    ) -> bool:
-        """Whether memory lasted; what was computed until then is freed on return."""
+        None when memory ran out; what was computed until then is freed on return.
+        """
         # Ranks are averaged, so each one's share counts as many times as there are ranks.
         weight = self.ranks.world_size / plan.num_targets
         count = len(plan.ranks[self.ranks.rank])
+        losses: _Losses = []
         try:
             for number, (batch, tensors) in enumerate(batches, 1):
                 with self.exchange.apart() if number < count else nullcontext():
@@ -132,8 +114,18 @@ class Stepper:
                     losses.append((batch, loss.detach()))
                     self.scaler.scale(loss * weight).backward()  # type: ignore[no-untyped-call] # torch's own
         except torch.OutOfMemoryError:
-            return False
-        return True
+            return None
+        return losses
+
+    def _met(self, losses: _Losses | None) -> _Losses:
+        """*losses*, once the ranks' gradients have met. Raises OutOfMemory on all ranks when one of them has none."""
+        if losses is None:
+            self.exchange.make_up()
+        self.exchange.finish()
+        if self.ranks.any(flag=losses is None) or losses is None:
+            self.exchange.renew()
+            raise OutOfMemory
+        return losses
 
     def _loss(self, batch: MicroBatch, tensors: Tensors) -> torch.Tensor:
         set_recompute(self.model.whisper, recompute=batch.recompute)

@@ -10,7 +10,7 @@ from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, StoreError, UsageError
 from trainer.settings import TrainSettings
 
-ABOUT = "Fine-tune Whisper on a finished store; the same command goes on where it stopped."
+_ABOUT = "Fine-tune Whisper on a finished store; the same command goes on where it stopped."
 
 
 def main(argv: Sequence[str]) -> int:
@@ -18,12 +18,13 @@ def main(argv: Sequence[str]) -> int:
     rank = int(os.environ.get("RANK", "0"))
     try:
         with redirect_stderr(StringIO()) if rank else nullcontext():
-            settings = parse_settings(TrainSettings, argv, prog="torchrun -m trainer.train", about=ABOUT)
+            settings = parse_settings(TrainSettings, argv, prog="torchrun -m trainer.train", about=_ABOUT)
         settings.prepare()
         # The Hub's library looks for its folders when it is imported, which is with this.
-        from trainer.session import run_training  # noqa: PLC0415
+        from trainer.session import open_training  # noqa: PLC0415
 
-        run_training(settings)
+        with open_training(settings) as training:
+            training.run()
     except (UsageError, StoreError) as error:
         if rank == 0:
             raise
