@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from preprocess.job import PlannedJob
 from preprocess.live import View
 from preprocess.settings import RunSettings
-from preprocess.stopping import StopRequest
 from preprocess.tally import RunStats
+from shared.stop_request import StopRequest
 
 
 @dataclass(frozen=True, slots=True)

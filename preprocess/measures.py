@@ -9,7 +9,6 @@ from enum import Enum, auto
 from time import monotonic
 
 from preprocess.governor.policy import Level
-from preprocess.governor.process_memory import give_memory_back
 
 RELIEF_SECONDS = 30.0
 """The shortest time between two measures against an emergency."""

@@ -11,8 +11,8 @@ from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cl
 from preprocess.context import RunContext
 from preprocess.crew import Crew
 from preprocess.governor.control import Governor
-from preprocess.governor.memory import give_memory_back
 from preprocess.governor.policy import Level, MemoryReading
+from preprocess.governor.process_memory import give_memory_back
 from preprocess.measures import Enforcer, Measure
 from preprocess.preparation import clear_dead
 from preprocess.processes import largest_in_words, same_group
@@ -23,7 +23,6 @@ from preprocess.units import Unit
 from preprocess.usage import Usage, read_usage
 from preprocess.worker import UnitReport, UnitTask
 from shared.errors import InterruptedRunError, ResourceLimitError
-from shared.stop_request import StopRequest
 from shared.units import format_bytes, format_seconds
 
 TICK_SECONDS = 0.25

@@ -27,7 +27,6 @@ from preprocess.schedule import Scheduler
 from preprocess.starting import await_memory, check_ram_budget
 from preprocess.worker import WorkerSettings
 from shared.errors import InterruptedRunError, RayLostError
-from shared.stop_request import StopRequest
 
 if TYPE_CHECKING:
     from preprocess.runner import RunLoop
