@@ -8,8 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from preprocess.audio import DecodeLimits
-from preprocess.demo.model import build_model
-from preprocess.demo.show import build_corpus_visibly
+from preprocess.demo.build import build_demo
 from preprocess.features import mel_filters
 from preprocess.forecast import SplitForecast, forecast_split
 from preprocess.pipeline import PipelineSettings
@@ -27,8 +26,6 @@ from shared.text import tokenizer_fingerprint
 
 MIN_UNITS = 20
 """A small split is cut into at least so many shards, so that every actor has work until the end."""
-DEMO_SOURCE = "corpus"
-DEMO_NUM_MEL_BINS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +131,10 @@ def open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettin
     columns = named_columns(settings)
     if not settings.uses_demo:
         return open_source(str(settings.source), columns), settings
-    folder = settings.cache / "datasets" / "demo"
-    build_corpus_visibly(folder / DEMO_SOURCE)
+    corpus, model = build_demo(settings.cache / "datasets" / "demo", settings.num_mel_bins)
     if settings.model is None and settings.tokenizer is None:
-        num_mel_bins = settings.num_mel_bins or DEMO_NUM_MEL_BINS
-        model = folder / f"model-{num_mel_bins}"
-        build_model(model, num_mel_bins=num_mel_bins)
         settings = settings.model_copy(update={"model": str(model)})
-    return open_source(str(folder / DEMO_SOURCE), columns), settings
+    return open_source(str(corpus), columns), settings
 
 
 def named_columns(settings: SourceSettings) -> Columns:

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from preprocess.demo.build import build_corpus_visibly
 from preprocess.demo.model import build_model
-from preprocess.demo.show import build_corpus_visibly
 from shared.errors import ExitCode, SpeechPrepError
 
 
