@@ -87,12 +87,12 @@ def plan_figures(
         estimate=found,
         budgets=budgets,
         fits=fits,
-        mount=str(mount_of(job.layout.root)),
+        mount=str(_mount_of(job.layout.root)),
         command=command,
     )
 
 
-def mount_of(folder: Path) -> Path:
+def _mount_of(folder: Path) -> Path:
     """The mount point that *folder*, which need not exist yet, lies or will lie on."""
     while not (folder.exists() and folder.is_mount()) and folder != folder.parent:
         folder = folder.parent

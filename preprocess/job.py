@@ -89,7 +89,7 @@ class _Context:
         tokenizer = tokenizer_fingerprint(self.pipeline.tokenizer_json)
         pipeline, settings = self.pipeline, self.settings
         return FeatureSettings(
-            pipeline.spec, tokenizer, pipeline.language, settings.max_duration, named_columns(settings)
+            pipeline.spec, tokenizer, pipeline.language, settings.max_duration, _named_columns(settings)
         )
 
 
@@ -99,14 +99,14 @@ def plan_job(settings: SourceSettings) -> PlannedJob:
     Splits that the store already knows keep their plan and are not sampled again. Raises SourceError, UsageError or
     StoreMismatchError.
     """
-    source, settings = open_settings_source(settings)
+    source, settings = _open_settings_source(settings)
     facts = model_facts(settings.model, settings.num_mel_bins, settings.tokenizer)
     pipeline = _pipeline(settings, facts)
     layout = StoreLayout(store_path(settings))
     record = _record(layout, source, pipeline, facts)
     context = _Context(settings, pipeline)
     plans, forecasts = [], {}
-    for name, chosen in chosen_splits(source, settings).items():
+    for name, chosen in _chosen_splits(source, settings).items():
         plan, forecasts[name] = _plan(name, source, chosen, record.splits.get(name), context)
         record = record.admitting(name, plan.record)
         plans.append(plan)
@@ -126,9 +126,9 @@ def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
     return replace(job, forecasts=forecasts)
 
 
-def open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
+def _open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
     """The source that *settings* name; for the demo, corpus and model are built first and named in the settings."""
-    columns = named_columns(settings)
+    columns = _named_columns(settings)
     if not settings.uses_demo:
         return open_source(str(settings.source), columns), settings
     corpus, model = build_demo(settings.cache / "datasets" / "demo", settings.num_mel_bins)
@@ -137,7 +137,7 @@ def open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettin
     return open_source(str(corpus), columns), settings
 
 
-def named_columns(settings: SourceSettings) -> Columns:
+def _named_columns(settings: SourceSettings) -> Columns:
     """The columns that *settings* name."""
     return Columns(settings.audio_column, settings.text_column, settings.source_column)
 
@@ -150,7 +150,7 @@ def store_path(settings: SourceSettings) -> Path:
     return settings.cache / "features" / (name or "store")
 
 
-def chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
+def _chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
     """Store split -> (source split, selection): what `--split` names, or all; with a test part where asked for.
 
     Raises SourceError for a split that the source does not have.

@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     refusal = _refusal(found, budgets, job.layout.root)
     figures = plan_figures(job, found, budgets, _run_command(argv), fits=refusal is None)
     if settings.json_ or settings.view == "json":
-        print(json.dumps(plan_json(figures), ensure_ascii=False))
+        print(json.dumps(_plan_json(figures), ensure_ascii=False))
     else:
         console = Console(highlight=False)
         console.print(render_plan(figures, max(console.width, _SHORTEST_LINE)))
@@ -55,7 +55,7 @@ def _refusal(found: Estimate, budgets: Budgets, root: Path) -> ResourceLimitErro
     return None
 
 
-def plan_json(figures: PlanFigures) -> dict[str, Any]:
+def _plan_json(figures: PlanFigures) -> dict[str, Any]:
     """*figures* for JSON on one level, with their derived values."""
     values = asdict(figures)
     for nested in ("estimate", "features", "budgets"):

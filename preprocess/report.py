@@ -71,7 +71,7 @@ def write_report(
     """
     facts = report_facts(layout)
     drawn = [Picture(row, row_png(row, log_mel)) for row, log_mel in pictured_rows(layout)] if pictures else []
-    settings = read_settings(layout)
+    settings = _read_settings(layout)
     page = render_report(facts, drawn, summary, history, outcome=outcome, settings=settings, ended_at=ended_at)
     partial = layout.partial / REPORT if layout.partial.is_dir() else layout.root / f".{REPORT}.partial"
     # Under the store's lock, what lies there is a dead run's.
@@ -79,7 +79,7 @@ def write_report(
     write_durably(layout.root / REPORT, page.encode("utf-8", "backslashreplace"), partial)
 
 
-def read_settings(layout: StoreLayout) -> dict[str, Any]:
+def _read_settings(layout: StoreLayout) -> dict[str, Any]:
     """What `settings.json` says of the last run; {} where it is missing or no JSON object."""
     try:
         value = json.loads((layout.root / "settings.json").read_text())
@@ -108,7 +108,7 @@ def render_report(
             summary=summary,
             outcome=outcome,
             ended_at=ended_at,
-            forecast=forecast_rows(summary, facts),
+            forecast=_forecast_rows(summary, facts),
             charts=_charts(history.points),
             stages=_stages(summary),
             lengths=_drawn(histogram(facts.histogram, title="Rows by length")) if facts.histogram else None,
@@ -163,7 +163,7 @@ def _drawn(plot: str) -> Markup:
     return Markup(plot)  # noqa: S704 - plots.py has escaped what it was given
 
 
-def forecast_rows(summary: RunSummary, facts: ReportFacts) -> list[tuple[str, str, str, str]]:
+def _forecast_rows(summary: RunSummary, facts: ReportFacts) -> list[tuple[str, str, str, str]]:
     """(what, forecast, outcome, error) of what was promised; without an error while the store is not complete."""
     rows = []
     if summary.forecast_store_bytes is not None:

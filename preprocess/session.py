@@ -69,7 +69,7 @@ def _loop(run: RunContext, budgets: Budgets) -> Iterator["RunLoop"]:
     work = WorkerSettings(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
     check_ram_budget(settings.ram_budget, psutil.Process().memory_full_info().pss)
     await_memory(MemorySensor().read, run.view, run.stop, settings.stall_timeout)
-    ballast = lay_ballast(job.layout.partial)
+    ballast = _lay_ballast(job.layout.partial)
     recycling = Recycling(settings.recycle_units, settings.recycle_growth)
     try:
         with (
@@ -98,7 +98,7 @@ def _governor(job: PlannedJob, budgets: Budgets, mark: str) -> Governor:
     return Governor(job.layout.root, budgets, admission, processes, job.held_bytes())
 
 
-def lay_ballast(partial: Path) -> Path:
+def _lay_ballast(partial: Path) -> Path:
     """Makes the ballast file in *partial*; a disk without room for it gets none."""
     path = partial / BALLAST
     try:

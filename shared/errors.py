@@ -53,10 +53,6 @@ class StoreBusyError(SpeechPrepError):
     """Another live run holds the store; nothing was changed."""
 
 
-class CommitError(SpeechPrepError):
-    """A shard could not be committed; its partial file was removed and the unit stays open."""
-
-
 class ResourceLimitError(SpeechPrepError):
     """A disk or memory budget would be broken; the same command goes on once there is room."""
 

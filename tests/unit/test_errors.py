@@ -36,7 +36,6 @@ def test_a_rejected_row_keeps_reason_and_message():
         ("StoreMismatchError", 2),
         ("StoreError", 1),
         ("StoreBusyError", 1),
-        ("CommitError", 1),
         ("ClusterError", 1),
         ("RayLostError", 1),
         ("ResourceLimitError", 3),
