@@ -9,7 +9,7 @@ import psutil
 
 from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cluster, Event, is_full_disk
 from preprocess.context import RunContext
-from preprocess.crew import Crew
+from preprocess.governor.autoscaling import Crew
 from preprocess.governor.control import Governor
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.process_memory import give_memory_back

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import psutil
 
 from preprocess.context import RunContext
-from preprocess.crew import make_crew, most_wanted
 from preprocess.environment import set_environment
 from preprocess.estimate import standing_bytes
 from preprocess.governor.admission import Admission
+from preprocess.governor.autoscaling import make_crew, most_wanted
 from preprocess.governor.budgets import Budgets
 from preprocess.governor.control import Governor
 from preprocess.governor.ledger import Ledger

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import Self, TypeVar
 
 from preprocess.governed import GovernorRecord
+from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.control import DiskFigures
 from preprocess.governor.policy import Level
-from preprocess.governor.tuning import ACTOR_BYTES, Load
 from preprocess.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.stages import RESERVE

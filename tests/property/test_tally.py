@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.control import DiskFigures
-from preprocess.governor.tuning import ACTOR_BYTES, Load
 from preprocess.progress import ActorState
 from preprocess.tally import RunStats
 from preprocess.units import Unit

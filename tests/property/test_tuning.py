@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.governor.policy import Level
-from preprocess.governor.tuning import (
+from preprocess.governor.autoscaling import (
     ACTOR_BYTES,
     RETRY_SECONDS,
     WINDOW_SECONDS,
@@ -20,6 +19,7 @@ from preprocess.governor.tuning import (
     most_actors,
     tune,
 )
+from preprocess.governor.policy import Level
 
 BEAT = 1.0
 PLENTY = 100 * ACTOR_BYTES

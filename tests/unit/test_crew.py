@@ -2,11 +2,19 @@
 
 import pytest
 
-from preprocess.crew import Crew, make_crew, most_wanted, room_in
+from preprocess.governor.autoscaling import (
+    ACTOR_BYTES,
+    ACTORS_PER_CORE,
+    MEMORY_SHARE,
+    Crew,
+    Load,
+    make_crew,
+    most_wanted,
+    room_in,
+)
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.recycling import Recycling
-from preprocess.governor.tuning import ACTOR_BYTES, ACTORS_PER_CORE, MEMORY_SHARE, Load
 
 GB = 10**9
 PLENTY = MemoryReading(1 * GB, 64 * GB)

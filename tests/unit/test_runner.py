@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 
 from preprocess.context import RunContext
-from preprocess.crew import Crew
 from preprocess.governor.admission import Admission, worst_case_bytes
+from preprocess.governor.autoscaling import Crew
 from preprocess.governor.budgets import Budgets
 from preprocess.governor.control import Governor
 from preprocess.governor.ledger import Ledger
