@@ -2,12 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from preprocess.governor.cleanup import Removal
 from preprocess.governor.policy import Level, MemoryReading, PolicyState
 from preprocess.governor.watchdog import Verdict
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(slots=True)
@@ -50,3 +53,8 @@ class GovernorRecord:
             if not removal.error:
                 self.removed[removal.kind] += 1
                 self.removed_bytes[removal.kind] += removal.num_bytes
+
+
+def by_name(values: Mapping[Level, N]) -> dict[str, N]:
+    """*values* by the level's name as it is shown, the lowest level first."""
+    return {level.name.lower(): value for level, value in sorted(values.items())}

@@ -78,21 +78,6 @@ class PlannedJob:
         return UnitTask(unit, record.num_units, record.digest, reader, selection, crashed_rows, max_bytes, batch_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
-    settings: SourceSettings
-    pipeline: PipelineSettings
-
-    @property
-    def features(self) -> FeatureSettings:
-        """What decides the bytes of a row, as the plan's digest takes it in."""
-        tokenizer = tokenizer_fingerprint(self.pipeline.tokenizer_json)
-        pipeline, settings = self.pipeline, self.settings
-        return FeatureSettings(
-            pipeline.spec, tokenizer, pipeline.language, settings.max_duration, _named_columns(settings)
-        )
-
-
 def plan_job(settings: SourceSettings) -> PlannedJob:
     """Opens the source, reads the model's facts and plans every split; nothing is written, but the demo is built.
 
@@ -104,10 +89,15 @@ def plan_job(settings: SourceSettings) -> PlannedJob:
     pipeline = _pipeline(settings, facts)
     layout = StoreLayout(store_path(settings))
     record = _record(layout, source, pipeline, facts)
-    context = _Context(settings, pipeline)
+    # What decides the bytes of a row, as the plan's digest takes it in.
+    columns = _named_columns(settings)
+    features = FeatureSettings(pipeline.spec, record.tokenizer, pipeline.language, settings.max_duration, columns)
     plans, forecasts = [], {}
     for name, chosen in _chosen_splits(source, settings).items():
-        plan, forecasts[name] = _plan(name, source, chosen, record.splits.get(name), context)
+        known = record.splits.get(name)
+        plan, forecasts[name] = _plan(
+            name, source, chosen, known, settings=settings, pipeline=pipeline, features=features
+        )
         record = record.admitting(name, plan.record)
         plans.append(plan)
     return PlannedJob(source, pipeline, tuple(plans), forecasts, record, layout)
@@ -196,18 +186,25 @@ def _record(layout: StoreLayout, source: Source, pipeline: PipelineSettings, fac
 
 
 def _plan(
-    name: str, source: Source, chosen: tuple[str, Selection], known: SplitRecord | None, context: _Context
+    name: str,
+    source: Source,
+    chosen: tuple[str, Selection],
+    known: SplitRecord | None,
+    *,
+    settings: SourceSettings,
+    pipeline: PipelineSettings,
+    features: FeatureSettings,
 ) -> tuple[SplitPlan, SplitForecast | None]:
     """The plan of one split; a forecast comes with it unless the store knows the split already."""
     source_split, selection = chosen
-    layout, settings = source.splits[source_split], context.settings
+    layout = source.splits[source_split]
 
     def planned(rows: int, forecast_bytes: int) -> SplitPlan:
         """The plan with about *rows* rows a shard."""
         return plan_split(
             name,
             layout,
-            context.features,
+            features,
             rows,
             selection=selection,
             limit=settings.limit,
@@ -217,7 +214,7 @@ def _plan(
 
     if known is not None:
         return planned(known.rows_per_unit, known.forecast_bytes), None
-    sample = sample_apart(sample_task(source, source_split, context.pipeline, settings.limit))
+    sample = sample_apart(sample_task(source, source_split, pipeline, settings.limit))
     total = min(settings.limit or layout.num_rows, layout.num_rows)
     row_bytes = forecast_split(layout, sample, total, settings.limit).row_bytes
     rows = min(rows_per_unit(settings.shard_size, row_bytes), max(1, -(-total // MIN_UNITS)))

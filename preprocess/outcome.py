@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 
 from preprocess.finishing import quarantine_reasons
 from preprocess.job import PlannedJob
@@ -131,6 +132,15 @@ def percent_error(forecast: float, outcome: float) -> float:
     if outcome == 0:
         return 0.0 if forecast == 0 else float("inf")
     return 100 * (forecast - outcome) / outcome
+
+
+def scored(forecast: float, outcome: float) -> str:
+    """How right *forecast* was, in words."""
+    error = percent_error(forecast, outcome)
+    if not isfinite(error):
+        return "nothing came of it"
+    words = f"{abs(error):.1f} %"
+    return "right" if words == "0.0 %" else f"{words} too {'high' if error > 0 else 'low'}"
 
 
 def stage_shares(stage_seconds: Mapping[str, float], actor_seconds: float) -> dict[str, float]:

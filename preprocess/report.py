@@ -11,7 +11,6 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from markupsafe import Markup
 
 from preprocess.history import History, Point
 from preprocess.inspect_store import StoreRowFacts
-from preprocess.outcome import RunSummary, percent_error, stage_shares
+from preprocess.outcome import RunSummary, scored, stage_shares
 from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from preprocess.report_facts import ReportFacts, pictured_rows, report_facts
 from preprocess.report_picture import row_png
@@ -169,20 +168,12 @@ def _forecast_rows(summary: RunSummary, facts: ReportFacts) -> list[tuple[str, s
     if summary.forecast_store_bytes is not None:
         # The promise is about the splits of this run; while one is open, all that is there is the nearest figure.
         came = summary.store_bytes if facts.complete else facts.num_bytes
-        error = _error(summary.forecast_store_bytes, came)
+        error = scored(summary.forecast_store_bytes, came)
         rows.append(("store", format_bytes(summary.forecast_store_bytes), format_bytes(came), error))
     if summary.forecast_seconds is not None:
-        error = _error(summary.forecast_seconds, summary.elapsed_seconds)
+        error = scored(summary.forecast_seconds, summary.elapsed_seconds)
         rows.append(("time", format_seconds(summary.forecast_seconds), format_seconds(summary.elapsed_seconds), error))
     return rows if facts.complete else [(*row[:3], "ended early") for row in rows]
-
-
-def _error(forecast: float, outcome: float) -> str:
-    error = percent_error(forecast, outcome)
-    if not isfinite(error):
-        return "nothing came of it"
-    words = f"{abs(error):.1f} %"
-    return "right" if words == "0.0 %" else f"{words} too {'high' if error > 0 else 'low'}"
 
 
 def level_spans(points: Sequence[Point]) -> list[Band]:

@@ -13,6 +13,7 @@ from preprocess.card import dataset_card
 from preprocess.context import RunContext
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, store_bytes
+from preprocess.governed import by_name
 from preprocess.governor.cleanup import Removal
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
@@ -138,9 +139,7 @@ def _summarise(job: PlannedJob, stats: RunStats, found: Estimate) -> RunSummary:
         actor_restarts=stats.restarts,
         disk_budget_bytes=stats.disk_budget_bytes,
         ram_limit_bytes=tightest.limit_bytes if tightest else 0,
-        level_seconds={
-            level.name.lower(): stats.governed.level_seconds[level] for level in sorted(stats.governed.level_seconds)
-        },
+        level_seconds=by_name(stats.governed.level_seconds),
         removed_bytes=sum(stats.governed.removed_bytes.values()),
         forecast_store_bytes=job.forecast_bytes if ran else None,
         forecast_seconds=found.seconds if ran else None,

@@ -1,6 +1,5 @@
 """The end of a run on one 80 x 24 screen: what was made, what it cost, what to type next."""
 
-import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.outcome import RunSummary, SplitSummary, percent_error, stage_shares
+from preprocess.outcome import RunSummary, SplitSummary, scored, stage_shares
 from preprocess.stages import WAITING
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
@@ -131,18 +130,10 @@ def _governor(summary: RunSummary) -> str:
 def _forecast(summary: RunSummary) -> list[tuple[str, str]]:
     lines: list[str] = []
     if (forecast_bytes := summary.forecast_store_bytes) is not None:
-        lines.append(f"{format_bytes(forecast_bytes)}, {_scored(forecast_bytes, summary.store_bytes)}")
+        lines.append(f"{format_bytes(forecast_bytes)}, {scored(forecast_bytes, summary.store_bytes)}")
     if (seconds := summary.forecast_seconds) is not None:
-        lines.append(f"{format_seconds(seconds)}, {_scored(seconds, summary.elapsed_seconds)}")
+        lines.append(f"{format_seconds(seconds)}, {scored(seconds, summary.elapsed_seconds)}")
     return [("" if number else "forecast", line) for number, line in enumerate(lines)]
-
-
-def _scored(forecast: float, outcome: float) -> str:
-    error = percent_error(forecast, outcome)
-    if not math.isfinite(error):
-        return "but nothing came of it"
-    words = f"{abs(error):.1f}"
-    return "right" if words == "0.0" else f"{words} % too {'high' if error > 0 else 'low'}"
 
 
 def _stages(shares: Mapping[str, float]) -> Table:

@@ -1,14 +1,12 @@
 """What a run has done so far, kept up from events and turned into snapshots. Pure but for what it remembers."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeVar
+from typing import Self
 
-from preprocess.governed import GovernorRecord
+from preprocess.governed import GovernorRecord, by_name
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.control import DiskFigures
-from preprocess.governor.policy import Level
 from preprocess.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.stages import RESERVE
@@ -16,7 +14,6 @@ from preprocess.usage import Usage
 from preprocess.worker import UnitReport, WorkerProgress
 
 RATE_WINDOW_SECONDS = 60.0
-N = TypeVar("N", int, float)
 
 
 @dataclass(slots=True)
@@ -178,8 +175,8 @@ class RunStats:
             disk_reserve_bytes=disk.reserve_bytes,
             disk_missing_bytes=disk.missing_bytes,
             psi_percent=memory.psi_percent if memory else None,
-            level_seconds=_by_name(self.governed.level_seconds),
-            level_rises=_by_name(self.governed.rises),
+            level_seconds=by_name(self.governed.level_seconds),
+            level_rises=by_name(self.governed.rises),
             removed=dict(self.governed.removed),
             removed_bytes=dict(self.governed.removed_bytes),
             last_commit_seconds=None if self.last_commit is None else self.last_commit - self.started,
@@ -202,7 +199,3 @@ class RunStats:
         """*view* with the mean rate of its open unit."""
         seconds = now - self._since[view.number]
         return replace(view, rows_per_second=view.rows / seconds if seconds > 0 else 0.0)
-
-
-def _by_name(values: Mapping[Level, N]) -> dict[str, N]:
-    return {level.name.lower(): value for level, value in sorted(values.items())}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from preprocess.outcome import RunSummary, SplitSummary, limiting_stage, percent_error, stage_shares
+from preprocess.outcome import RunSummary, SplitSummary, limiting_stage, percent_error, scored, stage_shares
 from preprocess.stages import STAGES, WAITING
 from preprocess.summary import render_summary
 
@@ -186,3 +186,16 @@ def test_a_stage_that_waits_for_a_disk_asks_for_a_faster_one_instead_of_more_act
 
 def test_actors_that_mostly_waited_are_named_as_the_limit():
     assert limit({"decode": 20.0}).startswith("waiting took 80 % of actor time: fewer actors would do")
+
+
+@pytest.mark.parametrize(
+    ("forecast", "outcome", "words"),
+    [
+        (100.04, 100.0, "right"),
+        (110.0, 100.0, "10.0 % too high"),
+        (90.0, 100.0, "10.0 % too low"),
+        (1.0, 0.0, "nothing came of it"),
+    ],
+)
+def test_how_right_a_forecast_was_is_said_in_words(forecast, outcome, words):
+    assert scored(forecast, outcome) == words
