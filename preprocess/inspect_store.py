@@ -1,6 +1,7 @@
 """What a store holds: its record, how far it is, lengths, quarantined rows, and one row. Reads only."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from preprocess.sources.splits import ordered_splits
 from shared.errors import StoreError, UsageError
-from shared.index import read_complete, shard_counts
+from shared.index import VERIFY, read_complete, shard_counts
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name
 from shared.rows import dequantise
 from shared.schema import FeatureSpec
@@ -21,6 +22,11 @@ from shared.schema import FeatureSpec
 _EXAMPLES = 2
 _MEASURED_SHARDS = 50
 """Shards whose lengths stand for all in a split that is not complete."""
+_BINS = 10
+_TENTHS = 10
+_LONGEST_SECONDS = 3_600
+_SAME_EDGE = 1e-4
+"""float32 puts 0.3 s just below or above its bin's edge; this much puts it above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +111,47 @@ def store_facts(root: Path, split: str | None, row_id: int | None) -> tuple[Stor
         language=record.language,
         splits=[_split_facts(layout, name, record.splits[name]) for name in ordered_splits(list(record.splits))],
         split=name,
-        histogram=histogram(_durations(layout, name, record.splits[name])) if name else [],
+        histogram=histogram(tenths_of(_durations(layout, name, record.splits[name])), _BINS) if name else [],
         quarantine=_quarantine(layout, record),
         row=row,
     )
     return facts, log_mel
 
 
-def histogram(durations: NDArray[np.float32], bins: int = 10) -> list[tuple[float, float, int]]:
-    """Rows by length in seconds: at most *bins* bins of a round width from 0 on."""
-    if not len(durations):
+def tenths_of(durations: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Rows by their length in whole tenths of a second, from 0 to an hour, where what is longer counts too."""
+    places = np.clip(durations.astype(np.float64) * _TENTHS + _SAME_EDGE, 0, _LONGEST_SECONDS * _TENTHS)
+    return np.bincount(places.astype(np.int64), minlength=_LONGEST_SECONDS * _TENTHS + 1)
+
+
+def histogram(tenths: NDArray[np.int64], most_bins: int) -> list[tuple[float, float, int]]:
+    """`tenths_of` rows in at most *most_bins* bins of a round width: (from, to, rows) in seconds, from 0 on."""
+    used = np.flatnonzero(tenths)
+    if not len(used):
         return []
-    longest = float(durations.max())
-    width = next(width for width in _widths() if width * bins >= longest)
-    counts = np.bincount(np.minimum(durations / width, bins - 1).astype(np.int64))
-    return [(width * number, width * (number + 1), int(count)) for number, count in enumerate(counts)]
+    # The last edge belongs to the last bin: clips of exactly 30 s do not make a 31st.
+    longest = max(1, int(used[-1]))
+    width = next(width for width in _widths() if -(-longest // width) <= most_bins)
+    places = np.minimum(used // width, -(-longest // width) - 1)
+    counts = np.bincount(places, tenths[used]).astype(np.int64)
+    step = width / _TENTHS
+    return [(step * number, step * (number + 1), int(count)) for number, count in enumerate(counts)]
 
 
-def _widths() -> Iterator[float]:
-    power = 0.01
+def _widths() -> Iterator[int]:
+    power = 1
     while True:
         yield from (power, 2 * power, 5 * power)
         power *= 10
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What reads the file at *path* ends in a StoreError where it is damaged or gone."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read: {error}", VERIFY) from error
 
 
 def _chosen_split(record: StoreRecord, split: str | None, root: Path) -> str:
@@ -143,9 +168,9 @@ def _split_facts(layout: StoreLayout, name: str, planned: SplitRecord) -> StoreS
         rows, quarantined, num_bytes = complete["rows"], complete["quarantined"], complete["num_bytes"]
         seconds = complete["audio_seconds"]
     else:
-        counts = [shard_counts(pq.read_metadata(path), path.name) for path in _shards(layout, name, planned)]
+        counts = [shard_counts(pq.read_metadata(path), path.name) for path in shards_of(layout, name, planned)]
         rows, quarantined = sum(count[1] for count in counts), sum(count[2] for count in counts)
-        num_bytes, seconds = sum(path.stat().st_size for path in _shards(layout, name, planned)), None
+        num_bytes, seconds = sum(path.stat().st_size for path in shards_of(layout, name, planned)), None
     return StoreSplitFacts(
         name,
         complete is not None,
@@ -159,7 +184,8 @@ def _split_facts(layout: StoreLayout, name: str, planned: SplitRecord) -> StoreS
     )
 
 
-def _shards(layout: StoreLayout, name: str, planned: SplitRecord) -> list[Path]:
+def shards_of(layout: StoreLayout, name: str, planned: SplitRecord) -> list[Path]:
+    """The committed shards of split *name*, in order."""
     units = sorted(layout.committed(name, planned.num_units))
     return [layout.shard(name, unit, planned.num_units) for unit in units]
 
@@ -168,19 +194,15 @@ def _durations(layout: StoreLayout, name: str, planned: SplitRecord) -> NDArray[
     if name in read_complete(layout):
         files = [layout.index_of(name)]
     else:
-        shards = _shards(layout, name, planned)
+        shards = shards_of(layout, name, planned)
         files = shards[:: max(1, len(shards) // _MEASURED_SHARDS)]
     columns = [_read(path, ["duration"])["duration"].to_numpy() for path in files]
     return np.concatenate(columns) if columns else np.empty(0, np.float32)
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:
-    try:
+    with reading(path):
         return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{path} cannot be read: {error}", "python -m preprocess.verify --store STORE names what is wrong"
-        ) from error
 
 
 def _quarantine(layout: StoreLayout, record: StoreRecord) -> list[QuarantineFacts]:
@@ -203,7 +225,7 @@ def _read_row(
     layout: StoreLayout, record: StoreRecord, name: str, row_id: int | None
 ) -> tuple[StoreRowFacts | None, NDArray[np.float32] | None]:
     planned = record.splits[name]
-    for path in _shards(layout, name, planned):
+    for path in shards_of(layout, name, planned):
         ids = _read(path, ["row_id"])["row_id"].to_numpy() if _may_hold(path, row_id) else np.empty(0)
         places = np.flatnonzero(ids == row_id) if row_id is not None else np.arange(len(ids))
         if len(places):
@@ -227,16 +249,11 @@ def row_at(path: Path, split: str, place: int, spec: FeatureSpec) -> tuple[Store
 
     One row group is read. Raises StoreError where the file cannot be read.
     """
-    try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            group, first = 0, 0
-            while first + (rows := file.metadata.row_group(group).num_rows) <= place:
-                group, first = group + 1, first + rows
-            row = file.read_row_group(group).slice(place - first, 1).to_pylist()[0]
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{path} cannot be read: {error}", "python -m preprocess.verify --store STORE names what is wrong"
-        ) from error
+    with reading(path), pq.ParquetFile(path, pre_buffer=False) as file:
+        group, first = 0, 0
+        while first + (rows := file.metadata.row_group(group).num_rows) <= place:
+            group, first = group + 1, first + rows
+        row = file.read_row_group(group).slice(place - first, 1).to_pylist()[0]
     facts = StoreRowFacts(
         split=split,
         row_id=row["row_id"],

@@ -17,23 +17,22 @@ from preprocess.inspect_store import (
     StoreFacts,
     StoreRowFacts,
     StoreSplitFacts,
+    histogram,
+    reading,
     row_at,
+    shards_of,
     store_facts,
+    tenths_of,
 )
 from preprocess.sources.splits import ordered_splits
-from shared.errors import StoreError
 from shared.index import read_complete
-from shared.layout import SplitRecord, StoreLayout, read_record
+from shared.layout import StoreLayout, read_record
 
 MAX_SOURCES = 10_000
 """Names that are told apart; a data set with more of them calls something else its source."""
 OTHER_SOURCES = "(others)"
 _BATCH_ROWS = 65_536
-_BINS_PER_SECOND = 10
-_LONGEST_SECONDS = 3_600
 _MOST_BINS = 30
-_SAME_EDGE = 1e-4
-"""float32 puts 0.3 s just below or above its bin's edge; this much puts it above."""
 
 
 @dataclass(slots=True)
@@ -46,17 +45,14 @@ class LengthScan:
     rows: int = 0
     audio_seconds: float = 0.0
     sources: dict[str, tuple[int, float]] = field(default_factory=dict)
-    _tenths: NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(_LONGEST_SECONDS * _BINS_PER_SECOND + 1, np.int64)
-    )
+    _tenths: NDArray[np.int64] = field(default_factory=lambda: tenths_of(np.empty(0)))
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Counts a *batch* with the columns `duration` and `source`."""
         durations = batch.column("duration").to_numpy().astype(np.float64)
         self.rows += len(durations)
         self.audio_seconds += float(durations.sum())
-        places = np.clip(durations * _BINS_PER_SECOND + _SAME_EDGE, 0, len(self._tenths) - 1).astype(np.int64)
-        self._tenths += np.bincount(places, minlength=len(self._tenths))
+        self._tenths += tenths_of(durations)
         grouped = pa.Table.from_batches([batch]).group_by("source")
         for row in grouped.aggregate([("duration", "count"), ("duration", "sum")]).to_pylist():
             self._count(row["source"], row["duration_count"], row["duration_sum"])
@@ -69,23 +65,7 @@ class LengthScan:
 
     def histogram(self) -> list[tuple[float, float, int]]:
         """At most 30 bins of a round width as (from, to, rows), in seconds from 0 to the longest clip."""
-        used = np.flatnonzero(self._tenths)
-        if not len(used):
-            return []
-        # The last edge belongs to the last bin: clips of exactly 30 s do not make a 31st.
-        longest = max(1, int(used[-1]))
-        width = next(width for width in _widths() if -(-longest // width) <= _MOST_BINS)
-        places = np.minimum(used // width, -(-longest // width) - 1)
-        counts = np.bincount(places, self._tenths[used]).astype(np.int64)
-        step = width / _BINS_PER_SECOND
-        return [(step * number, step * (number + 1), int(count)) for number, count in enumerate(counts)]
-
-
-def _widths() -> Iterator[int]:
-    power = 1
-    while True:
-        yield from (power, 2 * power, 5 * power)
-        power *= 10
+        return histogram(self._tenths, _MOST_BINS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +133,10 @@ def _features(facts: StoreFacts) -> str:
     return f"{facts.features['num_mel_bins']} mel bins of {facts.features['dtype']}, language {facts.language}"
 
 
-def shards_of(layout: StoreLayout, name: str, planned: SplitRecord) -> list[Path]:
-    """The committed shards of split *name*, in order."""
-    return [layout.shard(name, unit, planned.num_units) for unit in sorted(layout.committed(name, planned.num_units))]
-
-
 def _batches(files: Sequence[Path]) -> Iterator[pa.RecordBatch]:
     for path in files:
-        try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                yield from file.iter_batches(_BATCH_ROWS, columns=["duration", "source"])
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error) from error
+        with reading(path), pq.ParquetFile(path, pre_buffer=False) as file:
+            yield from file.iter_batches(_BATCH_ROWS, columns=["duration", "source"])
 
 
 def pictured_rows(layout: StoreLayout) -> list[tuple[StoreRowFacts, NDArray[np.float32]]]:
@@ -184,14 +156,6 @@ def pictured_rows(layout: StoreLayout) -> list[tuple[StoreRowFacts, NDArray[np.f
 
 def _place(path: Path, share: float) -> int:
     """The row that lies *share* of the way through the shard at *path*, -1 where it has none."""
-    try:
+    with reading(path):
         rows = int(pq.read_metadata(path).num_rows)
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
     return int(share * (rows - 1)) if rows else -1
-
-
-def _unreadable(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} cannot be read: {error}", "python -m preprocess.verify --store STORE names what is wrong"
-    )

@@ -8,7 +8,7 @@ import pytest
 from datasets import Audio, Dataset
 
 from preprocess.inspect import main
-from preprocess.inspect_store import histogram
+from preprocess.inspect_store import histogram, tenths_of
 from shared.cli import run_command
 from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store, quarantined_row, wav, write_source
@@ -221,7 +221,7 @@ def test_a_data_set_or_a_store_must_be_named(capsys):
 def test_a_histogram_has_round_bins_that_hold_every_row():
     import numpy as np  # noqa: PLC0415 - only here
 
-    bins = histogram(np.array([0.4, 1.9, 2.0, 29.9, 30.0], np.float32))
+    bins = histogram(tenths_of(np.array([0.4, 1.9, 2.0, 29.9, 30.0], np.float32)), 10)
     assert [(low, high) for low, high, _ in bins][:2] == [(0, 5), (5, 10)]
     assert sum(count for _, _, count in bins) == 5
-    assert histogram(np.empty(0, np.float32)) == []
+    assert histogram(tenths_of(np.empty(0, np.float32)), 10) == []
