@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 Empty = Callable[[tuple[int, ...], DTypeLike], NDArray[Any]]
 """Makes an array of this shape and dtype that holds anything, as `numpy.empty` does."""
 
-ALIGNMENT = 64
+_ALIGNMENT = 64
 """Arrays begin at multiples of this many bytes: copying to elsewhere takes up to half as long again."""
 
 
@@ -29,9 +29,9 @@ class Buffers:
             buffer = self._free.pop()
         except IndexError:
             buffer = np.empty(0, np.uint8)
-        if len(buffer) < num_bytes + ALIGNMENT:
-            buffer = np.empty(num_bytes + ALIGNMENT, np.uint8)
-        start = -buffer.ctypes.data % ALIGNMENT
+        if len(buffer) < num_bytes + _ALIGNMENT:
+            buffer = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+        start = -buffer.ctypes.data % _ALIGNMENT
         return buffer[start : start + num_bytes].view(dtype).reshape(shape)
 
     def give(self, array: NDArray[Any]) -> None:

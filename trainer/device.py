@@ -12,9 +12,9 @@ from shared.errors import UsageError
 
 LEAST_FREE = 4 << 30
 """Bytes that the largest Whisper needs to transcribe in 16 bits; with less free, something else has the GPU."""
-CUBLAS = ("libcublasLt.so.12", "libcublas.so.12")
+_CUBLAS = ("libcublasLt.so.12", "libcublas.so.12")
 """What CTranslate2 4 computes with, the second by way of the first; a torch for CUDA 13 brings others."""
-CUBLAS_REMEDY = "pip install nvidia-cublas-cu12"
+_CUBLAS_REMEDY = "pip install nvidia-cublas-cu12"
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -46,16 +46,16 @@ def for_ctranslate2(wanted: str, tell: Callable[[str], None]) -> torch.device:
     device = choose_device(wanted)
     if device.type != "cuda" or not lacks_cublas():
         return device
-    message = f"CTranslate2 finds no {CUBLAS[-1]} for the GPU"
+    message = f"CTranslate2 finds no {_CUBLAS[-1]} for the GPU"
     if wanted != "auto":
-        raise UsageError(message, CUBLAS_REMEDY)
-    tell(f"on the CPU, as {message}: {CUBLAS_REMEDY}")
+        raise UsageError(message, _CUBLAS_REMEDY)
+    tell(f"on the CPU, as {message}: {_CUBLAS_REMEDY}")
     return torch.device("cpu")
 
 
 def lacks_cublas() -> bool:
     """Whether CTranslate2 will not find the cuBLAS it was built for, neither the system's nor that of a package."""
-    return not all(any(map(_loads, (name, *_packaged(name)))) for name in CUBLAS)
+    return not all(any(map(_loads, (name, *_packaged(name)))) for name in _CUBLAS)
 
 
 def _loads(library: str) -> bool:

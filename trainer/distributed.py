@@ -19,7 +19,7 @@ import torch.distributed as dist
 
 from shared.errors import UsageError
 
-TIMEOUT = timedelta(minutes=30)
+_TIMEOUT = timedelta(minutes=30)
 """Longer than any evaluation or checkpoint keeps one rank busy alone."""
 ORPHANED = signal.SIGUSR1
 """What a rank is told by when torchrun is gone: several times, once for each of torchrun's threads that ends."""
@@ -88,17 +88,17 @@ class Ranks:
         return box[0]
 
 
-class Member(Protocol):
+class _Member(Protocol):
     """What holds on to the process group by means of torch's own, out of Python's sight."""
 
     def close(self) -> None:
         """Lets it go."""
 
 
-_members: WeakSet[Member] = WeakSet()
+_members: WeakSet[_Member] = WeakSet()
 
 
-def leave_with_ranks(member: Member) -> None:
+def leave_with_ranks(member: _Member) -> None:
     """Has *member* closed before the ranks part."""
     _members.add(member)
 
@@ -117,7 +117,7 @@ def is_lost(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistBackendError) or "by peer" in said or "gloo/transport" in said
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """Asks to be stopped politely when torchrun is killed: nobody would wait for this process any more."""
     # Linux' prctl(2), which Python has no name for.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ORPHANED)
@@ -138,10 +138,10 @@ def join_ranks() -> Iterator[Ranks]:
     if world_size == 1:
         yield Ranks(0, 1, device)
         return
-    end_with_parent()
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    _end_with_parent()
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     try:
-        _groups["cpu"] = dist.new_group(backend="gloo", timeout=TIMEOUT) if device.type == "cuda" else None
+        _groups["cpu"] = dist.new_group(backend="gloo", timeout=_TIMEOUT) if device.type == "cuda" else None
         yield Ranks(rank, world_size, device)
     finally:
         # Whoever lets the group go last waits for its threads, which may need Python: only the group itself lets them.

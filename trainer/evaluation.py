@@ -28,10 +28,10 @@ from trainer.transcribers import longest_text, words
 
 FORWARD_FACTOR = 4
 """Frames of a micro-batch without gradients, against those of one with them."""
-OWN_MULTIPLE = 64
+_OWN_MULTIPLE = 64
 """Frames to which a clip's own length is rounded: clips of one length are evaluated at once."""
 _UNBOUNDED = 1 << 40
-SHOWN = 5
+_SHOWN = 5
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Evaluator:
             overall=score_all(references, hypotheses),
             by_source=score_by_source(references, hypotheses, [transcript.source for transcript in found]),
             seconds=perf_counter() - started,
-            samples=found[:: max(1, len(found) // SHOWN)][:SHOWN],
+            samples=found[:: max(1, len(found) // _SHOWN)][:_SHOWN],
         )
 
     @torch.no_grad()
@@ -98,7 +98,7 @@ class Evaluator:
 
     def _context(self, frames: int) -> int:
         """Frames that the encoder sees of a clip of *frames*: it alone decides."""
-        rounded = -(-frames // OWN_MULTIPLE) * OWN_MULTIPLE
+        rounded = -(-frames // _OWN_MULTIPLE) * _OWN_MULTIPLE
         return max(frames, WINDOW_FRAMES) if self.window or frames > WINDOW_FRAMES else min(rounded, WINDOW_FRAMES)
 
     def _with_room(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript]:

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+_Longs = NDArray[np.int64]
 
 _INTS = types.int64[::1]
 _LABELS = types.Array(types.int32, 1, "C", readonly=True)
@@ -16,7 +16,7 @@ _memcpy = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, ty
 
 
 @njit(types.void(_INTS, _INTS, _INTS, _INTS, types.uint8[:, ::1]), nogil=True)
-def fill_features(blocks: Ints, rooms: Ints, payloads: Ints, sizes: Ints, padding: NDArray[np.uint8]) -> None:
+def fill_features(blocks: _Longs, rooms: _Longs, payloads: _Longs, sizes: _Longs, padding: NDArray[np.uint8]) -> None:
     """Row by row: *sizes* bytes at the address *payloads*, then *padding* [rows, bytes of a frame], into a block.
 
     A block begins at the address *blocks* and has *rooms* bytes, whole frames as *sizes* are. Nothing is checked.
@@ -29,7 +29,7 @@ def fill_features(blocks: Ints, rooms: Ints, payloads: Ints, sizes: Ints, paddin
 
 
 @njit(types.void(_LABELS, types.int64[:, ::1], _INTS, _INTS, _INTS), nogil=True)
-def fill_labels(labels: NDArray[np.int32], rows: Ints, inputs: Ints, places: Ints, targets: Ints) -> None:
+def fill_labels(labels: NDArray[np.int32], rows: _Longs, inputs: _Longs, places: _Longs, targets: _Longs) -> None:
     """Row by row, from *rows* int64[4, rows]: where its *labels* start and how many they are, inputs, first place.
 
     A row has that many *inputs*, the last of its labels repeated where they are fewer, and all of its labels but the

@@ -13,16 +13,16 @@ from trainer.loader import Tensors
 from trainer.micro_batches import Budget, MicroBatch
 from trainer.settings import Checkpointing
 
-CPU_FRAMES = 12_000
+_CPU_FRAMES = 12_000
 """A micro-batch on a CPU: four full windows. Larger ones are no faster there."""
 SHARE = 0.92
 """Of the memory allowed, what tried micro-batches may take: the rest is for fragments."""
 MARGIN = 512 << 20
 """Bytes of a GPU left to NCCL and to kernels, which torch loads when they are first used."""
-LOWERED = 0.8
+_LOWERED = 0.8
 """What is left of a budget after memory ran out."""
-LEAST_FRAMES = 500
-PARTS = 4
+_LEAST_FRAMES = 500
+_PARTS = 4
 """The worst clip is tried in so many parts: short clips fill what is left beside a long one."""
 
 
@@ -35,15 +35,15 @@ class Worst:
 
 
 def cpu_budget(frames: int | None, mode: Checkpointing, per_token: float) -> Budget:
-    """The budget where memory is not measured: *frames*, or `CPU_FRAMES`."""
-    frames = frames or CPU_FRAMES
+    """The budget where memory is not measured: *frames*, or `_CPU_FRAMES`."""
+    frames = frames or _CPU_FRAMES
     return Budget(frames, 0 if mode == "always" else frames, per_token)
 
 
 def lowered(budget: Budget) -> Budget:
     """A smaller budget. Raises ResourceLimitError where there is none left to try."""
-    smaller = replace(budget, frames=int(budget.frames * LOWERED), plain_frames=int(budget.plain_frames * LOWERED))
-    if smaller.frames < LEAST_FRAMES:
+    smaller = replace(budget, frames=int(budget.frames * _LOWERED), plain_frames=int(budget.plain_frames * _LOWERED))
+    if smaller.frames < _LEAST_FRAMES:
         remedy = "python -m trainer.estimate tells what fits: another --optim, or a smaller model"
         raise ResourceLimitError("not even a single clip fits into the GPU's memory any more", remedy)
     return smaller
@@ -79,28 +79,28 @@ class BudgetSearch:
         whole = self.peak_bytes(self._clips(1, 1, recompute=recompute))
         if whole is None or whole > self.room_bytes:
             return 0
-        few, more = (self.peak_bytes(self._clips(count, PARTS, recompute=recompute)) for count in (PARTS // 2, PARTS))
+        few, more = (self.peak_bytes(self._clips(n, _PARTS, recompute=recompute)) for n in (_PARTS // 2, _PARTS))
         if few is None or more is None:
-            return self._frames(PARTS)
-        growth = max(1.0, (more - few) / (PARTS // 2))
-        count = PARTS + max(0, int((self.room_bytes - max(whole, more)) / growth))
-        while count > PARTS:
+            return self._frames(_PARTS)
+        growth = max(1.0, (more - few) / (_PARTS // 2))
+        count = _PARTS + max(0, int((self.room_bytes - max(whole, more)) / growth))
+        while count > _PARTS:
             if self._fit(count, recompute=recompute):
                 break
-            count = max(PARTS, int(count * LOWERED))
+            count = max(_PARTS, int(count * _LOWERED))
         return self._frames(count)
 
     def _shorter(self) -> int:
         """The most padded frames that fit plain where the worst clip does not; 0 when that is less than half of it."""
-        for count in range(PARTS - 1, PARTS // 2 - 1, -1):
+        for count in range(_PARTS - 1, _PARTS // 2 - 1, -1):
             if self._fit(count, recompute=False):
-                part = self._part(PARTS)
+                part = self._part(_PARTS)
                 return count * Budget(0, 0, self.per_token).cost(part.frames, part.tokens)
         return 0
 
     def _fit(self, count: int, *, recompute: bool) -> bool:
         """Whether *count* parts of the worst clip do."""
-        peak = self.peak_bytes(self._clips(count, PARTS, recompute=recompute))
+        peak = self.peak_bytes(self._clips(count, _PARTS, recompute=recompute))
         return peak is not None and peak <= self.room_bytes
 
     def _clips(self, count: int, parts: int, *, recompute: bool) -> MicroBatch:
@@ -114,7 +114,7 @@ class BudgetSearch:
     def _frames(self, count: int) -> int:
         """What *count* parts cost, at least as much as the whole."""
         budget = Budget(0, 0, self.per_token)
-        part = self._part(PARTS)
+        part = self._part(_PARTS)
         return max(count * budget.cost(part.frames, part.tokens), budget.cost(self.worst.frames, self.worst.tokens))
 
 

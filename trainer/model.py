@@ -21,7 +21,7 @@ from shared.errors import UsageError, first_line
 from shared.rows import STEP
 from trainer.shape import CHUNK_TOKENS
 
-POSITION_TOLERANCE = 1e-2
+_POSITION_TOLERANCE = 1e-2
 """How far a model's stored positions may be from the sinusoids that extend them; float16 rounds by 5e-4."""
 
 
@@ -85,7 +85,7 @@ def positions(encoder: WhisperEncoder, count: int) -> torch.Tensor:
     if count <= len(own):
         return own[:count]
     longer = sinusoids(count, own.shape[1]).to(own)
-    if not torch.allclose(longer[: len(own)], own, atol=POSITION_TOLERANCE):
+    if not torch.allclose(longer[: len(own)], own, atol=_POSITION_TOLERANCE):
         raise UsageError("this model's encoder positions are no sinusoids: clips over 30 s cannot be used")
     return torch.cat([own, longer[len(own) :]])
 

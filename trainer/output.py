@@ -14,7 +14,7 @@ from trainer.settings import TrainerSettings
 
 LOCK = ".lock"
 LOGS_LOCK = ".training.lock"
-SMALL_FILES = (
+_SMALL_FILES = (
     "added_tokens.json",
     "config.json",
     "generation_config.json",
@@ -27,7 +27,7 @@ SMALL_FILES = (
     "vocab.json",
 )
 """What a model folder has besides its weights."""
-NEEDED = {"config.json", "tokenizer.json"}
+_NEEDED = {"config.json", "tokenizer.json"}
 
 
 def hold_output(folder: Path) -> AbstractContextManager[None]:
@@ -59,11 +59,11 @@ def check_room(folder: Path, num_bytes: int, count: int) -> None:
 def small_files(model: str) -> dict[str, bytes]:
     """The small files of *model* (folder or Hub id) by name. Raises UsageError when one that is needed is missing."""
     found = {}
-    for name in SMALL_FILES:
+    for name in _SMALL_FILES:
         try:
             found[name] = model_file(model, name).encode()
         except UsageError:
-            if name in NEEDED:
+            if name in _NEEDED:
                 raise
     config = {name: value for name, value in json.loads(found["config.json"]).items() if name != "torch_dtype"}
     # The weights are float32, whatever those were that training began with.

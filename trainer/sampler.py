@@ -15,7 +15,7 @@ from shared.schema import WINDOW_FRAMES
 from trainer.clips import Clips, Padding
 from trainer.micro_batches import Budget, MicroBatch, cut_up
 
-POOL_STEPS = 64
+_POOL_STEPS = 64
 """Steps whose rows are sorted together: more pad less, fewer mix more."""
 
 
@@ -35,7 +35,7 @@ def epoch_steps(num_frames: NDArray[np.int32], global_batch_size: int, *, seed: 
         raise ValueError(f"{len(num_frames)} rows make no step of {global_batch_size}")
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(num_frames))[: steps * global_batch_size]
-    pool_rows = POOL_STEPS * global_batch_size
+    pool_rows = _POOL_STEPS * global_batch_size
     pools = (order[start : start + pool_rows] for start in range(0, len(order), pool_rows))
     # A stable sort keeps the permutation's order among rows of one length.
     ordered = np.concatenate([pool[np.argsort(num_frames[pool], kind="stable")] for pool in pools])

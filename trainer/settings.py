@@ -13,7 +13,7 @@ from shared.units import parse_bytes
 Optim = Literal["auto", "adamw-8bit", "adamw", "adamw-zero1", "adafactor"]
 Checkpointing = Literal["auto", "always", "never"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
-REPORTERS = ("tensorboard", "wandb", "none")
+_REPORTERS = ("tensorboard", "wandb", "none")
 _LEAST_MEMORY = 1_000_000
 """Bytes; where fewer are given without a unit, it was forgotten."""
 
@@ -100,9 +100,9 @@ class TrainSettings(TrainerSettings):
     @classmethod
     def _parse_reporters(cls, value: Any) -> Any:
         names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
-        unknown = [name for name in names if name not in REPORTERS]
+        unknown = [name for name in names if name not in _REPORTERS]
         if unknown:
-            raise ValueError(f"{', '.join(unknown)}: not among {', '.join(REPORTERS)}")
+            raise ValueError(f"{', '.join(unknown)}: not among {', '.join(_REPORTERS)}")
         return names
 
     @model_validator(mode="after")

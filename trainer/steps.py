@@ -9,7 +9,7 @@ from trainer.clips import Clips, Padding
 from trainer.micro_batches import Budget, MicroBatch
 from trainer.sampler import epoch_steps, num_steps, share_out_steps, with_full_contexts
 
-PLANNED_CLIPS = 4_096
+_PLANNED_CLIPS = 4_096
 """Clips whose steps are planned at once: for so many, numpy's calls cost less than its sums."""
 
 
@@ -74,7 +74,7 @@ class StepPlanner:
     @property
     def _together(self) -> int:
         """Steps that are planned at once."""
-        return max(1, PLANNED_CLIPS // self.global_batch_size)
+        return max(1, _PLANNED_CLIPS // self.global_batch_size)
 
     def _plan(self, step: int, epoch: int, place: int) -> list[StepPlan]:
         """The plans from *step* on, which has *place* in *epoch*."""

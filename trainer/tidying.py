@@ -20,7 +20,7 @@ from shared.layout import StoreLayout, read_record
 from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
 from trainer.tensorboard_writer import owner
 
-EVENTS = "tensorboard"
+_EVENTS = "tensorboard"
 _STORE_FILES = ("COMPLETE", "README.md", "settings.json", "report.html")
 _SHARD = re.compile(r"[\w.-]+-\d{5,}-of-\d{5,}\.parquet")
 
@@ -66,13 +66,13 @@ def log_tidyings(logs: Path, output: Path, today: date) -> list[Tidying]:
 
     They lie in *logs*, which other trainings may share.
     """
-    folder = logs / EVENTS
+    folder = logs / _EVENTS
     if logs != output and folder.is_dir():
         own = sorted(path.name for path in folder.iterdir() if owner(path) == str(output.resolve()))
         return [_tidying(folder, name, "curves of the past", folder / f"{name}-{today:%Y%m%d}.tar.gz") for name in own]
     if folder.is_symlink() or not folder.is_dir() or not any(folder.iterdir()):
         return []
-    return [_tidying(output, EVENTS, "curves of the past", output / f"{EVENTS}-{today:%Y%m%d}.tar.gz")]
+    return [_tidying(output, _EVENTS, "curves of the past", output / f"{_EVENTS}-{today:%Y%m%d}.tar.gz")]
 
 
 def store_tidyings(store: Path) -> list[Tidying]:

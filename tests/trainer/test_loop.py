@@ -16,8 +16,9 @@ from trainer.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoint_writer import Checkpoints
 from trainer.distributed import Ranks
 from trainer.frame_budget import find_budget
+from trainer.inspection import MOST_SKIPPED
 from trainer.loader import Loader
-from trainer.loop import MOST_SKIPPED, TrainingLoop
+from trainer.loop import TrainingLoop
 from trainer.meter import Meter
 from trainer.model import load_model
 from trainer.records import EvaluationRecord, WordErrors
