@@ -108,6 +108,7 @@ def _labels(
     The store's labels begin with the start token, which is an input and no target. After the end token, which they end
     with, nothing counts; and a decoder that looks back only never sees it from a place that counts.
     """
+    # Rows of labels S a b E and S c E: inputs are S a b and S c E, targets a b E c E at the places 0 1 2 3 4.
     num_labels = split.num_labels.take(rows).astype(np.int64)
     begins = np.cumsum(counts) - counts
     most = np.maximum.reduceat(num_labels, begins) - 1

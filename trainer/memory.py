@@ -82,6 +82,7 @@ class BudgetSearch:
         few, more = (self.peak_bytes(self._clips(n, _PARTS, recompute=recompute)) for n in (_PARTS // 2, _PARTS))
         if few is None or more is None:
             return self._frames(_PARTS)
+        # Two quarters take 3 GB and four 4 GB: half of one each. Where 8 GB may be taken, 4 + 4 / 0.5 are tried first.
         growth = max(1.0, (more - few) / (_PARTS // 2))
         count = _PARTS + max(0, int((self.room_bytes - max(whole, more)) / growth))
         while count > _PARTS:

@@ -66,6 +66,9 @@ def _cheapest_cuts(
     micro-batch is as long as its first clip. Of equal costs the longest micro-batch is taken.
     """
     steps, clips = frames.shape
+    # Clips of 1000, 900, 200 and 200 frames, of which 2000 fit: best is 0, 1400, 2400, 3000, 3200. How all four came by
+    # it: a last micro-batch of one clip makes best[3] + 1 x 200 = 3200, of two best[2] + 2 x 200 = 2800, of three
+    # best[1] + 3 x 900, which does not fit. So begin[4] = 2, and begin[2] = 0: they are cut into [0, 2) and [2, 4).
     best, begin = np.zeros((2, steps, clips + 1), np.int64)
     for stop in range(1, clips + 1):
         most_extra = np.maximum.accumulate(extra[:, :stop][:, ::-1], axis=1)[:, ::-1]

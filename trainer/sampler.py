@@ -57,9 +57,12 @@ def with_full_contexts(
     generator.advance(step * (clips.rows.shape[1] + 2))
     draws = np.random.Generator(generator).random((len(clips), clips.rows.shape[1] + 2))
     fitting = clips.frames <= window
+    # A share that makes 2.4 clips: below a draw of 0.6 they are 2, else 3.
     wanted = np.minimum(fitting.sum(axis=1), np.floor(share * clips.rows.shape[1] + draws[:, 0]))
+    # Sorted twice is ranked: draws of 0.7, 0.1 and 0.4 are 2, 0 and 1; if two are wanted, the last two are chosen.
     drawn = np.where(fitting, draws[:, 2:], np.inf).argsort(axis=1).argsort(axis=1)
     chosen = drawn < wanted[:, np.newaxis]
+    # The chosen are counted off, and every other one is silent: a draw says whether the odd or the even ones.
     silent = (chosen.cumsum(axis=1) + (draws[:, 1:2] < 1 / 2)) % 2 == 0
     padding = np.where(chosen, np.where(silent, Padding.SILENCE, Padding.ZEROS), clips.padding)
     return replace(clips, frames=np.where(chosen, window, clips.frames), padding=padding)
