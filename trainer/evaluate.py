@@ -78,17 +78,7 @@ def _facts(settings: EvaluateSettings) -> EvaluationFacts:
     from trainer.transcribing import transcribed  # noqa: PLC0415 - as above
 
     models = tuple(dict.fromkeys([*settings.model, *([settings.baseline] if settings.baseline else [])]))
-    return transcribed(
-        settings.store,
-        settings.split,
-        models,
-        baseline=settings.baseline,
-        beam_size=settings.beam_size,
-        rows=settings.rows,
-        silence_clips=settings.silence_clips,
-        device=settings.device,
-        console=Console(stderr=True),
-    )
+    return transcribed(settings.store, models, settings, Console(stderr=True), baseline=settings.baseline)
 
 
 if __name__ == "__main__":

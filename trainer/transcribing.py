@@ -17,6 +17,7 @@ from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from trainer.data import monitored_rows
 from trainer.device import choose_device, for_ctranslate2
+from trainer.evaluate_settings import EvaluateSettings
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
 
@@ -28,37 +29,30 @@ EXAMPLES = 3
 
 
 def transcribed(
-    store: Path,
-    split_name: str,
-    models: Sequence[str],
-    *,
-    baseline: str | None,
-    beam_size: int,
-    rows: int | None,
-    silence_clips: int,
-    device: str,
-    console: Console,
+    store: Path, models: Sequence[str], settings: EvaluateSettings, console: Console, *, baseline: str | None = None
 ) -> EvaluationFacts:
-    """What each of *models* makes of a split; references are the store's labels as text. *device* as `--device`.
+    """What each of *models* makes of the split of *store* that *settings* name; references are its labels as text.
 
     Clips longer than the window are left out, which is told. Raises StoreError for a store that is not complete,
     UsageError for a split without rows that fit, and a model that does not fit it.
     """
-    split = open_split(store, split_name)
+    split = open_split(store, settings.split)
     split.check_shards()
-    chosen, title = _fitting(split, rows or len(split), store, console)
+    chosen, title = _fitting(split, settings.rows or len(split), store, console)
     references: list[str] = []
     found = []
     for name in models:
         references = references or _references(split, chosen, name)
+        device = settings.device
         place = for_ctranslate2(device, console.print) if is_ctranslate2(name) else choose_device(device)
-        model = open_transcriber(name, language=split.record.language, beam_size=beam_size, device=place)
-        found.append(_by_model(model, split, chosen, silence_clips, console))
+        model = open_transcriber(name, language=split.record.language, beam_size=settings.beam_size, device=place)
+        found.append(_by_model(model, split, chosen, settings.silence_clips, console))
+    decoding = "greedy" if settings.beam_size == 1 else f"beam of {settings.beam_size}"
     return EvaluationFacts(
         title=title,
         rows=[_row(split, row, text) for row, text in zip(chosen, references, strict=True)],
         models=found,
-        decoding="greedy, 30 s window" if beam_size == 1 else f"beam of {beam_size}, 30 s window",
+        decoding=f"{decoding}, 30 s window",
         baseline=baseline,
     )
 

@@ -71,17 +71,7 @@ def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: 
     require_writable(output / FOLDER)
     made_with = _settings(settings, checkpoint)
     try:
-        facts = transcribed(
-            settings.store or Path(),
-            settings.split,
-            (str(checkpoint),),
-            baseline=None,
-            beam_size=settings.beam_size,
-            rows=settings.rows,
-            silence_clips=settings.silence_clips,
-            device=settings.device,
-            console=Console(stderr=True),
-        )
+        facts = transcribed(settings.store or Path(), [str(checkpoint)], settings, Console(stderr=True))
     except UsageError:
         # The training may have put it away meanwhile, as `--keep-latest` says.
         if checkpoint.is_dir():

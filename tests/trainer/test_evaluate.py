@@ -23,6 +23,7 @@ from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
 from trainer.checkpoint import checkpoints
 from trainer.evaluate import main
+from trainer.evaluate_settings import EvaluateSettings
 from trainer.train import main as train
 from trainer.transcribers import longest_text, open_transcriber, words
 from trainer.transcribing import transcribed, windows
@@ -63,17 +64,8 @@ def test_a_transformers_and_a_ctranslate2_folder_say_the_same(folder, capsys, tm
 
 def test_rows_come_once_each_with_their_own_reference(folder):
     split = open_split(folder / "store", "test")
-    facts = transcribed(
-        folder / "store",
-        "test",
-        [str(folder / "model")],
-        baseline=None,
-        beam_size=2,
-        rows=None,
-        silence_clips=2,
-        device="cpu",
-        console=None,
-    )
+    settings = EvaluateSettings(beam_size=2, silence_clips=2, device="cpu")
+    facts = transcribed(folder / "store", [str(folder / "model")], settings, None)
     assert sorted(row.row_id for row in facts.rows) == list(range(len(split)))
     assert facts.decoding == "beam of 2, 30 s window"
     assert facts.models[0].silence.clips == 2
