@@ -1,11 +1,9 @@
 """`python -m preprocess.clean STORE`: removes what dead runs left behind in a store, and nothing else."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 from pydantic import Field
 
 from preprocess.governor.cleanup import Removal, remove_all_partials, remove_dead_partials
@@ -50,7 +48,7 @@ def _list(layout: StoreLayout, mark: str) -> list[Removal]:
             return remove_all_partials(layout.partial, dry_run=True)
     except StoreBusyError as busy:
         print(f"{busy.message}: only what is provably dead is listed")
-        return remove_dead_partials(layout.partial, os.uname().nodename, psutil.pid_exists, dry_run=True)
+        return remove_dead_partials(layout.partial, dry_run=True)
 
 
 def _clean(layout: StoreLayout, mark: str) -> list[Removal]:

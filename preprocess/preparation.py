@@ -1,19 +1,24 @@
 """Take a held store for one run: clear what dead runs left, write its record. And give it back."""
 
-import os
+from contextlib import suppress
 from pathlib import Path
 
 from preprocess.governor.cleanup import Removal, remove_all_partials, remove_dead_partials
-from preprocess.processes import end_processes, is_running, store_mark
+from preprocess.processes import end_processes, store_mark
 from preprocess.ray_folder import ray_folder, remove_link
 from shared.durable import fsync_directory, json_bytes, write_durably
-from shared.errors import StoreError, UsageError
+from shared.errors import StoreBusyError, StoreError, UsageError
 from shared.layout import StoreLayout, StoreRecord
+from shared.locks import hold
 
 
 def clear_dead(root: Path) -> list[Removal]:
-    """Removes partial files of the store at *root* whose writer is provably dead; needs no lock and no plan."""
-    return remove_dead_partials(StoreLayout(root).partial, os.uname().nodename, is_running)
+    """Removes partial files whose writer is provably dead from the store at *root*, unless another run holds it."""
+    if not root.is_dir():
+        return []
+    with suppress(StoreBusyError), hold(root, "--store"):
+        return remove_dead_partials(StoreLayout(root).partial)
+    return []
 
 
 def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, card: str) -> list[Removal]:

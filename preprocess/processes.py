@@ -81,11 +81,3 @@ def largest_in_words(processes: Iterable[psutil.Process], count: int = 3) -> str
             sizes.append((memory.rss - memory.shared, process.pid, process.name()))
     largest = sorted(sizes, reverse=True)[:count]
     return ", ".join(f"{name} (process {pid}) holds {format_bytes(size)}" for size, pid, name in largest)
-
-
-def is_running(pid: int) -> bool:
-    """Whether process *pid* lives on this machine; a zombie does not: it holds nothing any more."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

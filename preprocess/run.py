@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings.prepare()
     with broadcast(settings, _title(settings)) as everyone:
-        # A plan can take its time, a full disk cannot wait.
+        # A plan can take its time, a full disk cannot wait; what a live run left is its own.
         removals = clear_dead(store_path(settings))
         job = plan_job(settings)
         with hold(job.layout.root, "--store"):

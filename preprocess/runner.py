@@ -10,11 +10,11 @@ import psutil
 from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cluster, Event, is_full_disk
 from preprocess.context import RunContext
 from preprocess.governor.autoscaling import Crew
+from preprocess.governor.cleanup import remove_dead_partials
 from preprocess.governor.control import Governor
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.measures import Enforcer, Measure
-from preprocess.preparation import clear_dead
 from preprocess.processes import largest_in_words, same_group
 from preprocess.progress import ActorState
 from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
@@ -188,7 +188,7 @@ class RunLoop:
 
     def _clean(self) -> None:
         """Removes partial files whose owner is provably dead."""
-        removals = clear_dead(self.run.job.layout.root)
+        removals = remove_dead_partials(self.run.job.layout.partial)
         self.run.stats.governed.count(removals)
         for removal in removals:
             self.run.view.event(removal.in_words)

@@ -66,7 +66,7 @@ def _loop(run: RunContext, budgets: Budgets) -> Iterator["RunLoop"]:
     from preprocess.cluster import Cluster  # noqa: PLC0415 - Ray costs a second that a finished store need not pay
     from preprocess.runner import RunLoop  # noqa: PLC0415 - as above
 
-    work = WorkerSettings(job.layout.root, job.pipeline, owner=f"{os.uname().nodename}-{os.getpid()}")
+    work = WorkerSettings(job.layout.root, job.pipeline)
     check_ram_budget(settings.ram_budget, psutil.Process().memory_full_info().pss)
     await_memory(MemorySensor().read, run.view, run.stop, settings.stall_timeout)
     ballast = _lay_ballast(job.layout.partial)

@@ -3,7 +3,6 @@
 Order of a commit: quarantined rows, then the shard. The shard's name is the only mark of progress.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,17 +20,17 @@ from shared.durable import fsync_directory
 from shared.errors import InterruptedRunError, RowRejectedError, SourceError
 from shared.index import shard_counts
 from shared.layout import StoreLayout, shard_name
+from shared.owner_mark import OwnerMark, own_mark
 from shared.schema import FORMAT_VERSION, QuarantineReason
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What every unit of a run shares; picklable. *owner* names this run in its partial files."""
+    """What every unit of a run shares; picklable."""
 
     store: Path
     pipeline: PipelineSettings
-    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,13 @@ class WorkerProgress:
 
 
 class FeatureWorker:
-    """Makes shards for one run. One unit at a time; `stop` may come from another thread."""
+    """Makes shards for one run. One unit at a time; `stop` may come from another thread.
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    Partial files are marked with this process, or with *owner*.
+    """
+
+    def __init__(self, settings: WorkerSettings, owner: OwnerMark | None = None) -> None:
+        self._owner = owner or own_mark()
         self._layout = StoreLayout(settings.store)
         self._settings = settings
         self._clock = StageClock()
@@ -177,7 +180,7 @@ class FeatureWorker:
             fsync_directory(final.parent)
 
     def _partial(self, name: str) -> Path:
-        return self._layout.partial / f"{name}.{self._settings.owner}-{os.getpid()}"
+        return self._layout.partial / f"{name}.{self._owner.text}"
 
     def _report(self, unit: Unit, final: Path, quarantined: list[QuarantinedRow], seconds: float) -> UnitReport:
         return UnitReport(

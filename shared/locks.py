@@ -79,6 +79,7 @@ def take(descriptor: int, path: Path, *, shared: bool = False, wait: bool = Fals
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
+            error.filename = str(path)  # To the kernel a descriptor has no name.
             raise
         message = (
             f"the file system of {path} has no locks (flock: {error.strerror}): two runs would not notice each other"

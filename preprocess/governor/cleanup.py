@@ -15,10 +15,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.owner_mark import OwnerMark, is_provably_dead
 from shared.units import format_bytes
 
-OWNED_NAME = re.compile(r".+?\.parquet\.(?P<host>.+)-(?P<driver>[1-9][0-9]{0,6})-(?P<pid>[1-9][0-9]{0,6})")
-"""A partial file's name ends in the host, the run and the process that write it (`FeatureWorker`)."""
+OWNED_NAME = re.compile(r".+?\.parquet\.(?P<owner>.+)")
+"""A partial file's name ends in the mark of the process that writes it (`FeatureWorker`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +43,10 @@ class Removal:
         return f"removed {self.kind} {self.path.name} that a dead process left: {format_bytes(self.num_bytes)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who writes a partial file."""
-
-    host: str
-    driver: int
-    pid: int
-
-
-def owner_of(name: str) -> Owner | None:
+def owner_of(name: str) -> OwnerMark | None:
     """The owner that a partial file's name states; None for a name that states none."""
     match = OWNED_NAME.fullmatch(name)
-    return Owner(match["host"], int(match["driver"]), int(match["pid"])) if match else None
-
-
-def is_provably_dead(owner: Owner | None, host: str, is_alive: Callable[[int], bool]) -> bool:
-    """True only when *owner* ran on this *host* and its process is gone: all else may still be writing."""
-    return owner is not None and owner.host == host and not is_alive(owner.pid)
+    return OwnerMark.parse(match["owner"]) if match else None
 
 
 @contextmanager
@@ -78,14 +65,15 @@ def opened_folder(path: Path, parent: int | None = None) -> Iterator[int]:
 
 
 def remove_dead_partials(
-    partial: Path, host: str, is_alive: Callable[[int], bool], *, dry_run: bool = False
+    partial: Path, is_dead: Callable[[OwnerMark], bool] = is_provably_dead, *, dry_run: bool = False
 ) -> list[Removal]:
-    """Removes partial files whose writer is provably dead; safe while a run works on the store."""
+    """Removes partial files whose writer *is_dead*. For the holder of the store's lock, or as a *dry_run*."""
 
-    def is_dead(name: str, mode: int) -> bool:
-        return stat.S_ISREG(mode) and is_provably_dead(owner_of(name), host, is_alive)
+    def wanted(name: str, mode: int) -> bool:
+        owner = owner_of(name)
+        return stat.S_ISREG(mode) and owner is not None and is_dead(owner)
 
-    return _remove(partial, is_dead, dry_run=dry_run)
+    return _remove(partial, wanted, dry_run=dry_run)
 
 
 def remove_all_partials(partial: Path, *, dry_run: bool = False) -> list[Removal]:

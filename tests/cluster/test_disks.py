@@ -1,11 +1,12 @@
 """Whole runs on an ext4 disk that is too small, that somebody else fills, or that refuses a call."""
 
-import os
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
+from shared.owner_mark import own_mark, process_start
 from tests.support.ext4 import Cut, Ext4Disk
 from tests.support.runs import left_behind
 from tests.support.sampler import Sampler
@@ -91,11 +92,11 @@ def refusing(run, expected, call, error, log):
 
 def partials(run, expected, pids):
     """Every name that a shard or quarantine file may have while *pids* write it, by link and by folder."""
-    owner = f"{os.uname().nodename}-{run.process.pid}"
     for name in (name.removeprefix("data/") for name in expected if name.startswith("data/")):
         for pid, folder in product(pids, (run.store, run.store.resolve())):
-            yield f"{folder}/.partial/{name}.{owner}-{pid}"
-            yield f"{folder}/.partial/quarantine-{name}.{owner}-{pid}"
+            owner = replace(own_mark(), pid=pid, started=process_start(pid)).text
+            yield f"{folder}/.partial/{name}.{owner}"
+            yield f"{folder}/.partial/quarantine-{name}.{owner}"
 
 
 @pytest.fixture

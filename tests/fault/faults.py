@@ -98,8 +98,8 @@ def _wrong(stage: Stage, store: Path, point: Point, error: str, outcome: Outcome
 
 
 def _is_named(point: Point, message: str) -> bool:
-    """Whether *message* names the file or folder of the call; the process's id in a partial name does not count."""
-    return Path(point.call.path).name.partition(".rehearsal-")[0].replace("undisturbed", "refused") in message
+    """Whether *message* names the file or folder of the call; the process in a partial name does not count."""
+    return Path(point.call.path).name.partition("~")[0].replace("undisturbed", "refused") in message
 
 
 def torn(stage: Stage, store: Path) -> list[str]:

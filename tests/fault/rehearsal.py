@@ -36,7 +36,7 @@ ACKNOWLEDGED = "acknowledged "
 def run_here(run: RunContext) -> None:
     """Stands in for the cluster: one worker, in this process, in the scheduler's order."""
     job = run.job
-    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "rehearsal"))
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
     scheduler = Scheduler(job.open_units(), num_actors=1)
     actions = scheduler.start()
     while actions:

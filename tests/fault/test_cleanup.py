@@ -2,39 +2,37 @@
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from preprocess.governor.cleanup import (
-    Owner,
     Removal,
-    is_provably_dead,
     opened_folder,
     owner_of,
     remove_all_partials,
     remove_dead_partials,
 )
+from shared.owner_mark import OwnerMark, own_mark, process_start
 
-HERE = "vm-1.example.org"
+HERE, BOOT = "vm-1.example.org", "0123456789ab"
 DEAD = 9_999_999
 """No process has such a number."""
 ROUNDS, CAMPAIGN_ROUNDS = 1_000, 50_000
 
 
-def alive(pid: int) -> bool:
-    return pid != DEAD
+def dead(owner: OwnerMark) -> bool:
+    return owner.host == HERE and owner.pid == DEAD
 
 
 def partial_name(host: str = HERE, pid: int = DEAD, shard: str = "train-00000-of-00009") -> str:
-    return f"{shard}.parquet.{host}-77-{pid}"
+    return f"{shard}.parquet.{OwnerMark(host, BOOT, 4026531836, pid, 1234).text}"
 
 
 @pytest.fixture
@@ -54,9 +52,11 @@ def write(path: Path, num_bytes: int = 10_000) -> Path:
 
 
 @pytest.mark.parametrize("host", ["vm", "vm-1", "a.parquet.b", "10-20-30", "ünïcode"])
-def test_a_partial_file_names_its_owner(host):
-    assert owner_of(f"train-00000-of-00009.parquet.{host}-77-123") == Owner(host, 77, 123)
-    assert owner_of(f"quarantine-train-00000-of-00009.parquet.{host}-77-123") == Owner(host, 77, 123)
+@pytest.mark.parametrize("shard", ["train-00000-of-00009", "quarantine-train-00000-of-00009"])
+def test_a_partial_file_names_its_owner(host, shard):
+    assert owner_of(partial_name(host, 123, shard)) == OwnerMark(host, BOOT, 4026531836, 123, 1234)
+    # As earlier versions wrote it: host, the run's process, its own.
+    assert owner_of(f"{shard}.parquet.{host}-77-123") == OwnerMark(host, "", 0, 123, 0)
 
 
 @pytest.mark.parametrize(
@@ -69,32 +69,29 @@ def test_a_name_that_is_anything_else_has_no_owner(name):
     assert owner_of(name) is None
 
 
-def test_only_a_process_of_this_host_that_is_gone_is_provably_dead():
-    assert is_provably_dead(Owner(HERE, 77, DEAD), HERE, alive)
-    assert not is_provably_dead(Owner(HERE, 77, 5), HERE, alive)
-    assert not is_provably_dead(Owner("elsewhere", 77, DEAD), HERE, alive)
-    assert not is_provably_dead(None, HERE, alive)
-
-
 # --- what is removed and what stays ---
 
 
 def test_dead_owners_files_go_and_all_others_stay(partial):
     gone = write(partial / partial_name())
+    here = own_mark()
+
+    def of(pid: int) -> Path:
+        mark = replace(here, pid=pid, started=process_start(pid) or 1)
+        return write(partial / f"train-00000-of-00009.parquet.{mark.text}")
+
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    host = socket.gethostname()
     try:
-        mine, neighbours, dead = (write(partial / partial_name(host, pid)) for pid in (os.getpid(), sleeper.pid, DEAD))
+        mine, neighbours, gone_here = map(of, (os.getpid(), sleeper.pid, DEAD))
+        old = write(partial / f"train-1.parquet.{here.host}-77-{DEAD}")
         foreign = write(partial / partial_name("elsewhere"))
         unnamed = [write(partial / name) for name in ("store.json", "index-train.parquet", "ray/session/log")]
-        removed = remove_dead_partials(partial, host, psutil.pid_exists)
-        assert [removal.path for removal in removed] == [dead]
+        assert {removal.path for removal in remove_dead_partials(partial)} == {gone_here, old}
         assert all(path.exists() for path in (gone, mine, neighbours, foreign, *unnamed))
     finally:
         sleeper.kill()
         sleeper.wait()
-    removed = remove_dead_partials(partial, host, psutil.pid_exists)
-    assert [removal.path for removal in removed] == [neighbours]
+    assert [removal.path for removal in remove_dead_partials(partial)] == [neighbours]
 
 
 def test_a_folder_or_link_with_a_dead_owners_name_is_not_a_partial_file(partial, tmp_path):
@@ -104,7 +101,7 @@ def test_a_folder_or_link_with_a_dead_owners_name_is_not_a_partial_file(partial,
     link = partial / partial_name(shard="train-2")
     link.symlink_to(canary)
     os.mkfifo(partial / partial_name(shard="train-3"))
-    assert remove_dead_partials(partial, HERE, alive) == []
+    assert remove_dead_partials(partial, dead) == []
     assert link.is_symlink()
     assert (folder / "file").exists()
 
@@ -131,12 +128,12 @@ def test_a_file_with_another_name_as_well_gives_no_bytes_back(partial):
     file = write(partial / partial_name())
     shard = partial.parent / "shard.parquet"
     os.link(file, shard)
-    assert remove_dead_partials(partial, HERE, alive) == [Removal(file, 0, "file")]
+    assert remove_dead_partials(partial, dead) == [Removal(file, 0, "file")]
     assert shard.exists()
 
 
 @pytest.mark.parametrize(
-    "remove", [remove_all_partials, lambda partial, **more: remove_dead_partials(partial, HERE, alive, **more)]
+    "remove", [remove_all_partials, lambda partial, **more: remove_dead_partials(partial, dead, **more)]
 )
 def test_a_dry_run_tells_the_same_and_removes_nothing(partial, remove):
     write(partial / partial_name(), 70_000)
@@ -148,7 +145,7 @@ def test_a_dry_run_tells_the_same_and_removes_nothing(partial, remove):
     assert promised != []
 
 
-@pytest.mark.parametrize("remove", [remove_all_partials, lambda partial: remove_dead_partials(partial, HERE, alive)])
+@pytest.mark.parametrize("remove", [remove_all_partials, lambda partial: remove_dead_partials(partial, dead)])
 def test_a_folder_that_is_missing_a_link_or_a_file_is_left_alone(tmp_path, remove):
     canary = write(tmp_path / "outside" / partial_name())
     link = tmp_path / "link"
@@ -289,7 +286,7 @@ def race(partial: Path, swaps: int, seed: int, *, swap_partial: bool) -> set[str
         while swapper.swaps < swaps and thread.is_alive():
             number += 1
             found = remove_all_partials(partial, dry_run=number % 10 == 0)
-            found += remove_dead_partials(partial, HERE, alive)
+            found += remove_dead_partials(partial, dead)
             kinds |= {removal.kind for removal in found}
     swapper.check()
     assert swapper.swaps >= swaps
@@ -315,7 +312,7 @@ def test_a_live_owners_file_survives_every_race_of_those_of_dead_ones(partial):
     swapper = Swapper(partial, seed=2)
     with busy(swapper.swap) as thread:
         while swapper.swaps < ROUNDS and thread.is_alive():
-            remove_dead_partials(partial, HERE, alive)
+            remove_dead_partials(partial, dead)
             assert live.exists()
             assert foreign.exists()
     assert swapper.swaps >= ROUNDS

@@ -17,7 +17,7 @@ class InlineCluster:
     actor_pids = frozenset()
 
     def __init__(self, job, deaths=0, look=lambda _tasks: None):
-        self.worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "inline"))
+        self.worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
         self.deaths, self.look, self.assigned = deaths, look, lambda _task: None
         self.starting, self.work, self.given = deque(), deque(), []
 

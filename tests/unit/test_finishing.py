@@ -34,7 +34,7 @@ def job(settings):
 
 
 def commit(job, units):
-    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "me"))
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
     for unit in units:
         worker.process(job.task_for(unit))
 

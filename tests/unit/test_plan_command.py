@@ -48,7 +48,7 @@ def commit(settings, units=None):
     job = plan_job(settings)
     job.layout.root.mkdir(exist_ok=True)
     prepare_store(job.layout, job.record, "{}\n", "")
-    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, "me"))
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
     for unit in job.open_units()[:units]:
         worker.process(job.task_for(unit))
     if units is None:

@@ -84,13 +84,22 @@ def test_a_run_killed_while_it_prepared_can_be_started_again(layout, left):
     assert read_record(layout) == RECORD
 
 
-def test_files_of_dead_processes_go_before_anything_is_planned_or_locked(layout):
+def test_files_of_dead_processes_go_before_anything_is_planned(layout):
     prepare(layout)
     host = os.uname().nodename
     dead, mine = (layout.partial / f"train-00000-of-00009.parquet.{host}-77-{pid}" for pid in (9_999_999, os.getpid()))
     for path in (dead, mine):
         path.write_bytes(bytes(1_000))
-    with hold(layout.root, "--store"):
-        assert [removal.path for removal in clear_dead(layout.root)] == [dead]
+    assert [removal.path for removal in clear_dead(layout.root)] == [dead]
     assert mine.exists()
     assert clear_dead(layout.root / "no-store") == []
+    assert not (layout.root / "no-store").exists()
+
+
+def test_beside_a_live_run_nothing_is_removed_whoever_looks_dead(layout):
+    prepare(layout)
+    foreign = layout.partial / f"train-00000-of-00009.parquet.{os.uname().nodename}-77-9999999"
+    foreign.write_bytes(bytes(1_000))
+    with hold(layout.root, "--store"):
+        assert clear_dead(layout.root) == []
+    assert foreign.exists()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from preprocess.processes import MARK, belonging, is_running, store_mark
+from preprocess.processes import MARK, belonging, store_mark
 
 MINE, THEIRS = "uuid-1-2", "uuid-1-3"
 WAIT = "import sys; file = open(sys.argv[1], sys.argv[2]); print(flush=True); input()"
@@ -56,11 +56,3 @@ def test_this_process_never_belongs(ray):
 def test_a_copied_store_has_a_mark_of_its_own(tmp_path):
     (tmp_path / "copy").mkdir()
     assert store_mark(tmp_path, "uuid") != store_mark(tmp_path / "copy", "uuid")
-
-
-def test_a_zombie_runs_no_more():
-    started = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
-    assert not is_running(started.pid)
-    started.wait()
-    assert is_running(os.getpid())

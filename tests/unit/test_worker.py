@@ -13,12 +13,13 @@ import soundfile
 
 from preprocess.audio import DecodeLimits, decode
 from preprocess.features import LogMel
-from preprocess.governor.cleanup import Owner, owner_of
+from preprocess.governor.cleanup import owner_of
 from preprocess.job import plan_job
 from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.errors import InterruptedRunError, SourceError
+from shared.owner_mark import own_mark
 from shared.rows import dequantise
 from shared.schema import QuarantineReason
 from shared.shard import write_quarantine
@@ -69,8 +70,8 @@ def planned(tmp_path, demo_model):
     return plan
 
 
-def worker(job, owner="me"):
-    return FeatureWorker(WorkerSettings(job.layout.root, job.pipeline, owner))
+def worker(job, host="me"):
+    return FeatureWorker(WorkerSettings(job.layout.root, job.pipeline), replace(own_mark(), host=host))
 
 
 def tasks(job):
@@ -266,8 +267,9 @@ def test_a_workers_partial_file_names_its_process(planned):
     def look():
         owners.extend(owner_of(path.name) for path in job.layout.partial.iterdir())
 
-    worker(job, "host-12").process(replace(task, reader=Interposed(task.reader, 0, look)))
-    assert owners == [Owner("host", 12, os.getpid())]
+    unnamed = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
+    unnamed.process(replace(task, reader=Interposed(task.reader, 0, look)))
+    assert owners == [own_mark()]
 
 
 def test_a_probe_writes_nothing(planned):
