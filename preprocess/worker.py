@@ -5,7 +5,7 @@ Order of a commit: quarantined rows, then the shard. The shard's name is the onl
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -140,7 +140,7 @@ class FeatureWorker:
             if self._stopping:
                 raise InterruptedRunError(f"{task.name} was given up: the run is stopping")
             try:
-                features = self._features(row, task.crashed_rows)
+                features = self._pipeline(row)
             except RowRejectedError as error:
                 quarantined.append(QuarantinedRow(row.row_id, row.path, error.reason, error.message))
                 self.progress.quarantined += 1
@@ -148,11 +148,6 @@ class FeatureWorker:
                 self.progress.audio_seconds += features.duration
                 yield features
             self.progress.rows += 1
-
-    def _features(self, row: SourceRow, crashed_rows: frozenset[int]) -> FeatureRow:
-        if row.row_id in crashed_rows:
-            raise RowRejectedError(QuarantineReason.CRASHED, "this row alone kills the process that works on it")
-        return self._pipeline(row)
 
     def _selected_rows(self, task: UnitTask) -> Iterator[SourceRow]:
         selected = task.selection.mask(task.unit.start, task.unit.stop)
@@ -163,7 +158,7 @@ class FeatureWorker:
             if row is None:
                 return
             if selected[row.row_id - task.unit.start]:
-                yield row
+                yield _spoilt(row) if row.row_id in task.crashed_rows else row
 
     def _commit(self, task: UnitTask, writer: ShardWriter, final: Path, quarantined: list[QuarantinedRow]) -> None:
         if not final.exists():
@@ -193,6 +188,12 @@ class FeatureWorker:
             seconds=seconds,
             memory_bytes=psutil.Process().memory_full_info().uss,
         )
+
+
+def _spoilt(row: SourceRow) -> SourceRow:
+    """*row* without its audio, which nobody may touch again."""
+    message = "this row alone kills the process that works on it"
+    return replace(row, audio=None, problem=QuarantineReason.CRASHED, problem_message=message)
 
 
 def _metadata(task: UnitTask, rows: int, quarantined: int) -> dict[str, str]:
