@@ -23,7 +23,7 @@ from shared.schema import SAMPLING_RATE, QuarantineReason
 
 __all__ = ["DecodeLimits", "decode", "decode_native", "resample"]
 
-PEAK_LIMIT = 2.0**31
+_PEAK_LIMIT = 2.0**31
 """Integer samples stored as float reach 2^31; far beyond, the power spectrum overflows float32."""
 
 _BLOCK_VALUES = 1 << 18
@@ -43,7 +43,7 @@ _PCM = frozenset({"WAV", "WAVEX"})
 # libsndfile prints to stdout, amid the lines of `--view json`, what it dislikes about a MIDI sample dump.
 _SAMPLE_DUMP = b"\xf0\x7e"
 
-NativeClip = tuple[NDArray[np.float32], int]
+_NativeClip = tuple[NDArray[np.float32], int]
 """Mono samples and their sampling rate in Hz."""
 
 
@@ -55,7 +55,7 @@ def decode(encoded: bytes, limits: DecodeLimits) -> NDArray[np.float32]:
     return resample(*decode_native(encoded, limits))
 
 
-def decode_native(encoded: bytes, limits: DecodeLimits) -> NativeClip:
+def decode_native(encoded: bytes, limits: DecodeLimits) -> _NativeClip:
     """The clip as float32 mono at its own rate, and that rate in Hz. Raises as `decode` does."""
     if not encoded:
         raise RowRejectedError(QuarantineReason.EMPTY_AUDIO, "the audio is 0 bytes long")
@@ -67,7 +67,7 @@ def decode_native(encoded: bytes, limits: DecodeLimits) -> NativeClip:
     if not len(samples):
         raise RowRejectedError(QuarantineReason.EMPTY_AUDIO, "the file is valid and holds no samples")
     # A comparison with NaN is false, so these two find it as well.
-    if not (samples.min() >= -PEAK_LIMIT and samples.max() <= PEAK_LIMIT):
+    if not (samples.min() >= -_PEAK_LIMIT and samples.max() <= _PEAK_LIMIT):
         raise RowRejectedError(QuarantineReason.NOT_FINITE, "the samples hold NaN, infinity or values beyond 2^31")
     return samples, sampling_rate
 
@@ -100,7 +100,7 @@ class _Encoded(io.BytesIO):
             return self.tell()
 
 
-def _decode_any(encoded: bytes, limits: DecodeLimits) -> NativeClip:
+def _decode_any(encoded: bytes, limits: DecodeLimits) -> _NativeClip:
     if encoded.startswith(_SAMPLE_DUMP):
         raise RowRejectedError(QuarantineReason.UNDECODABLE, "a MIDI sample dump; such are not read")
     buffer = _Encoded(encoded)
@@ -154,7 +154,7 @@ def _check_riff(encoded: bytes) -> None:
         )
 
 
-def _decode_foreign(encoded: bytes, limits: DecodeLimits, error: Exception) -> NativeClip:
+def _decode_foreign(encoded: bytes, limits: DecodeLimits, error: Exception) -> _NativeClip:
     """A file that libsndfile does not read."""
     from preprocess import audio_av  # noqa: PLC0415 - FFmpeg costs an actor 20 MB, which most data sets never need
 
@@ -164,7 +164,7 @@ def _decode_foreign(encoded: bytes, limits: DecodeLimits, error: Exception) -> N
     return audio_av.decode(encoded, demuxer, limits)
 
 
-def _decode_further(encoded: bytes, limits: DecodeLimits, demuxer: str, known: NativeClip) -> NativeClip:
+def _decode_further(encoded: bytes, limits: DecodeLimits, demuxer: str, known: _NativeClip) -> _NativeClip:
     """The whole of a file whose header counts fewer frames than it holds; *known* where FFmpeg finds no more."""
     from preprocess import audio_av  # noqa: PLC0415 - as in _decode_foreign
 

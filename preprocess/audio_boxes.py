@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
-MAX_SAMPLES = 1 << 23
+_MAX_SAMPLES = 1 << 23
 """FFmpeg's index takes 24 bytes a sample: 200 MB. An hour of AAC has 170,000 samples, 30 s of 192 kHz PCM 6 million."""
 
 # Boxes that count samples, with how far behind the name the count stands.
@@ -18,7 +18,7 @@ _HEADER_BYTES = 8
 _LONG_HEADER_BYTES = 16
 _MAX_SPANS = 1_000
 
-Span = tuple[int, int]
+_Span = tuple[int, int]
 
 
 def check_boxes(encoded: bytes) -> None:
@@ -34,14 +34,14 @@ def check_boxes(encoded: bytes) -> None:
         # In a fragmented file, tables of offsets may lead FFmpeg to boxes inside `mdat`.
         spans = [(0, len(encoded))]
     num_samples = sum(count for span in spans for count in _sample_counts(encoded, span))
-    if num_samples > min(len(encoded), MAX_SAMPLES):
+    if num_samples > min(len(encoded), _MAX_SAMPLES):
         message = f"M4A sample tables count {num_samples:,} samples in {len(encoded):,} bytes"
-        raise RowRejectedError(QuarantineReason.TOO_LARGE, f"{message}; the limit is {MAX_SAMPLES:,}")
+        raise RowRejectedError(QuarantineReason.TOO_LARGE, f"{message}; the limit is {_MAX_SAMPLES:,}")
 
 
-def _parsed(encoded: bytes) -> list[Span]:
+def _parsed(encoded: bytes) -> list[_Span]:
     """Where the top-level boxes other than `mdat` lie; what follows a broken one, or very many, counts too."""
-    spans: list[Span] = []
+    spans: list[_Span] = []
     at = 0
     while at + _HEADER_BYTES <= len(encoded) and len(spans) < _MAX_SPANS:
         size, name = struct.unpack_from(">I4s", encoded, at)
@@ -57,7 +57,7 @@ def _parsed(encoded: bytes) -> list[Span]:
     return [*spans, (at, len(encoded))]
 
 
-def _sample_counts(encoded: bytes, span: Span) -> Iterator[int]:
+def _sample_counts(encoded: bytes, span: _Span) -> Iterator[int]:
     for name, skip in _COUNTS.items():
         at = encoded.find(name, *span)
         while at >= 0:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
-MIN_SAMPLING_RATE = 1_000
-MAX_SAMPLING_RATE = 768_000
+_MIN_SAMPLING_RATE = 1_000
+_MAX_SAMPLING_RATE = 768_000
 """Rates outside this range are header damage; the resampler's filters would grow with them."""
 
 
@@ -39,10 +39,10 @@ def frame_cap(info: StreamInfo, limits: DecodeLimits) -> int:
     Raises `RowRejectedError` where the header alone is enough to refuse the clip.
     """
     rate = info.sampling_rate
-    if not MIN_SAMPLING_RATE <= rate <= MAX_SAMPLING_RATE:
+    if not _MIN_SAMPLING_RATE <= rate <= _MAX_SAMPLING_RATE:
         raise RowRejectedError(
             QuarantineReason.UNDECODABLE,
-            f"the header declares {rate:,} Hz; audio has {MIN_SAMPLING_RATE:,} to {MAX_SAMPLING_RATE:,} Hz",
+            f"the header declares {rate:,} Hz; audio has {_MIN_SAMPLING_RATE:,} to {_MAX_SAMPLING_RATE:,} Hz",
         )
     if info.binding and info.num_frames is not None:
         _check_length(info.num_frames, info, limits)

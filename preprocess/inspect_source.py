@@ -20,9 +20,9 @@ from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import SAMPLING_RATE, QuarantineReason, num_frames_of
 from shared.text import normalise_transcript
 
-SAMPLED_ROWS = 36
-SAMPLED_PLACES = 12
-LONGEST_SHOWN = DecodeLimits(max_seconds=3_600.0)
+_SAMPLED_ROWS = 36
+_SAMPLED_PLACES = 12
+_LONGEST_SHOWN = DecodeLimits(max_seconds=3_600.0)
 """What is decoded to be shown; longer than a run would take, so that a long clip's length is known."""
 _ATTEMPTS = 3
 """The transcript's column, the audio column, and the attempt that succeeds."""
@@ -189,7 +189,7 @@ def row_log_mel(row: SourceRow, num_mel_bins: int) -> NDArray[np.float32]:
 def _decoded(row: SourceRow) -> tuple[NDArray[np.float32], int]:
     if row.audio is None:
         raise RowRejectedError(row.problem or QuarantineReason.NO_AUDIO, row.problem_message or "no audio bytes")
-    return decode_native(row.audio, LONGEST_SHOWN)
+    return decode_native(row.audio, _LONGEST_SHOWN)
 
 
 def _objection(seconds: float, transkription: str, max_seconds: float) -> str:
@@ -224,8 +224,8 @@ def _places(blocks: Sequence[Block]) -> list[tuple[int, int]]:
     for block in blocks:
         edges.append(edges[-1] + block.num_rows)
     heads = list(pairwise(edges))
-    count = min(SAMPLED_PLACES, len(heads))
-    rows = SAMPLED_ROWS // max(1, count)
+    count = min(_SAMPLED_PLACES, len(heads))
+    rows = _SAMPLED_ROWS // max(1, count)
     chosen = (heads[len(heads) * place // count] for place in range(count))
     return [(start, min(stop, start + rows)) for start, stop in chosen]
 

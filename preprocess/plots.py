@@ -12,7 +12,7 @@ from html import escape
 from shared.text import one_line
 from shared.units import format_count
 
-Format = Callable[[float], str]
+_Format = Callable[[float], str]
 
 WIDTH, HEIGHT = 460, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 20, 20, 26
@@ -87,7 +87,7 @@ def line_chart(
     values: Sequence[float],
     *,
     title: str,
-    unit: Format,
+    unit: _Format,
     limit: Limit | None = None,
     bands: Sequence[Band] = (),
 ) -> str:
@@ -175,7 +175,7 @@ def _ticks_within(stop: float) -> list[float]:
     return [tick for tick in value_ticks(stop) if tick <= stop]
 
 
-def _value_axis(ticks: Sequence[float], axes: _Axes, unit: Format) -> list[str]:
+def _value_axis(ticks: Sequence[float], axes: _Axes, unit: _Format) -> list[str]:
     parts = []
     for tick in ticks:
         y = axes.y(tick)
@@ -211,7 +211,7 @@ def _stretches(points: Sequence[tuple[float, float]]) -> Iterator[list[tuple[flo
         yield stretch
 
 
-def _limit(limit: Limit, seconds: list[float], axes: _Axes, unit: Format, *, drawn: bool) -> list[str]:
+def _limit(limit: Limit, seconds: list[float], axes: _Axes, unit: _Format, *, drawn: bool) -> list[str]:
     words = f"{limit.name} {unit(limit.values[-1])}"
     if not drawn:
         return [_text(WIDTH - _RIGHT, _TOP - 7, f"↑ {words}, far above", "end", "limit-name")]

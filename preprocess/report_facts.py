@@ -30,7 +30,7 @@ from shared.layout import StoreLayout, read_record
 
 MAX_SOURCES = 10_000
 """Names that are told apart; a data set with more of them calls something else its source."""
-OTHER_SOURCES = "(others)"
+_OTHER_SOURCES = "(others)"
 _BATCH_ROWS = 65_536
 _MOST_BINS = 30
 
@@ -39,7 +39,7 @@ _MOST_BINS = 30
 class LengthScan:
     """Adds up rows by length and by source; its size does not grow with the rows.
 
-    *sources* maps a name to [rows, seconds]; names beyond `MAX_SOURCES` count as `OTHER_SOURCES`.
+    *sources* maps a name to [rows, seconds]; names beyond `MAX_SOURCES` count as `_OTHER_SOURCES`.
     """
 
     rows: int = 0
@@ -59,7 +59,7 @@ class LengthScan:
 
     def _count(self, name: str, rows: int, seconds: float) -> None:
         if name not in self.sources and len(self.sources) >= MAX_SOURCES:
-            name = OTHER_SOURCES
+            name = _OTHER_SOURCES
         known_rows, known_seconds = self.sources.get(name, (0, 0.0))
         self.sources[name] = known_rows + rows, known_seconds + seconds
 

@@ -23,7 +23,7 @@ from shared.schema import FORMAT_VERSION, INDEX_SCHEMA, FeatureSpec
 from shared.shard import payload_offsets, payload_pages
 
 _INDEX_SOURCE = ["row_id", "num_frames", "floor", "labels", "duration", "source", "crc32"]
-ROWS_IN, ROWS_OUT, ROWS_QUARANTINED, PLAN_DIGEST = b"rows_in", b"rows_out", b"rows_quarantined", b"plan_digest"
+_ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED, PLAN_DIGEST = b"rows_in", b"rows_out", b"rows_quarantined", b"plan_digest"
 SHARD_DIGESTS = b"shard_digests"
 """Entry of the index file's metadata: `IndexedShard.frame_digest` of every shard, separated by blanks."""
 _DIGEST_BYTES = 16
@@ -94,7 +94,7 @@ def shard_counts(metadata: pq.FileMetaData, name: str) -> tuple[int, int, int]:
     """Rows in, out and quarantined, as the shard itself states them. Raises StoreError when they do not add up."""
     try:
         values = metadata.metadata or {}
-        rows_in, rows_out, quarantined = (int(values[key]) for key in (ROWS_IN, ROWS_OUT, ROWS_QUARANTINED))
+        rows_in, rows_out, quarantined = (int(values[key]) for key in (_ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED))
     except (KeyError, ValueError) as error:
         raise StoreError(f"{name} does not state its row counts: {error!r}", "verify the store") from error
     if rows_in != rows_out + quarantined or rows_out != metadata.num_rows:

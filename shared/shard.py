@@ -26,8 +26,8 @@ from shared.schema import QUARANTINE_SCHEMA, FeatureSpec, shard_schema
 
 ROW_GROUP_BYTES = 8 << 20
 """Payload bytes at which a row group is written: it bounds an actor's memory and costs about 0.02 % of the file."""
-PREFIX_BYTES = 4
-MAX_PAGE_HEADER_BYTES = 1 << 10
+_PREFIX_BYTES = 4
+_MAX_PAGE_HEADER_BYTES = 1 << 10
 _NO_LIMIT = 1 << 30
 
 
@@ -235,10 +235,10 @@ def payload_offsets(metadata: pq.FileMetaData, payload_bytes: NDArray[np.int64],
     offsets = np.empty(metadata.num_rows, np.int64)
     for number, group in enumerate(_row_groups(metadata, payload_bytes)):
         header = group.start - group.page_offset
-        if not group.uncompressed or not 0 < header <= MAX_PAGE_HEADER_BYTES:
+        if not group.uncompressed or not 0 < header <= _MAX_PAGE_HEADER_BYTES:
             raise StoreError(f"{name}: row group {number} cannot be mapped (page header of {header} bytes)")
-        sizes = payload_bytes[group.rows] + PREFIX_BYTES
-        offsets[group.rows] = group.start + np.cumsum(sizes) - sizes + PREFIX_BYTES
+        sizes = payload_bytes[group.rows] + _PREFIX_BYTES
+        offsets[group.rows] = group.start + np.cumsum(sizes) - sizes + _PREFIX_BYTES
     return offsets
 
 
@@ -266,7 +266,7 @@ def _row_groups(metadata: pq.FileMetaData, payload_bytes: NDArray[np.int64]) -> 
         group = metadata.row_group(number)
         column, rows = group.column(position), slice(first, first + group.num_rows)
         stop = column.data_page_offset + column.total_compressed_size
-        start = stop - int((payload_bytes[rows] + PREFIX_BYTES).sum())
+        start = stop - int((payload_bytes[rows] + _PREFIX_BYTES).sum())
         # pyarrow ends the process when asked for the name of a codec that it does not know.
         uncompressed = column.total_compressed_size == column.total_uncompressed_size
         yield _RowGroup(rows, column.data_page_offset, start, stop, uncompressed)
@@ -286,8 +286,8 @@ def check_payloads(path: Path, spec: FeatureSpec) -> None:
     offsets = payload_offsets(pq.read_metadata(path), sizes, path.name)
     with path.open("rb", buffering=0) as file:
         for row, (offset, size) in enumerate(zip(offsets.tolist(), sizes.tolist(), strict=True)):
-            file.seek(offset - PREFIX_BYTES)
-            if struct.unpack("<I", file.read(PREFIX_BYTES))[0] != size:
+            file.seek(offset - _PREFIX_BYTES)
+            if struct.unpack("<I", file.read(_PREFIX_BYTES))[0] != size:
                 raise StoreError(f"{path.name}: row {row} does not lie at byte {offset}")
         for row in {0, len(sizes) - 1} if len(sizes) else set():
             file.seek(int(offsets[row]))

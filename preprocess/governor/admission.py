@@ -20,7 +20,7 @@ from shared.schema import HOP_LENGTH, MAX_LABELS, SAMPLING_RATE, FeatureSpec
 
 FIXED_BYTES = 256 << 10
 """A shard's footer, its quarantine file, rounding to blocks."""
-ROW_EXTRA_BYTES = 4 * MAX_LABELS + 2048
+_ROW_EXTRA_BYTES = 4 * MAX_LABELS + 2048
 """More than a row's labels and text ever take, compressed or not."""
 SMALL_BYTES = 64_000_000
 """Units that hold less memory are not counted: an actor's own size varies by as much."""
@@ -31,7 +31,7 @@ RESERVED_SHARE = MEMORY.entries[Level.THROTTLE]
 def worst_case_bytes(unit: Unit, spec: FeatureSpec, max_duration: float) -> int:
     """Bytes that *unit*'s shard cannot exceed: every row as long as is allowed."""
     num_frames = math.ceil((max_duration * SAMPLING_RATE + 2 * HOP_LENGTH) / HOP_LENGTH)
-    return unit.num_rows * (spec.payload_bytes(num_frames) + ROW_EXTRA_BYTES) + FIXED_BYTES
+    return unit.num_rows * (spec.payload_bytes(num_frames) + _ROW_EXTRA_BYTES) + FIXED_BYTES
 
 
 def likely_bytes(unit: Unit, row_bytes: float) -> int:

@@ -1,6 +1,6 @@
 """Clips that lie as files beside a table that names and transcribes them: audio folders and Common Voice.
 
-A split is a table of three string columns (`CLIP_SCHEMA`); it is loaded when the split is first looked at, and a
+A split is a table of three string columns (`_CLIP_SCHEMA`); it is loaded when the split is first looked at, and a
 reader carries its own rows of it.
 """
 
@@ -17,15 +17,15 @@ from preprocess.sources.confine import mean_size, read_inside, sizes_inside, spr
 from shared.errors import RowRejectedError, SourceError
 from shared.schema import fingerprint
 
-CLIP_SCHEMA = pa.schema([("file", pa.string()), ("text", pa.string()), ("source", pa.string())])
+_CLIP_SCHEMA = pa.schema([("file", pa.string()), ("text", pa.string()), ("source", pa.string())])
 """A split's table, without nulls: the clip's file relative to the folder, its transcript, its source."""
-BLOCK_CLIPS = 1000
+_BLOCK_CLIPS = 1000
 _BATCH_CLIPS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ClipReader:
-    """A `RowReader` over clip files: *table* is its rows of `CLIP_SCHEMA` as an Arrow stream, *root* their folder."""
+    """A `RowReader` over clip files: *table* is its rows of `_CLIP_SCHEMA` as an Arrow stream, *root* their folder."""
 
     root: str
     table: bytes
@@ -72,7 +72,7 @@ class ClipSource:
             raise IndexError(f"rows {start} to {stop} of a split with {total} rows")
         sink = pa.BufferOutputStream()
         # A stream holds the slice alone; pickling the table would take the whole split's buffers along.
-        with pa.ipc.new_stream(sink, CLIP_SCHEMA) as writer:
+        with pa.ipc.new_stream(sink, _CLIP_SCHEMA) as writer:
             writer.write_table(self._table(split).slice(start, stop - start), max_chunksize=_BATCH_CLIPS)
         return ClipReader(self.root, sink.getvalue().to_pybytes(), start)
 
@@ -113,13 +113,13 @@ class _Layouts(Mapping[str, SplitLayout]):
 
 
 def clip_table(files: pa.ChunkedArray, texts: pa.ChunkedArray, sources: pa.ChunkedArray | str) -> pa.Table:
-    """A table of `CLIP_SCHEMA` from its columns; *sources* can be one name for all rows. Nulls become ''."""
+    """A table of `_CLIP_SCHEMA` from its columns; *sources* can be one name for all rows. Nulls become ''."""
     filled = [pc.fill_null(column.cast(pa.string()), "") for column in (files, texts)]
     if isinstance(sources, str):
         filled.append(pa.chunked_array([pa.repeat(pa.scalar(sources), len(files))]))
     else:
         filled.append(pc.fill_null(sources.cast(pa.string()), ""))
-    return pa.table(filled, schema=CLIP_SCHEMA)
+    return pa.table(filled, schema=_CLIP_SCHEMA)
 
 
 def _row(real_root: str, row_id: int, name: str, text: str, source: str) -> SourceRow:
@@ -141,7 +141,7 @@ def _layout(split: str, table: pa.Table, root: str) -> SplitLayout:
             "name the folder that the file names belong to",
         )
     mean = mean_size(sizes)
-    rows = [min(BLOCK_CLIPS, count - first) for first in range(0, count, BLOCK_CLIPS)]
+    rows = [min(_BLOCK_CLIPS, count - first) for first in range(0, count, _BLOCK_CLIPS)]
     blocks = tuple(Block(num_rows, num_rows * mean) for num_rows in rows)
     return SplitLayout(split, blocks, fingerprint([split, count, _digest(table), sizes]), count)
 
@@ -149,7 +149,7 @@ def _layout(split: str, table: pa.Table, root: str) -> SplitLayout:
 def _digest(table: pa.Table) -> str:
     digest = hashlib.blake2b(digest_size=8)
     # In slices of one length, so that the digest is of the values and not of how the file was split into chunks.
-    for first in range(0, table.num_rows, BLOCK_CLIPS):
-        for batch in table.slice(first, BLOCK_CLIPS).combine_chunks().to_batches():
+    for first in range(0, table.num_rows, _BLOCK_CLIPS):
+        for batch in table.slice(first, _BLOCK_CLIPS).combine_chunks().to_batches():
             digest.update(batch.serialize())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from shared.errors import RowRejectedError, SpeechPrepError
 from shared.schema import QuarantineReason
 
-MAX_CLIP_BYTES = 512 * 1024**2
+_MAX_CLIP_BYTES = 512 * 1024**2
 """A clip's file above this is not read: no 30 s clip comes near it, and an actor's memory does."""
 SAMPLED_CLIPS = 200
 """Files looked at to estimate a split's audio bytes: `stat` of 970 k files takes minutes on a cold disk."""
@@ -38,7 +38,7 @@ def resolve_inside(real_root: str, name: str) -> str:
     return real
 
 
-def read_inside(real_root: str, name: str, max_bytes: int = MAX_CLIP_BYTES) -> bytes:
+def read_inside(real_root: str, name: str, max_bytes: int = _MAX_CLIP_BYTES) -> bytes:
     """The content of the file *name* under *real_root*.
 
     Raises:

@@ -37,7 +37,7 @@ class HubId:
 
 
 @dataclass(frozen=True, slots=True)
-class HubFiles:
+class _HubFiles:
     """`Files` on the Hub at *endpoint*. Each read of `buffer_bytes` is one range request."""
 
     endpoint: str
@@ -74,7 +74,7 @@ def open_hub(uri: str, columns: Columns) -> ParquetSource:
     if hub_id is None:
         raise SourceError(f"{uri!r} is no Hub id", "write owner/name, owner/name:config or owner/name@revision")
     commit, urls = _resolve(hub_id)
-    files = HubFiles(_endpoint())
+    files = _HubFiles(_endpoint())
     splits = _with_identities(files.endpoint, urls)
     name = hub_id.repo_id + (f":{hub_id.config}" if hub_id.config else "")
     return open_parquet(f"{name}@{commit}", splits, files, RowMaker(columns, hub_id.repo_id, None))
@@ -84,7 +84,7 @@ def hub_schema(uri: str) -> pa.Schema | None:
     """The columns of the first file behind the Hub id *uri*; None where there is no file. Raises as `open_hub`."""
     hub_id = parse_hub_id(uri)
     _, urls = _resolve(hub_id) if hub_id else ("", {})
-    files = HubFiles(_endpoint())
+    files = _HubFiles(_endpoint())
     for url in (url for group in urls.values() for url in group):
         name = url.removeprefix("hf://")
         with open_parquet_file(files.filesystem(), name, name, files.buffer_bytes) as parquet:

@@ -111,7 +111,7 @@ class ParquetReader:
         """A row group that many units share is read from its start by each of them."""
         group = file.metadata.row_group(piece.row_group)
         if chunk_bytes(group, self.maker.columns.audio, compressed=True) >= LARGE_GROUP_BYTES:
-            starts = (first_page(group.column(index)) for index in range(group.num_columns))
+            starts = (_first_page(group.column(index)) for index in range(group.num_columns))
             packed = sum(group.column(index).total_compressed_size for index in range(group.num_columns))
             self.files.forget(piece.path, min(starts), packed)
 
@@ -151,7 +151,7 @@ def batch_rows(num_rows: int, audio_bytes: int, batch_bytes: int = BATCH_BYTES) 
     return max(1, min(wanted, REPEATED_BATCH_BYTES // max(1, audio_bytes)))
 
 
-def first_page(chunk: pq.ColumnChunkMetaData) -> int:
+def _first_page(chunk: pq.ColumnChunkMetaData) -> int:
     """Where *chunk* begins in its file."""
     offset: int = chunk.dictionary_page_offset or chunk.data_page_offset
     return offset

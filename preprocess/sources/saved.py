@@ -25,7 +25,7 @@ _STATE_FILE = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
-class BatchSlice:
+class _BatchSlice:
     """Rows *start* to *stop* of record batch number *batch* of the Arrow stream at *path*."""
 
     path: str
@@ -39,7 +39,7 @@ class SavedReader:
     """A `RowReader` over record batches; files are mapped when `rows` is called, batches before the range untouched."""
 
     maker: RowMaker
-    slices: tuple[BatchSlice, ...]
+    slices: tuple[_BatchSlice, ...]
     first_row_id: int
 
     def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:  # noqa: ARG002 - batches are mapped, not read
@@ -77,7 +77,7 @@ class SavedSource:
         """
         blocks = split_named(self.splits, split, self.uri).blocks
         found = pieces(blocks, start, stop)
-        slices = (BatchSlice(*self.batches[split][piece.block], piece.start, piece.stop) for piece in found)
+        slices = (_BatchSlice(*self.batches[split][piece.block], piece.start, piece.stop) for piece in found)
         return SavedReader(self.maker, tuple(slices), start)
 
 
