@@ -172,6 +172,8 @@ class Scheduler:
 
     def _grow(self) -> list[Action]:
         """Starts what is missing of the actors wanted, as far as there is work for them."""
+        # Four wanted, 0 and 2 alive and both at work, one unit waiting: min(4, 1 + 2) - 2 = 1 is missing. It becomes
+        # actor 1, the first number that is free, so that views and files never count beyond the actors wanted.
         missing = min(self.num_actors, len(self._queue) + len(self._busy)) - len(self._alive)
         free = (actor for actor in range(self.num_actors) if actor not in self._alive)
         started = [StartActor(actor) for actor, _ in zip(free, range(missing), strict=False)]
@@ -187,6 +189,8 @@ class Scheduler:
 
     def _assign(self) -> list[Action]:
         actions: list[Action] = []
+        # Five alive and three wanted: two too many, of whom only the idle end now, the highest numbers first. Those at
+        # work end here as well, once `on_done` has made them idle.
         for actor in sorted(self._idle, reverse=True)[: max(0, len(self._alive) - self.num_actors)]:
             self._idle.discard(actor)
             self._alive.discard(actor)
