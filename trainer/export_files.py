@@ -1,12 +1,12 @@
-"""The files around an export's weights: what the checkpoint asks them to say, and what they get wrong.
+"""The files around an export's weights: what the checkpoint asks them to say.
 
 CTranslate2's converter leaves some of them to chance: the mel bins (faster-whisper takes 80 where nothing says
-otherwise), the alignment heads and the language ids. So they are written, and checked, from here.
+otherwise), the alignment heads and the language ids. So they are written from here; `export_problems` compares.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,7 +21,6 @@ RECORD = "export.json"
 """What an export was made from, and the digests of its files."""
 FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json", "vocabulary.json")
 """What an export consists of, besides `RECORD` and its README.md."""
-_CHUNK = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +73,20 @@ def alignment_heads(checkpoint: Checkpoint) -> list[list[int]]:
     return [[layer, head] for layer, head in product(range(layers // 2, layers), range(heads))]
 
 
-def language_ids(checkpoint: Checkpoint) -> list[int]:
+def _language_ids(checkpoint: Checkpoint) -> list[int]:
     """Ids of the language tokens, in order: those of `lang_to_id`, else Whisper's languages in the tokenizer."""
     named = checkpoint.generation.get("lang_to_id")
     if named:
         return sorted(int(value) for value in named.values())
     from transformers.models.whisper.tokenization_whisper import LANGUAGES  # noqa: PLC0415 - seconds, for few models
 
-    ids = _vocabulary(checkpoint.tokenizer_json)
+    ids = vocabulary(checkpoint.tokenizer_json)
     return sorted(ids[f"<|{language}|>"] for language in LANGUAGES if f"<|{language}|>" in ids)
 
 
 def require_language(checkpoint: Checkpoint, language: str) -> None:
     """Raises UsageError where *checkpoint* has no token for *language*."""
-    if f"<|{language}|>" not in _vocabulary(checkpoint.tokenizer_json):
+    if f"<|{language}|>" not in vocabulary(checkpoint.tokenizer_json):
         raise UsageError(
             f"{checkpoint.folder} knows no language {language!r}", "--language names one by its code: de, en, fr"
         )
@@ -97,7 +96,7 @@ def expected_config(checkpoint: Checkpoint) -> dict[str, Any]:
     """The export's `config.json`: what CTranslate2 suppresses, aligns with and knows as languages."""
     return {
         "alignment_heads": alignment_heads(checkpoint),
-        "lang_ids": language_ids(checkpoint),
+        "lang_ids": _language_ids(checkpoint),
         "suppress_ids": list(checkpoint.generation.get("suppress_tokens") or []),
         "suppress_ids_begin": list(checkpoint.generation.get("begin_suppress_tokens") or []),
     }
@@ -114,14 +113,6 @@ def expected_preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def file_problems(folder: Path, checkpoint: Checkpoint) -> list[str]:
-    """What in the export *folder* is not as *checkpoint* asks for, in words; [] where all is well."""
-    missing = [name for name in (*FILES, RECORD) if not (folder / name).is_file()]
-    if missing:
-        return [f"{', '.join(missing)}: not there"]
-    return [*_content_problems(folder, checkpoint), *_digest_problems(folder)]
-
-
 def digests(folder: Path) -> dict[str, str]:
     """The digest of every one of `FILES` in *folder*."""
     return {name: file_digest(folder / name) for name in FILES}
@@ -129,91 +120,24 @@ def digests(folder: Path) -> dict[str, str]:
 
 def file_digest(path: Path) -> str:
     """Identifies the content of *path*."""
-    digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """What `RECORD` of an export says; {} where there is none, or it is damaged."""
-    value = _json(folder / RECORD)
+    value = read_json(folder / RECORD)
     return value if isinstance(value, dict) else {}
 
 
-def _content_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
-    config, preprocessor = _json(folder / "config.json"), _json(folder / "preprocessor_config.json")
-    if isinstance(config, dict):
-        yield from _head_problems(config.get("alignment_heads"), checkpoint)
-        for name in ("lang_ids", "suppress_ids", "suppress_ids_begin"):
-            if config.get(name) != (expected := expected_config(checkpoint)[name]):
-                yield f"config.json: {name} is {_short(config.get(name))}, the checkpoint's {_short(expected)}"
-    else:
-        yield "config.json: damaged"
-    if isinstance(preprocessor, dict):
-        for name, value in expected_preprocessor(checkpoint).items():
-            if preprocessor.get(name) != value:
-                yield f"preprocessor_config.json: {name} is {preprocessor.get(name)!r}, the model takes {value!r}"
-    else:
-        yield "preprocessor_config.json: damaged"
-    yield from _tokenizer_problems(folder, checkpoint)
-
-
-def _head_problems(found: Any, checkpoint: Checkpoint) -> Iterator[str]:
-    layers, heads = checkpoint.shape.decoder_layers, checkpoint.shape.decoder_heads
-    expected = alignment_heads(checkpoint)
-    if found == expected:
-        return
-    if not isinstance(found, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in found):  # noqa: PLR2004 - layer and head
-        yield f"config.json: alignment_heads is {_short(found)}, no list of layers and heads"
-        return
-    outside = [pair for pair in found if not (0 <= pair[0] < layers and 0 <= pair[1] < heads)]
-    if outside:
-        yield f"config.json: alignment heads {_short(outside)} are not in a decoder of {layers} layers of {heads} heads"
-    else:
-        yield (
-            f"config.json: {len(found)} alignment heads {_short(found)}, the checkpoint has {len(expected)}: "
-            f"{_short(expected)}"
-        )
-
-
-def _tokenizer_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
-    found, expected = (folder / "tokenizer.json").read_text(encoding="utf-8"), checkpoint.tokenizer_json
-    if found != expected:
-        try:
-            mine, other = _vocabulary(expected), _vocabulary(found)
-            count = sum(other.get(token) != number for token, number in mine.items())
-            yield f"tokenizer.json: not the checkpoint's; {count} of {len(mine)} tokens have another id or none"
-        except (ValueError, KeyError, TypeError):
-            yield "tokenizer.json: not the checkpoint's, and damaged"
-    tokens = _json(folder / "vocabulary.json")
-    size = checkpoint.shape.vocab_size
-    if not isinstance(tokens, list) or len(tokens) != size:
-        yield f"vocabulary.json: no list of {size} tokens"
-    elif any(tokens[number] != token for token, number in _vocabulary(expected).items() if number < size):
-        yield "vocabulary.json: its tokens are not the checkpoint's"
-
-
-def _digest_problems(folder: Path) -> Iterator[str]:
-    recorded = read_record(folder).get("digests")
-    found = digests(folder)
-    if not isinstance(recorded, dict):
-        yield f"{RECORD}: damaged"
-        return
-    for name in FILES:
-        if recorded.get(name) != found[name]:
-            yield f"{name}: its content is not what was exported"
-
-
-def _vocabulary(tokenizer_json: str) -> dict[str, int]:
+def vocabulary(tokenizer_json: str) -> dict[str, int]:
     """Every token's id. Raises ValueError, KeyError or TypeError for what is no tokenizer."""
     value = json.loads(tokenizer_json)
     added = {token["content"]: int(token["id"]) for token in value["added_tokens"]}
     return {token: int(number) for token, number in value["model"]["vocab"].items()} | added
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
     """The content of *path*; None where there is none, or it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -222,13 +146,8 @@ def _json(path: Path) -> Any:
 
 
 def _read_object(folder: Path, name: str) -> dict[str, Any]:
-    value = _json(folder / name)
+    value = read_json(folder / name)
     if not isinstance(value, dict):
         message = f"{folder / name} is missing or damaged"
         raise UsageError(message, "copy it from the model that the fine-tuning began with")
     return value
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - a line's worth

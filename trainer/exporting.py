@@ -16,7 +16,8 @@ from shared.text import one_line
 from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data import check_split, evaluation_split
 from trainer.device import for_ctranslate2
-from trainer.export_files import Checkpoint, alignment_heads, file_problems, require_language
+from trainer.export_files import Checkpoint, alignment_heads, require_language
+from trainer.export_problems import file_problems
 from trainer.export_screen import render_exports
 from trainer.export_settings import ExportSettings
 from trainer.gate_models import OriginalModel, load_export

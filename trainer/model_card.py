@@ -1,6 +1,5 @@
 """The README.md of an export: what it is, what it was made from, how well it does, and what is left to fill in."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate
 from trainer.evaluation_report import NORMALISERS
 from trainer.evaluation_words import UNKNOWN, format_share
+from trainer.export_files import read_json
 from trainer.gate_run import Checked, GateRun, computed_otherwise
 
 CARD = "README.md"
@@ -63,25 +63,18 @@ class CardFacts:
 
 def training_settings(checkpoint: Path) -> dict[str, Any] | None:
     """The settings of the training that *checkpoint* lies in the output folder of; None where there are none."""
-    value = _read(checkpoint.resolve().parent / "settings.json")
+    value = read_json(checkpoint.resolve().parent / "settings.json")
     return value if isinstance(value, dict) else None
 
 
 def training_evaluation(checkpoint: Path) -> dict[str, Any] | None:
     """The training's own evaluation of *checkpoint*; None where it was not evaluated."""
     folder = checkpoint.resolve()
-    value = _read(folder.parent / "metrics.json")
+    value = read_json(folder.parent / "metrics.json")
     if not isinstance(value, dict):
         return None
     found = [record for record in value.get("evaluations", []) if f"checkpoint-{record['step']:08d}" == folder.name]
     return found[-1] if found else None
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def installed_versions() -> dict[str, str]:

@@ -12,7 +12,8 @@ from preprocess.demo.model import build_model
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from tests.support.training import tiny_model
 from trainer.conversion import PARTIAL, convert, export_folders, folder_bytes
-from trainer.export_files import FILES, RECORD, Checkpoint, file_problems
+from trainer.export_files import FILES, RECORD, Checkpoint
+from trainer.export_problems import file_problems
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

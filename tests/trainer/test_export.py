@@ -20,7 +20,8 @@ from tests.support.samples import make_store, quarantined_row, wav
 from tests.support.training import SPEC, tiny_model, training_store
 from trainer.conversion import convert, export_folders
 from trainer.export import main
-from trainer.export_files import RECORD, Checkpoint, file_digest, file_problems
+from trainer.export_files import RECORD, Checkpoint, file_digest
+from trainer.export_problems import file_problems
 from trainer.export_settings import spread
 from trainer.gate_models import OriginalModel, load_export
 from trainer.gate_run import Candidate, gate_rows, run_gate

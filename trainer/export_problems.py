@@ -1,0 +1,95 @@
+"""What the files around an export's weights get wrong, in words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainer.export_files import (
+    FILES,
+    RECORD,
+    Checkpoint,
+    alignment_heads,
+    digests,
+    expected_config,
+    expected_preprocessor,
+    read_json,
+    read_record,
+    vocabulary,
+)
+
+
+def file_problems(folder: Path, checkpoint: Checkpoint) -> list[str]:
+    """What in the export *folder* is not as *checkpoint* asks for, in words; [] where all is well."""
+    missing = [name for name in (*FILES, RECORD) if not (folder / name).is_file()]
+    if missing:
+        return [f"{', '.join(missing)}: not there"]
+    return [*_content_problems(folder, checkpoint), *_digest_problems(folder)]
+
+
+def _content_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
+    config, preprocessor = read_json(folder / "config.json"), read_json(folder / "preprocessor_config.json")
+    if isinstance(config, dict):
+        yield from _head_problems(config.get("alignment_heads"), checkpoint)
+        for name in ("lang_ids", "suppress_ids", "suppress_ids_begin"):
+            if config.get(name) != (expected := expected_config(checkpoint)[name]):
+                yield f"config.json: {name} is {_short(config.get(name))}, the checkpoint's {_short(expected)}"
+    else:
+        yield "config.json: damaged"
+    if isinstance(preprocessor, dict):
+        for name, value in expected_preprocessor(checkpoint).items():
+            if preprocessor.get(name) != value:
+                yield f"preprocessor_config.json: {name} is {preprocessor.get(name)!r}, the model takes {value!r}"
+    else:
+        yield "preprocessor_config.json: damaged"
+    yield from _tokenizer_problems(folder, checkpoint)
+
+
+def _head_problems(found: Any, checkpoint: Checkpoint) -> Iterator[str]:
+    layers, heads = checkpoint.shape.decoder_layers, checkpoint.shape.decoder_heads
+    expected = alignment_heads(checkpoint)
+    if found == expected:
+        return
+    if not isinstance(found, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in found):  # noqa: PLR2004 - layer and head
+        yield f"config.json: alignment_heads is {_short(found)}, no list of layers and heads"
+        return
+    outside = [pair for pair in found if not (0 <= pair[0] < layers and 0 <= pair[1] < heads)]
+    if outside:
+        yield f"config.json: alignment heads {_short(outside)} are not in a decoder of {layers} layers of {heads} heads"
+    else:
+        yield (
+            f"config.json: {len(found)} alignment heads {_short(found)}, the checkpoint has {len(expected)}: "
+            f"{_short(expected)}"
+        )
+
+
+def _tokenizer_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
+    found, expected = (folder / "tokenizer.json").read_text(encoding="utf-8"), checkpoint.tokenizer_json
+    if found != expected:
+        try:
+            mine, other = vocabulary(expected), vocabulary(found)
+            count = sum(other.get(token) != number for token, number in mine.items())
+            yield f"tokenizer.json: not the checkpoint's; {count} of {len(mine)} tokens have another id or none"
+        except (ValueError, KeyError, TypeError):
+            yield "tokenizer.json: not the checkpoint's, and damaged"
+    tokens = read_json(folder / "vocabulary.json")
+    size = checkpoint.shape.vocab_size
+    if not isinstance(tokens, list) or len(tokens) != size:
+        yield f"vocabulary.json: no list of {size} tokens"
+    elif any(tokens[number] != token for token, number in vocabulary(expected).items() if number < size):
+        yield "vocabulary.json: its tokens are not the checkpoint's"
+
+
+def _digest_problems(folder: Path) -> Iterator[str]:
+    recorded = read_record(folder).get("digests")
+    found = digests(folder)
+    if not isinstance(recorded, dict):
+        yield f"{RECORD}: damaged"
+        return
+    for name in FILES:
+        if recorded.get(name) != found[name]:
+            yield f"{name}: its content is not what was exported"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - a line's worth
