@@ -16,7 +16,7 @@ from trainer.output import hold_output, log_folder
 from trainer.settings import TrainerSettings
 from trainer.tidying import Tidying, checkpoint_tidyings, enact, log_tidyings, partial_tidyings, store_tidyings
 
-ABOUT = (
+_ABOUT = (
     "Put away what a training no longer needs: never the best checkpoint, never the last, nothing that is not its own."
 )
 
@@ -34,7 +34,7 @@ class CleanSettings(TrainerSettings):
 
 def main(argv: Sequence[str]) -> int:
     """Does it, or lists it; each line says what, how much and why."""
-    settings = parse_settings(CleanSettings, argv, prog="python -m trainer.clean", about=ABOUT, positional="output")
+    settings = parse_settings(CleanSettings, argv, prog="python -m trainer.clean", about=_ABOUT, positional="output")
     if settings.output is None:
         raise UsageError("no output folder was named", "python -m trainer.clean OUTPUT")
     output = settings.output.expanduser()

@@ -106,7 +106,7 @@ def find_shape(model: str) -> tuple[ModelShape, str]:
     return ModelShape.from_config(model_config(model)), "sizes from its config.json"
 
 
-def render(found: Sequence[Choice], measured: Sequence[str] | None = None) -> Table:
+def _render(found: Sequence[Choice], measured: Sequence[str] | None = None) -> Table:
     """*found* as a table, with what was *measured* for each where anything was."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("--optim", no_wrap=True)
@@ -141,7 +141,7 @@ def main(argv: Sequence[str]) -> int:
     measured, note = _measured(shape, settings, found) if settings.measure else (None, "")
     for line in (*_heading(shape, settings, origin), ""):
         screen.print(line, highlight=False, markup=False)
-    table = render(found, measured)
+    table = _render(found, measured)
     # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
     needed = Measurement.get(screen, screen.options.update(max_width=_WIDEST), table).maximum
     Console(width=max(screen.width, needed)).print(table)

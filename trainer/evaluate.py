@@ -14,10 +14,10 @@ from trainer.evaluation_results import evaluate_transcripts
 from trainer.evaluation_screen import render_evaluation
 from trainer.hypotheses import read_hypotheses
 
-ABOUT = "Word error rates of models on a store's split, or of a ready table of transcripts, with 95 % intervals."
-NARROWEST = 80
+_ABOUT = "Word error rates of models on a store's split, or of a ready table of transcripts, with 95 % intervals."
+_NARROWEST = 80
 """Columns that the tables need."""
-EXCLUDED = {
+_EXCLUDED = {
     "--hypotheses": (
         "--store",
         "--split",
@@ -35,7 +35,7 @@ EXCLUDED = {
 
 def main(argv: Sequence[str]) -> int:
     """Prints the rates, and writes them where that was asked for."""
-    settings = parse_settings(EvaluateSettings, argv, prog="python -m trainer.evaluate", about=ABOUT)
+    settings = parse_settings(EvaluateSettings, argv, prog="python -m trainer.evaluate", about=_ABOUT)
     _require_effect(argv)
     settings.prepare()
     if settings.watch is not None:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         require_writable(settings.output)
     result = evaluate_transcripts(_facts(settings), resamples=settings.resamples)
     # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
-    Console(width=max(Console().width, NARROWEST)).print(render_evaluation(result))
+    Console(width=max(Console().width, _NARROWEST)).print(render_evaluation(result))
     if settings.output is not None:
         write_evaluation(result, settings.output)
         print(f"written: {settings.output / 'metrics.json'}, {settings.output / 'evaluation.html'}")
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
 def _require_effect(argv: Sequence[str]) -> None:
     """Raises UsageError for an option that would do nothing; a variable may be set for other commands."""
     named = {word.partition("=")[0] for word in argv}
-    for option, others in EXCLUDED.items():
+    for option, others in _EXCLUDED.items():
         if option in named and (idle := named.intersection(others)):
             raise UsageError(f"{', '.join(sorted(idle))} has no effect beside {option}", "leave one of them out")
 

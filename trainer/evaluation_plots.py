@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SOURCES_DRAWN = 20
+_SOURCES_DRAWN = 20
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """After Okabe and Ito: apart for colour-blind eyes too, which the markers help."""
 _MARKERS = "os^Dv*"
@@ -28,7 +28,7 @@ _LONGEST_NAME = 32
 def source_plot(result: EvaluationResult) -> str:
     """WER by source with its intervals, a point for each model: the address of an SVG picture.
 
-    The sources with most rows are drawn, `SOURCES_DRAWN` at most.
+    Of many sources only those with most rows are drawn.
     """
     sources = drawn_sources(result)
     figure, axes = _figure(1.0 + max(6, len(sources) * max(2, len(result.models))) * _LINE_HEIGHT)
@@ -69,7 +69,7 @@ def duration_plot(result: EvaluationResult) -> str | None:
 def drawn_sources(result: EvaluationResult) -> list[str]:
     """The sources with most rows, in the order of their names."""
     scores = result.models[0].by_source
-    most = sorted(scores, key=lambda source: (-scores[source][DETAIL_NORMALISER].rows, source))[:SOURCES_DRAWN]
+    most = sorted(scores, key=lambda source: (-scores[source][DETAIL_NORMALISER].rows, source))[:_SOURCES_DRAWN]
     return sorted(most)
 
 

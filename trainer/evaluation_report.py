@@ -37,7 +37,7 @@ MAX_CHARACTERS = 600
 """The longest text that is shown whole; a row that a model looped on would fill the page."""
 MAX_PIECES = 120
 """The most stretches of an alignment that are shown."""
-SOURCES_IN_TABLE = 100
+_SOURCES_IN_TABLE = 100
 NORMALISERS = {
     Normaliser.RAW: "as written; only white space, control characters and Unicode composition are evened out",
     Normaliser.BASIC: "Whisper's BasicTextNormalizer: lower case, no punctuation, nothing in brackets",
@@ -148,8 +148,8 @@ def render_page(result: EvaluationResult) -> str:
             compared=any(model.against_baseline for model in result.models),
             measured=any(model.transcripts.real_time_factor is not None for model in result.models)
             or any(model.transcripts.silence for model in result.models),
-            sources=sources[:SOURCES_IN_TABLE],
-            sources_left_out=len(sources[SOURCES_IN_TABLE:]),
+            sources=sources[:_SOURCES_IN_TABLE],
+            sources_left_out=len(sources[_SOURCES_IN_TABLE:]),
             source_plot=source_plot(result),
             sources_not_drawn=len(sources) - len(drawn),
             duration_plot=duration_plot(result),

@@ -26,7 +26,7 @@ from trainer.evaluation_words import (
 from trainer.scoring import Normaliser
 from trainer.wording import wer_words
 
-SOURCES_SHOWN = 12
+_SOURCES_SHOWN = 12
 _VERDICT_STYLES = {"better": "green", "worse": "red", "not significant": "dim"}
 _NORMALISER = "normaliser"
 _NARROWEST = 5
@@ -40,8 +40,8 @@ def render_evaluation(result: EvaluationResult) -> RenderableType:
         parts += [Text(), _heading(f"WER against {result.facts.baseline}"), _compared(result)]
     sources = list(result.models[0].by_source)
     if len(sources) > 1:
-        parts += [Text(), _heading("by source"), _by_source(result, sources[:SOURCES_SHOWN])]
-        if rest := sources[SOURCES_SHOWN:]:
+        parts += [Text(), _heading("by source"), _by_source(result, sources[:_SOURCES_SHOWN])]
+        if rest := sources[_SOURCES_SHOWN:]:
             parts.append(Text(f"and {len(rest)} more sources", style="dim"))
     if any(model.transcripts.real_time_factor is not None or model.transcripts.silence for model in result.models):
         parts += [Text(), _decoding(result.models)]

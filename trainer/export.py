@@ -10,12 +10,12 @@ from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode
 from trainer.export_settings import ExportSettings, spread
 
-ABOUT = "Export a checkpoint for faster-whisper and RealtimeSTT, and check that it says what the original says."
+_ABOUT = "Export a checkpoint for faster-whisper and RealtimeSTT, and check that it says what the original says."
 
 
 def main(argv: Sequence[str]) -> int:
     """Converts, checks and describes; 1 where an export does not say what the original says."""
-    settings = parse_settings(ExportSettings, spread(argv), prog="python -m trainer.export", about=ABOUT)
+    settings = parse_settings(ExportSettings, spread(argv), prog="python -m trainer.export", about=_ABOUT)
     settings.prepare()
     # The Hub's library looks for its folders when it is imported, which is with this.
     from trainer.exporting import run_export  # noqa: PLC0415

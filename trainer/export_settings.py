@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.errors import UsageError
 from trainer.settings import TrainerSettings
 
-QUANTIZATIONS = (
+_QUANTIZATIONS = (
     "float16",
     "int8_float16",
     "int8",
@@ -21,7 +21,7 @@ QUANTIZATIONS = (
 )
 """What CTranslate2 stores weights in; `int8_float16` is int8 matrices and float16 for the rest."""
 
-OPTION = "--quantization"
+_OPTION = "--quantization"
 
 
 class ExportSettings(TrainerSettings):
@@ -30,7 +30,7 @@ class ExportSettings(TrainerSettings):
     checkpoint: Path | None = Field(None, description="folder of the model, such as OUTPUT/best [required]")
     output: Path | None = Field(None, description="folder of the export; of several, they lie below it [required]")
     quantization: tuple[str, ...] = Field(
-        ("float16",), description=f"types to store the weights in, of {', '.join(QUANTIZATIONS)} [float16]"
+        ("float16",), description=f"types to store the weights in, of {', '.join(_QUANTIZATIONS)} [float16]"
     )
     store: Path | None = Field(None, description="store that the export is checked on [the training's]")
     split: str | None = Field(None, description="split of it, held out [the training's, test, or validation]")
@@ -48,9 +48,9 @@ class ExportSettings(TrainerSettings):
     def _parse_types(cls, value: Any) -> Any:
         names = value.split(",") if isinstance(value, str) else value
         names = tuple(dict.fromkeys(str(name).strip() for name in names))
-        unknown = [name for name in names if name not in QUANTIZATIONS]
+        unknown = [name for name in names if name not in _QUANTIZATIONS]
         if unknown:
-            raise ValueError(f"{', '.join(unknown)}: not among {', '.join(QUANTIZATIONS)}")
+            raise ValueError(f"{', '.join(unknown)}: not among {', '.join(_QUANTIZATIONS)}")
         return names
 
     @field_validator("sample", mode="after")
@@ -83,10 +83,10 @@ def spread(argv: Sequence[str]) -> list[str]:
     values = 0
     for argument in argv:
         if argument.startswith("-"):
-            values = int(argument == OPTION)
+            values = int(argument == _OPTION)
         elif values:
             # The first value has the option before it already.
-            found += [OPTION] if values > 1 else []
+            found += [_OPTION] if values > 1 else []
             values += 1
         found.append(argument)
     return found

@@ -43,7 +43,7 @@ def run_export(settings: ExportSettings) -> bool:
         torch.set_num_threads(settings.threads)
     console = Console()
     checkpoint = Checkpoint.read(settings.checkpoint_folder)
-    split = find_split(settings, checkpoint)
+    split = _find_split(settings, checkpoint)
     require_language(checkpoint, _language(settings, split))
     # Before anything is converted: a split without clips would leave an export that nobody checked.
     rows = gate_rows(split, settings.gate_rows) if split is not None else []
@@ -59,7 +59,7 @@ def run_export(settings: ExportSettings) -> bool:
     return run.passed
 
 
-def find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit | None:
+def _find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit | None:
     """The held-out clips; None where none are asked for.
 
     Raises UsageError where no store is known or it does not fit the model, StoreError where it cannot be read.

@@ -16,11 +16,11 @@ from statistics import median
 from trainer.gate_facts import Agreement, Comparison, Decoding, Figures, Limits, Verdict
 from trainer.scoring import Normaliser, count_errors, rates, score_all
 
-MAX_DIFFERENCE = 0.001
+_MAX_DIFFERENCE = 0.001
 """Word error rates of original and export may be this far apart, in either direction: 0.1 points."""
-MIN_EQUAL = 0.97
+_MIN_EQUAL = 0.97
 """Share of transcripts that must be equal."""
-WORST = 5
+_WORST = 5
 """Rows that are named."""
 JUDGED_BY = Normaliser.RAW
 _LAST_BIT = 1e-9
@@ -108,7 +108,7 @@ def _names(rows: Sequence[Comparison], size: Callable[[Comparison], float]) -> s
     """The rows whose *size* is largest, in words; NaN is the largest there is."""
     sizes = [(size(row), row.row_id) for row in rows]
     order = sorted((-value if math.isfinite(value) else -math.inf, name) for value, name in sizes)
-    return f"row{'s' if len(order) > 1 else ''} " + ", ".join(str(name) for _, name in order[:WORST])
+    return f"row{'s' if len(order) > 1 else ''} " + ", ".join(str(name) for _, name in order[:_WORST])
 
 
 def _agreement(rows: Sequence[Comparison], decoding: Decoding) -> Agreement:
@@ -133,7 +133,7 @@ def _agreement(rows: Sequence[Comparison], decoding: Decoding) -> Agreement:
 
 def _worst(rows: Sequence[Comparison]) -> list[Comparison]:
     """The rows whose transcripts differ by most words, toss-ups last; of rows without a difference none."""
-    return sorted((row for row in rows if any(not pair.equal for pair in row.pairs.values())), key=_badness)[:WORST]
+    return sorted((row for row in rows if any(not pair.equal for pair in row.pairs.values())), key=_badness)[:_WORST]
 
 
 def _badness(row: Comparison) -> tuple[bool, int, int]:
@@ -147,13 +147,13 @@ def _transcript_problems(agreements: Sequence[Agreement], worst: Sequence[Compar
     rows = f"most in row{'s' if len(worst) > 1 else ''} " + ", ".join(str(row.row_id) for row in worst)
     for found in agreements:
         differ = found.rows - found.equal - found.toss_ups
-        if found.share < MIN_EQUAL:
+        if found.share < _MIN_EQUAL:
             yield (
                 f"{differ} of {found.rows} transcripts ({found.decoding}) differ, at most "
-                f"{100 * (1 - MIN_EQUAL):.0f} % may; {rows}"
+                f"{100 * (1 - _MIN_EQUAL):.0f} % may; {rows}"
             )
-        if abs(found.settled) > MAX_DIFFERENCE + _LAST_BIT:
+        if abs(found.settled) > _MAX_DIFFERENCE + _LAST_BIT:
             yield (
                 f"the WER ({JUDGED_BY}, {found.decoding}) is {100 * found.settled:+.2f} points off the original's, at "
-                f"most {100 * MAX_DIFFERENCE:.1f} are allowed; {rows}"
+                f"most {100 * _MAX_DIFFERENCE:.1f} are allowed; {rows}"
             )

@@ -22,7 +22,7 @@ from trainer.model import load_model
 from trainer.original_engine import OriginalEngine
 
 
-class OriginalFeatures(FeatureExtractor):  # type: ignore[misc]  # faster-whisper ships no types
+class _OriginalFeatures(FeatureExtractor):  # type: ignore[misc]  # faster-whisper ships no types
     """faster-whisper's feature extractor, in which transformers' computes the features."""
 
     def __init__(self, checkpoint: Path, num_mel_bins: int) -> None:
@@ -49,7 +49,7 @@ class OriginalModel(WhisperModel):  # type: ignore[misc]  # as above
         self.model = OriginalEngine(whisper, self.hf_tokenizer, device)
         # What WhisperModel's own __init__ sets besides the engine.
         self.logger = logging.getLogger("faster_whisper")
-        self.feature_extractor = OriginalFeatures(checkpoint, self.model.n_mels)
+        self.feature_extractor = _OriginalFeatures(checkpoint, self.model.n_mels)
         self.input_stride = 2
         self.num_samples_per_token = HOP_LENGTH * self.input_stride
         self.frames_per_second = SAMPLING_RATE // HOP_LENGTH

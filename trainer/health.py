@@ -7,17 +7,17 @@ from enum import StrEnum
 
 from trainer.records import EvaluationRecord, StepRecord
 
-DATA_WAIT_LIMIT = 0.10
-"""Share of the time, in each of `DATA_WAIT_RECORDS` records in a row, from which waiting for data is told."""
-DATA_WAIT_RECORDS = 3
-LEAST_LOSS_SCALE = 1.0
+_DATA_WAIT_LIMIT = 0.10
+"""Share of the time, in each of `_DATA_WAIT_RECORDS` records in a row, from which waiting for data is told."""
+_DATA_WAIT_RECORDS = 3
+_LEAST_LOSS_SCALE = 1.0
 """A scale below it no longer lifts small gradients into float16's range, which is all that it is there for."""
-HALVINGS_LIMIT = 6
-WER_RISE = 0.005
+_HALVINGS_LIMIT = 6
+_WER_RISE = 0.005
 """Raw WER above the best, of 1, in two evaluations in a row; less is chance on a subset of some hundred clips."""
-SKIPPED_LIMIT = 0.10
-"""Share of the steps skipped over `SKIPPED_WINDOW` steps or more; the scale's first search skips fewer."""
-SKIPPED_WINDOW = 50
+_SKIPPED_LIMIT = 0.10
+"""Share of the steps skipped over `_SKIPPED_WINDOW` steps or more; the scale's first search skips fewer."""
+_SKIPPED_WINDOW = 50
 
 
 class Trouble(StrEnum):
@@ -81,7 +81,7 @@ class Health:
     def __init__(self, resumed_step: int = 0) -> None:
         self._told: set[Trouble] = set()
         self._last_step = resumed_step
-        self._waits: deque[float] = deque(maxlen=DATA_WAIT_RECORDS)
+        self._waits: deque[float] = deque(maxlen=_DATA_WAIT_RECORDS)
         self._scale = 0.0
         self._halvings = 0.0
         self._skips: deque[tuple[int, int]] = deque()
@@ -132,24 +132,24 @@ class Health:
         scale, last = record.loss_scale, self._scale
         self._scale = scale
         self._halvings = self._halvings + math.log2(last / scale) if 0 < scale < last else 0.0
-        if scale < LEAST_LOSS_SCALE:
+        if scale < _LEAST_LOSS_SCALE:
             return f"the loss scale is {scale:g} at step {record.step}"
-        if self._halvings >= HALVINGS_LIMIT:
+        if self._halvings >= _HALVINGS_LIMIT:
             return f"the loss scale was halved {self._halvings:.0f} times in a row, to {scale:g} at step {record.step}"
         return ""
 
     def _see_skips(self, record: StepRecord) -> str:
         self._skips.append((max(1, record.step - self._last_step), record.skipped_steps))
-        while sum(steps for steps, _ in self._skips) - self._skips[0][0] >= SKIPPED_WINDOW:
+        while sum(steps for steps, _ in self._skips) - self._skips[0][0] >= _SKIPPED_WINDOW:
             self._skips.popleft()
         steps, skipped = (sum(values) for values in zip(*self._skips, strict=True))
-        if steps < SKIPPED_WINDOW or skipped <= SKIPPED_LIMIT * steps:
+        if steps < _SKIPPED_WINDOW or skipped <= _SKIPPED_LIMIT * steps:
             return ""
         return f"{skipped} of the {steps} steps up to step {record.step} were skipped: their gradients were not finite"
 
     def _see_wait(self, record: StepRecord) -> str:
         self._waits.append(record.data_wait_share)
-        if len(self._waits) < DATA_WAIT_RECORDS or min(self._waits) <= DATA_WAIT_LIMIT:
+        if len(self._waits) < _DATA_WAIT_RECORDS or min(self._waits) <= _DATA_WAIT_LIMIT:
             return ""
         share = sum(self._waits) / len(self._waits)
         return f"training waits for data {share:.0%} of the time, up to step {record.step}"
@@ -161,4 +161,4 @@ def _next_trend(trend: _Trend, record: EvaluationRecord, loss: float) -> _Trend:
         return replace(trend, best=wer, best_step=record.step, best_loss=loss, above=0)
     # Before an evaluation at step 0 nothing was trained: the first loss after it stands for its own.
     best_loss = trend.best_loss if math.isfinite(trend.best_loss) else loss
-    return replace(trend, best_loss=best_loss, above=trend.above + 1 if wer > trend.best + WER_RISE else 0)
+    return replace(trend, best_loss=best_loss, above=trend.above + 1 if wer > trend.best + _WER_RISE else 0)

@@ -23,11 +23,11 @@ from trainer.data import PROMPT_LABELS
 from trainer.gate_facts import Decoding
 from trainer.gate_models import ExportedModel, OriginalModel
 
-BEAM_SIZE = 5
+_BEAM_SIZE = 5
 """RealtimeSTT's `beam_size`."""
-BATCH_SIZE = 16
+_BATCH_SIZE = 16
 """RealtimeSTT's `batch_size`: more than 0 selects the batched pipeline, whose batches are windows of one recording."""
-FORCED_LABELS = 64
+_FORCED_LABELS = 64
 """Text labels of a row after which next tokens are compared."""
 Features = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class Listener:
     def __post_init__(self) -> None:
         known = self.model.hf_tokenizer.token_to_id(f"<|{self.language}|>") is not None
         self.tokenizer = Tokenizer(self.model.hf_tokenizer, known, task="transcribe", language=self.language)
-        self.options = realtimestt_options(self.model, self.language)
+        self.options = _realtimestt_options(self.model, self.language)
 
     def hear(self, features: Features, labels: Sequence[int]) -> Heard:
         """What is said in *features* float32[mel bins, frames] whose labels are *labels*."""
@@ -70,7 +70,7 @@ class Listener:
         sequential = self.options[Decoding.SEQUENTIAL]
         result, *_ = self.model.generate_with_fallback(encoded, self.prompt(sequential), self.tokenizer, sequential)
         tokens = {Decoding.BATCHED: found[0]["tokens"], Decoding.SEQUENTIAL: result.sequences_ids[0]}
-        forced = labels[: PROMPT_LABELS + FORCED_LABELS][:-1]
+        forced = labels[: PROMPT_LABELS + _FORCED_LABELS][:-1]
         return Heard(
             encoded=encoded,
             next_tokens=self.model.next_tokens(encoded, forced, PROMPT_LABELS),
@@ -98,13 +98,13 @@ class Listener:
         return score
 
 
-def realtimestt_options(model: Any, language: str) -> dict[Decoding, Any]:
+def _realtimestt_options(model: Any, language: str) -> dict[Decoding, Any]:
     """faster-whisper's `TranscriptionOptions` as RealtimeSTT's calls make them, at the first temperature alone."""
     silence = np.zeros(SAMPLING_RATE, np.float32)
-    call = {"beam_size": BEAM_SIZE, "initial_prompt": None, "vad_filter": False} | _language(model, language)
+    call = {"beam_size": _BEAM_SIZE, "initial_prompt": None, "vad_filter": False} | _language(model, language)
     # Both return a generator that has not begun.
     _, batched = BatchedInferencePipeline(model).transcribe(
-        silence, suppress_tokens=[-1], batch_size=BATCH_SIZE, **call
+        silence, suppress_tokens=[-1], batch_size=_BATCH_SIZE, **call
     )
     _, sequential = model.transcribe(silence, suppress_tokens=[-1], **call)
     return {
@@ -121,7 +121,7 @@ def transcribe_file(model: OriginalModel | ExportedModel, path: Path, language: 
     try:
         segments, _ = model.transcribe(
             str(path),
-            beam_size=BEAM_SIZE,
+            beam_size=_BEAM_SIZE,
             suppress_tokens=[-1],
             vad_filter=False,
             temperature=0.0,

@@ -18,7 +18,7 @@ from trainer.export_files import read_json
 from trainer.gate_run import Checked, GateRun, computed_otherwise
 
 CARD = "README.md"
-PACKAGES = ("ctranslate2", "faster-whisper", "transformers")
+_PACKAGES = ("ctranslate2", "faster-whisper", "transformers")
 SETTINGS = (
     "model",
     "split",
@@ -79,7 +79,7 @@ def training_evaluation(checkpoint: Path) -> dict[str, Any] | None:
 
 def installed_versions() -> dict[str, str]:
     """The packages that an export depends on."""
-    return {name: version(name) for name in PACKAGES}
+    return {name: version(name) for name in _PACKAGES}
 
 
 def write_card(facts: CardFacts) -> Path:

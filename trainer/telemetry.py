@@ -20,7 +20,7 @@ from trainer.wandb_writer import WandbWriter
 _Call = Callable[[Sink], None]
 
 
-def utc_now() -> datetime:
+def _utc_now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
 
@@ -110,7 +110,7 @@ def open_telemetry(
     resumed_step: int | None,
     max_steps: int,
     console: Console,
-    clock: Clock = utc_now,
+    clock: Clock = _utc_now,
 ) -> Telemetry:
     """The telemetry of rank 0: log files in *log_dir*, progress on *console*, and what *report_to* names.
 

@@ -15,8 +15,8 @@ from typing import Self
 from shared.errors import SpeechPrepError, UsageError
 from trainer.tensorboard_writer import FOLDER
 
-HOST = "127.0.0.1"
-LOG_NAME = "tensorboard.log"
+_HOST = "127.0.0.1"
+_LOG_NAME = "tensorboard.log"
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
@@ -75,8 +75,8 @@ def start_tensorboard(log_dir: Path, port: int) -> TensorBoardServer:
     folder = log_dir.absolute() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     # The fast loader does not read what `purge_step` says: a resumed run would show steps that are yet to be made.
-    options = ["--logdir", str(folder), "--host", HOST, "--port", str(port), "--load_fast=false"]
-    log = log_dir.absolute() / LOG_NAME
+    options = ["--logdir", str(folder), "--host", _HOST, "--port", str(port), "--load_fast=false"]
+    log = log_dir.absolute() / _LOG_NAME
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - this module, with a folder and a number
             [sys.executable, "-m", __spec__.name, *options],
@@ -87,7 +87,7 @@ def start_tensorboard(log_dir: Path, port: int) -> TensorBoardServer:
             # Ctrl-C is for the trainer, which then closes this one.
             start_new_session=True,
         )
-    return TensorBoardServer(f"http://{HOST}:{port}/", process, log)
+    return TensorBoardServer(f"http://{_HOST}:{port}/", process, log)
 
 
 def _free_port(port: int) -> int:
@@ -95,16 +95,16 @@ def _free_port(port: int) -> int:
         # As servers do it: a port that only remembers old connections is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((_HOST, port))
         except OSError as error:
-            message = f"no TensorBoard at {HOST}:{port}: {error.strerror}"
+            message = f"no TensorBoard at {_HOST}:{port}: {error.strerror}"
             raise UsageError(message, "name another --tensorboard-port, or 0 for any that is free") from error
         return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:
     try:
-        socket.create_connection((HOST, port), timeout=1).close()
+        socket.create_connection((_HOST, port), timeout=1).close()
     except OSError:
         return False
     return True

@@ -14,7 +14,7 @@ from trainer.wording import transcript_lines
 
 FOLDER = "tensorboard"
 """In the log folder; below it, each run has a folder of its own."""
-OWNER = "run.txt"
+_OWNER = "run.txt"
 """There, says whose it is: two output folders may have one name."""
 _FLUSH_SECONDS = 10
 
@@ -67,11 +67,11 @@ def _own_folder(folder: Path, run: Path) -> Path:
     if owner(own) not in {None, str(run)}:
         own = folder / f"{run.name}-{blake2s(str(run).encode(), digest_size=4).hexdigest()}"
     own.mkdir(parents=True, exist_ok=True)
-    (own / OWNER).write_text(str(run))
+    (own / _OWNER).write_text(str(run))
     return own
 
 
 def owner(folder: Path) -> str | None:
     """The output folder of the training whose curves lie in *folder*, where that is known."""
-    path = folder / OWNER
+    path = folder / _OWNER
     return path.read_text() if path.is_file() else None

@@ -16,7 +16,7 @@ from shared.schema import MAX_LABELS
 from trainer.model import encoder_outputs, load_model
 from trainer.search import search
 
-PROMPT = ("<|startoftranscript|>", "<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
+_PROMPT = ("<|startoftranscript|>", "<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
 
 
 class Transcriber(Protocol):
@@ -31,7 +31,7 @@ class Transcriber(Protocol):
 
 
 @dataclass(slots=True)
-class TransformersModel:
+class _TransformersModel:
     """A transformers folder or Hub id; contexts may be shorter than the window."""
 
     name: str
@@ -55,7 +55,7 @@ class TransformersModel:
 
 
 @dataclass(slots=True)
-class CTranslate2Model:
+class _CTranslate2Model:
     """A CTranslate2 folder as faster-whisper loads it; clips are padded to the window, as there."""
 
     name: str
@@ -79,7 +79,7 @@ class CTranslate2Model:
 
 def words(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """The text of token *ids*, without special tokens and those of points in time, which follow the special ones."""
-    last = tokenizer.token_to_id(PROMPT[-1])
+    last = tokenizer.token_to_id(_PROMPT[-1])
     spoken = [token for token in ids if last is None or token <= last]
     text: str = tokenizer.decode(spoken, skip_special_tokens=True)
     return text.strip()
@@ -96,12 +96,12 @@ def open_transcriber(name: str, *, language: str, beam_size: int, device: torch.
     Raises UsageError when it cannot be loaded, or its tokenizer does not know *language*.
     """
     tokenizer = Tokenizer.from_str(model_file(name, "tokenizer.json"))
-    prompt = [_special(tokenizer, token.format(language=language), name) for token in PROMPT]
+    prompt = [_special(tokenizer, token.format(language=language), name) for token in _PROMPT]
     if is_ctranslate2(name):
         model = _load_ctranslate2(name, device)
-        return CTranslate2Model(name, model.n_mels, model, tokenizer, prompt, beam_size)
+        return _CTranslate2Model(name, model.n_mels, model, tokenizer, prompt, beam_size)
     whisper = load_model(name).train(mode=False).to(device=device)
-    return TransformersModel(name, whisper.config.num_mel_bins, whisper, tokenizer, prompt, beam_size, device)
+    return _TransformersModel(name, whisper.config.num_mel_bins, whisper, tokenizer, prompt, beam_size, device)
 
 
 def _load_ctranslate2(name: str, device: torch.device) -> Any:
@@ -129,4 +129,4 @@ def _special(tokenizer: Tokenizer, token: str, name: str) -> int:
 
 def longest_text(seconds: float) -> int:
     """Labels of a clip of *seconds* at most: more than anybody speaks; a model that goes on and on is cut off there."""
-    return min(MAX_LABELS, round(25 * seconds) + 2 * len(PROMPT))
+    return min(MAX_LABELS, round(25 * seconds) + 2 * len(_PROMPT))

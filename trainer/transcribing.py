@@ -21,11 +21,11 @@ from trainer.evaluate_settings import EvaluateSettings
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
 
-BATCH_CLIPS = 8
-SILENCE = -1.5
+_BATCH_CLIPS = 8
+_SILENCE = -1.5
 """log-mel of no sound at all: the lowest value that there is."""
-SILENCE_SECONDS = 10.0
-EXAMPLES = 3
+_SILENCE_SECONDS = 10.0
+_EXAMPLES = 3
 
 
 def transcribed(
@@ -112,16 +112,16 @@ def _on_silence(model: Transcriber, clips: int) -> SilenceCheck | None:
     if not clips:
         return None
     quiet = [
-        np.random.default_rng(seed).uniform(SILENCE, SILENCE + 0.1 * (seed > 0), (WINDOW_FRAMES, model.num_mel_bins))
+        np.random.default_rng(seed).uniform(_SILENCE, _SILENCE + 0.1 * (seed > 0), (WINDOW_FRAMES, model.num_mel_bins))
         for seed in range(clips)
     ]
     texts = []
     for part in _parts(range(clips)):
         log_mel = np.stack([quiet[number] for number in part]).astype(np.float32)
-        texts += model(log_mel, max_length=longest_text(SILENCE_SECONDS))
+        texts += model(log_mel, max_length=longest_text(_SILENCE_SECONDS))
     spoken = [text for text in texts if text]
-    return SilenceCheck(clips, len(spoken), sum(len(text.split()) for text in spoken), spoken[:EXAMPLES])
+    return SilenceCheck(clips, len(spoken), sum(len(text.split()) for text in spoken), spoken[:_EXAMPLES])
 
 
 def _parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (rows[start : start + BATCH_CLIPS] for start in range(0, len(rows), BATCH_CLIPS))
+    return (rows[start : start + _BATCH_CLIPS] for start in range(0, len(rows), _BATCH_CLIPS))

@@ -13,9 +13,9 @@ from trainer.records import EvaluationRecord, StepRecord
 from trainer.scalars import evaluation_prefix, evaluation_scalars, step_scalars
 from trainer.sink import Sink
 
-RUN_NAME = "wandb_run.txt"
+_RUN_NAME = "wandb_run.txt"
 """In the log folder: the id of the run to go on with."""
-PROJECT = "whisper-finetuning"
+_PROJECT = "whisper-finetuning"
 """Where `WANDB_PROJECT` names none."""
 
 
@@ -28,9 +28,9 @@ class WandbWriter(Sink):
 
     def __init__(self, folder: Path, run: Path, resumed_step: int | None, wandb: Any = None) -> None:
         self._wandb = _import_wandb() if wandb is None else wandb
-        known = run / RUN_NAME
+        known = run / _RUN_NAME
         run_id = known.read_text().strip() if resumed_step is not None and known.exists() else None
-        project = os.environ.get("WANDB_PROJECT") or PROJECT
+        project = os.environ.get("WANDB_PROJECT") or _PROJECT
         try:
             self._run: Any = self._wandb.init(project=project, dir=str(folder), id=run_id, resume="allow")
         except self._wandb.Error as error:

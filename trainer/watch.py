@@ -17,9 +17,9 @@ from trainer.evaluation_screen import headline, model_line
 from trainer.output import LOCK
 from trainer.transcribing import transcribed
 
-POLL_SECONDS = 5.0
+_POLL_SECONDS = 5.0
 FOLDER = "evaluations"
-SETTINGS = "settings.json"
+_SETTINGS = "settings.json"
 _DECIDE = ("store", "split", "rows", "beam_size", "silence_clips", "resamples")
 
 
@@ -41,7 +41,7 @@ def watch(settings: EvaluateSettings, console: Console) -> None:
         if not waiting and not running:
             break
         if not waiting:
-            time.sleep(POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
     if not found:
         message = f"{output} has no checkpoint, and no training writes to it"
         raise UsageError(message, "start the training first, or name its --output folder as --watch")
@@ -61,7 +61,7 @@ def _settings(settings: EvaluateSettings, checkpoint: Path) -> bytes:
 
 def _is_scored(settings: EvaluateSettings, output: Path, checkpoint: Path) -> bool:
     results = _results(output, checkpoint)
-    made_with = results.with_name(SETTINGS)
+    made_with = results.with_name(_SETTINGS)
     if not results.exists() or not made_with.exists():
         return False
     return made_with.read_bytes() == _settings(settings, checkpoint)
@@ -80,7 +80,7 @@ def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: 
     result = evaluate_transcripts(facts, resamples=settings.resamples)
     results = _results(output, checkpoint)
     write_evaluation(result, results.parent)
-    write_durably(results.with_name(SETTINGS), made_with, results.with_name(f".{SETTINGS}.partial"))
+    write_durably(results.with_name(_SETTINGS), made_with, results.with_name(f".{_SETTINGS}.partial"))
     _say(console, f"{checkpoint.name}: {model_line(result.models[0])}; {headline(result)}")
 
 
