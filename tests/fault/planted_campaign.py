@@ -1,13 +1,15 @@
-"""Plants every fault of `planted.py` in a copy of this tree, one at a time, and lets its tests find it.
+"""Plants every fault of `planted/*.txt` in a copy of this tree, one at a time, and lets its tests find it.
 
 python tests/fault/planted_campaign.py                        all of them
 python tests/fault/planted_campaign.py --only ledger tally/late-answers-counted    areas or single faults
+python tests/fault/planted_campaign.py --check                plants nothing, and names what no longer can be planted
 
-`caught` is a test that fails; `broken` is a fault or test that proves nothing: the text is not there once, a test does
-not even start, or fails without the fault. Exit status 1 unless all are caught.
+`caught` is a test that fails; `broken` is a fault or test that proves nothing: what it changes is not there once, a
+test does not even start, or fails without the fault. Exit status 1 unless all are caught, or can be planted.
 """
 
 import argparse
+import ast
 import os
 import queue
 import shutil
@@ -21,13 +23,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.fault.planted import FAULTS
-from tests.support.planted.fault import Fault
+from tests.fault.planted.faults import FAULTS, PRODUCT, Fault
+from tests.fault.planted.places import Places
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 300
@@ -51,6 +54,16 @@ class Copy:
 
     folder: Path
     seed: int
+
+    @cached_property
+    def product(self) -> Places:
+        """Where faults are planted."""
+        return Places(self.folder, *PRODUCT)
+
+    @cached_property
+    def tests(self) -> Places:
+        """Where they are noticed."""
+        return Places(self.folder, "tests")
 
     def python(self, *arguments: str) -> tuple[int, str]:
         """Exit status and output of this Python in the copy; raises TimeoutExpired, with nothing left running."""
@@ -81,13 +94,14 @@ class Copy:
         if status or any(not Path(file).is_relative_to(self.folder) for file in found.split()):
             raise RuntimeError(f"the copy in {self.folder} is not what is imported: {found}")
 
-    def test(self, tests: Iterable[str]) -> Verdict:
-        """Whether *tests* notice something; `SURVIVED` when all pass."""
+    def test(self, faults: Iterable[Fault]) -> Verdict:
+        """Whether the tests of *faults* notice something; `SURVIVED` when all pass."""
         report = self.folder / ".report.xml"
         report.unlink(missing_ok=True)
+        tests = {test for fault in faults for test in fault.node_ids(self.tests)}
         options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp=.tmp", f"--hypothesis-seed={self.seed}"]
         try:
-            status, output = self.python("-m", "pytest", *options, f"--junitxml={report}", *sorted(set(tests)))
+            status, output = self.python("-m", "pytest", *options, f"--junitxml={report}", *sorted(tests))
         except subprocess.TimeoutExpired:
             return Verdict(BROKEN, f"its tests hang for {TIMEOUT_SECONDS} s")
         if status == 0:
@@ -101,9 +115,10 @@ class Copy:
     @contextmanager
     def planted(self, fault: Fault) -> Iterator[None]:
         """The copy with *fault* meanwhile; raises ValueError where it cannot be planted."""
-        path = self.folder / fault.file
+        file, after = fault.plant(self.product)
+        path = self.folder / file
         before = path.read_text()
-        path.write_text(fault.plant(before))
+        path.write_text(after)
         try:
             yield
         finally:
@@ -123,14 +138,24 @@ def make_copy(folder: Path, seed: int = 0) -> Copy:
     return copy
 
 
+def obstacle(fault: Fault, product: Places, tests: Places) -> str:
+    """Why *fault* cannot be planted; nothing where it can."""
+    try:
+        ast.parse(fault.plant(product)[1])
+        fault.node_ids(tests)
+    except (ValueError, SyntaxError) as error:
+        return f"{error}".replace("\n", " ")
+    return ""
+
+
 def judge(copy: Copy, fault: Fault, *, sound: bool) -> Verdict:
     """What becomes of *fault*; where its tests are not known to be *sound* they first run without it."""
     started = time.monotonic()
     try:
-        if not sound and (without := copy.test(fault.tests)).outcome != SURVIVED:
+        if not sound and (without := copy.test([fault])).outcome != SURVIVED:
             return Verdict(BROKEN, f"its tests fail without it: {without.reason}")
         with copy.planted(fault):
-            found = copy.test(fault.tests)
+            found = copy.test([fault])
     except ValueError as error:
         return Verdict(BROKEN, str(error))
     return Verdict(found.outcome, found.reason, time.monotonic() - started)
@@ -144,7 +169,7 @@ def run(faults: Sequence[Fault], jobs: int, seed: int) -> list[Verdict]:
             copies.put(make_copy(Path(name).resolve() / str(number), seed))
         first = copies.get()
         print(f"{len(faults)} faults; their tests without a fault …", flush=True)
-        without = first.test(test for fault in faults for test in fault.tests)
+        without = first.test(fault for fault in faults if not obstacle(fault, first.product, first.tests))
         copies.put(first)
         sound = without.outcome == SURVIVED
         print("all pass" if sound else f"NOT all pass: {without.reason}", flush=True)
@@ -166,6 +191,16 @@ def run(faults: Sequence[Fault], jobs: int, seed: int) -> list[Verdict]:
     return verdicts
 
 
+def check(faults: Sequence[Fault]) -> int:
+    """Prints what keeps *faults* from being planted in this tree, a line for each; 1 where anything does."""
+    product, tests = Places(REPOSITORY, *PRODUCT), Places(REPOSITORY, "tests")
+    found = {fault.name: reason for fault in faults if (reason := obstacle(fault, product, tests))}
+    for name, reason in found.items():
+        print(f"{name}: {reason}")
+    print(f"{len(faults) - len(found)} of {len(faults)} faults can be planted")
+    return int(bool(found))
+
+
 def table(faults: Sequence[Fault], verdicts: Sequence[Verdict]) -> str:
     """Outcomes by area, and every fault, in Markdown."""
     areas: dict[str, Counter[str]] = {}
@@ -173,10 +208,9 @@ def table(faults: Sequence[Fault], verdicts: Sequence[Verdict]) -> str:
         areas.setdefault(fault.area, Counter())[verdict.outcome] += 1
     lines = ["| area | faults | caught |", "|---|---|---|"]
     lines += [f"| {area} | {found.total()} | {found[CAUGHT]} |" for area, found in areas.items()]
-    lines += ["", "| fault | file | outcome | noticed by |", "|---|---|---|---|"]
+    lines += ["", "| fault | place | outcome | noticed by |", "|---|---|---|---|"]
     for fault, verdict in zip(faults, verdicts, strict=True):
-        tests = ", ".join(test.rpartition("::")[2] for test in fault.tests)
-        lines.append(f"| {fault.name} | {fault.file} | {verdict.outcome} | {tests} |")
+        lines.append(f"| {fault.name} | {fault.place} | {verdict.outcome} | {', '.join(fault.tests)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -198,8 +232,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="copies of the tree that are tested at the same time")
     parser.add_argument("--seed", type=int, default=0, help="Hypothesis' seed")
     parser.add_argument("--markdown", type=Path, help="writes a table of all faults to this file")
+    parser.add_argument("--check", action="store_true", help="only names the faults that cannot be planted, and why")
     given = parser.parse_args()
     faults, started = chosen(given.only), time.monotonic()
+    if given.check:
+        return check(faults)
     verdicts = run(faults, given.jobs, given.seed)
     if given.markdown:
         given.markdown.write_text(table(faults, verdicts))
