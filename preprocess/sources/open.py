@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from preprocess.sources.audiofolder import FILE_COLUMN, folder_schema, is_audio_folder, open_folder
 from preprocess.sources.base import Columns, Source
 from preprocess.sources.common_voice import (
     PATH_COLUMN,
@@ -20,11 +21,10 @@ from preprocess.sources.common_voice import (
     open_common_voice,
     release_schema,
 )
-from preprocess.sources.folder import FILE_COLUMN, folder_schema, is_audio_folder, open_folder
 from preprocess.sources.hub import hub_schema, open_hub, parse_hub_id
-from preprocess.sources.local_files import find_parquet
 from preprocess.sources.parquet import ParquetSource, open_local_parquet
-from preprocess.sources.saved import is_saved, open_saved, saved_schema
+from preprocess.sources.parquet_files import find_parquet
+from preprocess.sources.save_to_disk import is_saved, open_saved, saved_schema
 from shared.errors import SourceError
 
 _EXPECTED = (

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from preprocess.sources.base import Block, Columns, SplitLayout, pieces, split_named
 from preprocess.sources.columns import check_embedded_columns
 from preprocess.sources.embedded import RowMaker, external_clip_bytes
-from preprocess.sources.local_files import LocalFiles
+from preprocess.sources.parquet_files import LocalFiles
 from preprocess.sources.parquet_reader import (
     Files,
     LocalDisk,

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.sources.base import BATCH_BYTES, Columns, SourceRow
-from preprocess.sources.local_files import LocalFiles
 from preprocess.sources.open import open_source
 from preprocess.sources.parquet import open_local_parquet
+from preprocess.sources.parquet_files import LocalFiles
 from preprocess.sources.parquet_reader import (
     LARGE_GROUP_BYTES,
     MAX_BATCH_ROWS,

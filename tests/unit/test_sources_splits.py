@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.sources.base import Block, pieces
-from preprocess.sources.local_files import find_parquet
+from preprocess.sources.parquet_files import find_parquet
 from preprocess.sources.splits import infer_splits
 from shared.errors import SourceError
 
