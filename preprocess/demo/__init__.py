@@ -1,1 +1,4 @@
-"""A German speech corpus and a tiny Whisper model directory, made here: a stand-in for the Hub."""
+"""A built-in German data set and a tiny Whisper model, made from nothing for `--demo` and for the tests.
+
+It prepares no features: what it makes is read like any other source (`preprocess.sources`).
+"""
