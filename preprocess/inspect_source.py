@@ -11,7 +11,7 @@ import pyarrow as pa
 import soundfile
 from numpy.typing import NDArray
 
-from preprocess.audio import DecodeLimits, decode_native, resample
+from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features import LogMel, mel_filters
 from preprocess.sources.base import Block, Columns, Source, SourceRow
 from preprocess.sources.columns import suggested_columns
@@ -206,7 +206,7 @@ def _encoding(audio: bytes | None) -> str:
     try:
         info = soundfile.info(io.BytesIO(audio))
     except soundfile.SoundFileRuntimeError:
-        from preprocess.audio_av import demuxer_of  # noqa: PLC0415 - FFmpeg, for what libsndfile does not read
+        from preprocess.audio.ffmpeg import demuxer_of  # noqa: PLC0415 - FFmpeg, for what libsndfile does not read
 
         return {"mov": "M4A", "matroska": "WebM", "aac": "AAC"}.get(demuxer_of(audio) or "", "unknown")
     channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")

@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from uuid import uuid4
 
-from preprocess.audio import DecodeLimits
+from preprocess.audio.decode import DecodeLimits
 from preprocess.demo.build import build_demo
 from preprocess.features import mel_filters
 from preprocess.forecast import SplitForecast, forecast_split

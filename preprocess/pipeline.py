@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.audio import DecodeLimits, decode_native, resample
+from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features import LogMel, floor_of, quantise
 from preprocess.sources.base import SourceRow
 from preprocess.stages import StageClock

@@ -42,7 +42,7 @@ def soundfile_only() -> ClipWork:
 
 def decode_only() -> ClipWork:
     """Decodes with our decoder, checks and limits included."""
-    from preprocess.audio import DecodeLimits, decode_native  # noqa: PLC0415 - the others do not need it
+    from preprocess.audio.decode import DecodeLimits, decode_native  # noqa: PLC0415 - the others do not need it
 
     limits = DecodeLimits()
     return lambda clip: decode_native(clip, limits)[0][:0].tobytes()

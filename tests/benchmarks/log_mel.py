@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import WhisperFeatureExtractor
 
-from preprocess.audio import DecodeLimits, decode_native, resample
+from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.demo.plan import plan_clips
 from preprocess.demo.recording import encode
 from preprocess.demo.speech import SPEECH_SAMPLING_RATE, synthesise

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.audio import DecodeLimits, decode
+from preprocess.audio.decode import DecodeLimits, decode
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 from tests.support import decode_alone

@@ -12,7 +12,7 @@ from time import perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from preprocess.audio import DecodeLimits, decode
+from preprocess.audio.decode import DecodeLimits, decode
 from shared.errors import RowRejectedError
 
 MARKER = "/from-here-on"

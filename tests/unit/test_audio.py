@@ -1,4 +1,4 @@
-"""`preprocess.audio`: every encoding of the data sets becomes mono 16 kHz, or one row is rejected with its reason."""
+"""`preprocess.audio.decode`: every encoding of the data sets becomes mono 16 kHz, or one row is rejected with its reason."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from preprocess.audio import DecodeLimits, decode, decode_native, resample
+from preprocess.audio.decode import DecodeLimits, decode, decode_native, resample
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
@@ -220,7 +220,7 @@ def test_a_header_that_counts_itself_twice_is_no_truncation():
 def test_decoding_what_libsndfile_reads_never_loads_ffmpeg():
     clip = encode(speech_like(0.5, 16_000), 16_000, "FLAC")
     program = (
-        "import sys; from preprocess.audio import DecodeLimits, decode\n"
+        "import sys; from preprocess.audio.decode import DecodeLimits, decode\n"
         "decode(sys.stdin.buffer.read(), DecodeLimits())\n"
         "print(sorted({'av', 'librosa', 'torch', 'numba'} & set(sys.modules)))"
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from preprocess.audio import DecodeLimits
+from preprocess.audio.decode import DecodeLimits
 from preprocess.features import mel_filters
 from preprocess.forecast import forecast_split
 from preprocess.pipeline import PipelineSettings

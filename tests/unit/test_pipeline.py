@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from transformers import WhisperFeatureExtractor
 
-from preprocess.audio import DecodeLimits
+from preprocess.audio.decode import DecodeLimits
 from preprocess.features import mel_filters
 from preprocess.pipeline import PipelineSettings, RowPipeline
 from preprocess.sources.base import SourceRow

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import psutil
 import pytest
 
-from preprocess.audio import DecodeLimits
+from preprocess.audio.decode import DecodeLimits
 from preprocess.features import mel_filters
 from preprocess.pipeline import PipelineSettings
 from preprocess.sample import MAX_LOST_ROWS, SampleTask, sample_apart, sample_rows

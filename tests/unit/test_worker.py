@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from preprocess.audio import DecodeLimits, decode
+from preprocess.audio.decode import DecodeLimits, decode
 from preprocess.features import LogMel
 from preprocess.governor.cleanup import owner_of
 from preprocess.job import plan_job

@@ -17,7 +17,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from preprocess.audio_limits import DecodeLimits, StreamInfo, collect, frame_cap
+from preprocess.audio.limits import DecodeLimits, StreamInfo, collect, frame_cap
 from shared.errors import RowRejectedError
 from shared.schema import SAMPLING_RATE, QuarantineReason
 
@@ -156,7 +156,7 @@ def _check_riff(encoded: bytes) -> None:
 
 def _decode_foreign(encoded: bytes, limits: DecodeLimits, error: Exception) -> _NativeClip:
     """A file that libsndfile does not read."""
-    from preprocess import audio_av  # noqa: PLC0415 - FFmpeg costs an actor 20 MB, which most data sets never need
+    from preprocess.audio import ffmpeg as audio_av  # noqa: PLC0415 - FFmpeg costs an actor 20 MB, which most data sets never need
 
     demuxer = audio_av.demuxer_of(encoded)
     if demuxer is None:
@@ -166,7 +166,7 @@ def _decode_foreign(encoded: bytes, limits: DecodeLimits, error: Exception) -> _
 
 def _decode_further(encoded: bytes, limits: DecodeLimits, demuxer: str, known: _NativeClip) -> _NativeClip:
     """The whole of a file whose header counts fewer frames than it holds; *known* where FFmpeg finds no more."""
-    from preprocess import audio_av  # noqa: PLC0415 - as in _decode_foreign
+    from preprocess.audio import ffmpeg as audio_av  # noqa: PLC0415 - as in _decode_foreign
 
     try:
         samples, rate = audio_av.decode(encoded, demuxer, limits)

@@ -11,8 +11,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.audio_boxes import check_boxes
-from preprocess.audio_limits import DecodeLimits, StreamInfo, collect, frame_cap
+from preprocess.audio.limits import DecodeLimits, StreamInfo, collect, frame_cap
+from preprocess.audio.mp4_boxes import check_boxes
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
