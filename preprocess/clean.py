@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import Field
 
-from preprocess.governor.cleanup import Removal, remove_all_partials, remove_dead_partials
-from preprocess.processes import belonging, end_processes, store_mark
-from preprocess.ray_folder import ray_folder, remove_link
+from preprocess.workspace.cleanup import Removal, remove_all_partials, remove_dead_partials
+from preprocess.workspace.processes import belonging, end_processes, store_mark
+from preprocess.workspace.ray_folder import ray_folder, remove_link
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record

@@ -20,11 +20,11 @@ import psutil
 import ray
 import ray.exceptions
 
-from preprocess.environment import ACTOR_ENVIRONMENT
 from preprocess.governor.process_memory import give_memory_back
-from preprocess.processes import end_processes
-from preprocess.ray_folder import make_ray_folder, ray_folder, remove_link
 from preprocess.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
+from preprocess.workspace.environment import ACTOR_ENVIRONMENT
+from preprocess.workspace.processes import end_processes
+from preprocess.workspace.ray_folder import make_ray_folder, ray_folder, remove_link
 from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError, first_line
 from shared.layout import StoreLayout
 

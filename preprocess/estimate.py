@@ -9,7 +9,7 @@ from preprocess.governor.budgets import Budgets, make_budgets
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob
 from preprocess.settings import SourceSettings
-from preprocess.usage import allocated_bytes
+from preprocess.workspace.disk_usage import allocated_bytes
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
 

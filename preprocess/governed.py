@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from preprocess.governor.cleanup import Removal
 from preprocess.governor.policy import Level, MemoryReading, PolicyState
 from preprocess.governor.watchdog import Verdict
+from preprocess.workspace.cleanup import Removal
 
 N = TypeVar("N", int, float)
 

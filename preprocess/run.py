@@ -9,20 +9,20 @@ from time import monotonic
 from rich.console import Console
 
 from preprocess.broadcast import Broadcast, broadcast
-from preprocess.card import dataset_card
 from preprocess.context import RunContext
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, store_bytes
 from preprocess.governed import by_name
-from preprocess.governor.cleanup import Removal
 from preprocess.governor.cores import usable_cores
 from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.outcome import RunSummary, split_summaries
-from preprocess.preparation import clear_dead, clear_partial, prepare_store
 from preprocess.session import commit_units
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.summary import render_summary
 from preprocess.tally import RunStats
+from preprocess.workspace.cleanup import Removal
+from preprocess.workspace.dataset_card import dataset_card
+from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record

@@ -10,18 +10,18 @@ import psutil
 from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cluster, Event, is_full_disk
 from preprocess.context import RunContext
 from preprocess.governor.autoscaling import Crew
-from preprocess.governor.cleanup import remove_dead_partials
 from preprocess.governor.control import Governor
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.measures import Enforcer, Measure
-from preprocess.processes import largest_in_words, same_group
 from preprocess.progress import ActorState
 from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
 from preprocess.units import Unit
-from preprocess.usage import Usage, read_usage
 from preprocess.worker import UnitReport, UnitTask
+from preprocess.workspace.cleanup import remove_dead_partials
+from preprocess.workspace.disk_usage import Usage, read_usage
+from preprocess.workspace.processes import largest_in_words, same_group
 from shared.errors import InterruptedRunError, ResourceLimitError
 from shared.units import format_bytes, format_seconds
 

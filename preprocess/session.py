@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from preprocess.context import RunContext
-from preprocess.environment import set_environment
 from preprocess.estimate import standing_bytes
 from preprocess.governor.admission import Admission
 from preprocess.governor.autoscaling import make_crew, most_wanted
@@ -20,12 +19,13 @@ from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
 from preprocess.job import PlannedJob
 from preprocess.measures import Enforcer
-from preprocess.preparation import clear_partial
-from preprocess.processes import belonging, store_mark
-from preprocess.ray_folder import ray_folder
 from preprocess.schedule import Scheduler
 from preprocess.starting import await_memory, check_ram_budget
 from preprocess.worker import WorkerSettings
+from preprocess.workspace.environment import set_environment
+from preprocess.workspace.prepare import clear_partial
+from preprocess.workspace.processes import belonging, store_mark
+from preprocess.workspace.ray_folder import ray_folder
 from shared.errors import InterruptedRunError, RayLostError
 
 if TYPE_CHECKING:

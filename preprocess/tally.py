@@ -10,8 +10,8 @@ from preprocess.governor.control import DiskFigures
 from preprocess.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.stages import RESERVE
-from preprocess.usage import Usage
 from preprocess.worker import UnitReport, WorkerProgress
+from preprocess.workspace.disk_usage import Usage
 
 RATE_WINDOW_SECONDS = 60.0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from time import process_time
 
-from preprocess.environment import ACTOR_ENVIRONMENT
+from preprocess.workspace.environment import ACTOR_ENVIRONMENT
 
 if not os.environ.items() >= ACTOR_ENVIRONMENT.items():
     # One thread, and the allocator as in an actor: the C library reads these when a process starts.

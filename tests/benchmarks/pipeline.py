@@ -24,7 +24,7 @@ from table import checks, markdown, print_tables
 from watch import watch
 
 from preprocess.demo.model import build_model
-from preprocess.environment import ONE_THREAD
+from preprocess.workspace.environment import ONE_THREAD
 
 NUM_MEL_BINS = 128
 LOOPS = ("soundfile", "decode", "bare_loop")

@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import psutil
 
-from preprocess.usage import allocated_bytes
+from preprocess.workspace.disk_usage import allocated_bytes
 
 _DISK_EVERY_SECONDS = 0.05
 _MEMORY_EVERY_SECONDS = 0.5

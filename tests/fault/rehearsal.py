@@ -18,9 +18,9 @@ from types import SimpleNamespace
 import pyarrow as pa
 
 import preprocess.job
-import preprocess.preparation
 import preprocess.run
 import preprocess.session
+import preprocess.workspace.prepare
 from preprocess.context import RunContext
 from preprocess.sample import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
@@ -99,7 +99,7 @@ if __name__ == "__main__":
     # Another process would make calls of its own, thousands of them before its first line of ours.
     preprocess.job.sample_apart = sample_rows
     # There are none here, and a look at all processes makes more calls the more there are on the machine.
-    preprocess.preparation.end_processes = lambda *_: 0
+    preprocess.workspace.prepare.end_processes = lambda *_: 0
     with redirect_stdout(StringIO()):
         run_on("warm-up")
     serve()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.governor.cleanup import (
+from preprocess.workspace.cleanup import (
     Removal,
     opened_folder,
     owner_of,

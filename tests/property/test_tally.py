@@ -8,8 +8,8 @@ from preprocess.governor.control import DiskFigures
 from preprocess.progress import ActorState
 from preprocess.tally import RunStats
 from preprocess.units import Unit
-from preprocess.usage import Usage
 from preprocess.worker import UnitReport, WorkerProgress
+from preprocess.workspace.disk_usage import Usage
 
 ROWS = 10
 UNITS = 12

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from preprocess.processes import belonging, store_mark
+from preprocess.workspace.processes import belonging, store_mark
 from tests.support.stores import store_uuid
 
 REPOSITORY = Path(__file__).resolve().parents[2]

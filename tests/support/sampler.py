@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from preprocess.usage import allocated_bytes
+from preprocess.workspace.disk_usage import allocated_bytes
 
 SAMPLE_SECONDS = 0.01
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from preprocess.card import dataset_card
+from preprocess.workspace.dataset_card import dataset_card
 from shared.durable import json_bytes
 from shared.index import write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout, StoreRecord

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import yaml
 
-from preprocess.card import dataset_card
+from preprocess.workspace.dataset_card import dataset_card
 from shared.layout import SplitRecord
 from shared.schema import FeatureSpec
 from tests.support.samples import feature_row, quarantined_row, store_record

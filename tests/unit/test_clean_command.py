@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from preprocess import clean
-from preprocess.processes import MARK, store_mark
-from preprocess.ray_folder import make_ray_folder, ray_folder
+from preprocess.workspace.processes import MARK, store_mark
+from preprocess.workspace.ray_folder import make_ray_folder, ray_folder
 from shared.cli import run_command
 from shared.durable import json_bytes
 from shared.layout import StoreLayout, StoreRecord

@@ -12,9 +12,9 @@ from preprocess.estimate import estimate, run_seconds
 from preprocess.finishing import finish, store_bytes
 from preprocess.job import plan_job, resample
 from preprocess.plan import main
-from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.worker import FeatureWorker, WorkerSettings
+from preprocess.workspace.prepare import prepare_store
 from shared.cli import python_command, run_command
 from shared.errors import ExitCode
 from tests.support.samples import wav, write_source

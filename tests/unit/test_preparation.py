@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from preprocess.preparation import clear_dead, clear_partial, prepare_store
+from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.locks import hold

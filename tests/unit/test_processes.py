@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from preprocess.processes import MARK, belonging, store_mark
+from preprocess.workspace.processes import MARK, belonging, store_mark
 
 MINE, THEIRS = "uuid-1-2", "uuid-1-3"
 WAIT = "import sys; file = open(sys.argv[1], sys.argv[2]); print(flush=True); input()"

@@ -15,11 +15,11 @@ from preprocess.governor.sensors import MemorySensor
 from preprocess.job import plan_job
 from preprocess.live import make_view
 from preprocess.measures import Enforcer
-from preprocess.preparation import prepare_store
 from preprocess.runner import RunLoop
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
 from preprocess.tally import RunStats
+from preprocess.workspace.prepare import prepare_store
 from shared.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster
 from tests.support.samples import wav, write_source

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from preprocess.usage import allocated_bytes, read_usage
+from preprocess.workspace.disk_usage import allocated_bytes, read_usage
 
 
 def test_a_folder_takes_what_its_files_have_allocated(tmp_path):

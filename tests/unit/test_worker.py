@@ -13,11 +13,11 @@ import soundfile
 
 from preprocess.audio.decode import DecodeLimits, decode
 from preprocess.features import LogMel
-from preprocess.governor.cleanup import owner_of
 from preprocess.job import plan_job
-from preprocess.preparation import prepare_store
 from preprocess.settings import RunSettings
 from preprocess.worker import FeatureWorker, WorkerSettings
+from preprocess.workspace.cleanup import owner_of
+from preprocess.workspace.prepare import prepare_store
 from shared.errors import InterruptedRunError, SourceError
 from shared.owner_mark import own_mark
 from shared.rows import dequantise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from preprocess.governor.cleanup import owner_of
+from preprocess.workspace.cleanup import owner_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-from preprocess.governor.cleanup import Removal, remove_all_partials, remove_dead_partials
-from preprocess.processes import end_processes, store_mark
-from preprocess.ray_folder import ray_folder, remove_link
+from preprocess.workspace.cleanup import Removal, remove_all_partials, remove_dead_partials
+from preprocess.workspace.processes import end_processes, store_mark
+from preprocess.workspace.ray_folder import ray_folder, remove_link
 from shared.durable import fsync_directory, json_bytes, write_durably
 from shared.errors import StoreBusyError, StoreError, UsageError
 from shared.layout import StoreLayout, StoreRecord
