@@ -20,8 +20,8 @@ import psutil
 import ray
 import ray.exceptions
 
+from preprocess.features.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.governor.process_memory import give_memory_back
-from preprocess.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.workspace.environment import ACTOR_ENVIRONMENT
 from preprocess.workspace.processes import end_processes
 from preprocess.workspace.ray_folder import make_ray_folder, ray_folder, remove_link

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
-from preprocess.features import LogMel, mel_filters
+from preprocess.features.log_mel import LogMel, mel_filters
 from preprocess.sources.base import Block, Columns, Source, SourceRow
 from preprocess.sources.columns import suggested_columns
 from preprocess.sources.open import Kind, find_kind

@@ -9,15 +9,15 @@ from uuid import uuid4
 
 from preprocess.audio.decode import DecodeLimits
 from preprocess.demo.build import build_demo
-from preprocess.features import mel_filters
+from preprocess.features.log_mel import mel_filters
+from preprocess.features.pipeline import PipelineSettings
+from preprocess.features.worker import UnitTask
 from preprocess.forecast import SplitForecast, forecast_split
-from preprocess.pipeline import PipelineSettings
 from preprocess.sample import sample_apart, sample_task
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import open_source
 from preprocess.units import FeatureSettings, Selection, SplitPlan, Unit, plan_split, rows_per_unit
-from preprocess.worker import UnitTask
 from shared.errors import SourceError, StoreMismatchError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
 from shared.model_files import ModelFacts, model_facts

@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, generate_latest, write_to_textf
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from preprocess.features.stages import STAGES
 from preprocess.governor.policy import Level
 from preprocess.progress import ActorState, Snapshot
-from preprocess.stages import STAGES
 from shared.schema import QuarantineReason
 
 PREFIX = "speech_prep"

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
+from preprocess.features.stages import RESERVE, STAGES, WAITING
 from preprocess.finishing import quarantine_reasons
 from preprocess.job import PlannedJob
-from preprocess.stages import RESERVE, STAGES, WAITING
 from shared.index import read_complete
 
 _ADVICE = {

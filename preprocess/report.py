@@ -17,13 +17,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from preprocess.features.stages import WAITING
 from preprocess.history import History, Point
 from preprocess.inspect_store import StoreRowFacts
 from preprocess.outcome import RunSummary, scored, stage_shares
 from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from preprocess.report_facts import ReportFacts, pictured_rows, report_facts
 from preprocess.report_picture import row_png
-from preprocess.stages import WAITING
 from shared.cli import python_command
 from shared.durable import write_durably
 from shared.layout import StoreLayout

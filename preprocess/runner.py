@@ -9,6 +9,7 @@ import psutil
 
 from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cluster, Event, is_full_disk
 from preprocess.context import RunContext
+from preprocess.features.worker import UnitReport, UnitTask
 from preprocess.governor.autoscaling import Crew
 from preprocess.governor.control import Governor
 from preprocess.governor.policy import Level, MemoryReading
@@ -18,7 +19,6 @@ from preprocess.progress import ActorState
 from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
 from preprocess.units import Unit
-from preprocess.worker import UnitReport, UnitTask
 from preprocess.workspace.cleanup import remove_dead_partials
 from preprocess.workspace.disk_usage import Usage, read_usage
 from preprocess.workspace.processes import largest_in_words, same_group

@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from preprocess.effort import Cost, CostMeter
-from preprocess.pipeline import PipelineSettings, RowPipeline
+from preprocess.features.pipeline import PipelineSettings, RowPipeline
+from preprocess.features.stages import StageClock
 from preprocess.sources.base import Block, RowReader, Source, SourceRow
-from preprocess.stages import StageClock
 from preprocess.workspace.environment import actor_environment
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import FeatureSpec, QuarantineReason

@@ -10,6 +10,7 @@ import psutil
 
 from preprocess.context import RunContext
 from preprocess.estimate import standing_bytes
+from preprocess.features.worker import WorkerSettings
 from preprocess.governor.admission import Admission
 from preprocess.governor.autoscaling import make_crew, most_wanted
 from preprocess.governor.budgets import Budgets
@@ -21,7 +22,6 @@ from preprocess.job import PlannedJob
 from preprocess.measures import Enforcer
 from preprocess.schedule import Scheduler
 from preprocess.starting import await_memory, check_ram_budget
-from preprocess.worker import WorkerSettings
 from preprocess.workspace.environment import set_environment
 from preprocess.workspace.prepare import clear_partial
 from preprocess.workspace.processes import belonging, store_mark

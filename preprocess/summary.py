@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from preprocess.features.stages import WAITING
 from preprocess.outcome import RunSummary, SplitSummary, scored, stage_shares
-from preprocess.stages import WAITING
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 

@@ -4,13 +4,13 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from preprocess.features.stages import RESERVE
+from preprocess.features.worker import UnitReport, WorkerProgress
 from preprocess.governed import GovernorRecord, by_name
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.control import DiskFigures
 from preprocess.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
-from preprocess.stages import RESERVE
-from preprocess.worker import UnitReport, WorkerProgress
 from preprocess.workspace.disk_usage import Usage
 
 RATE_WINDOW_SECONDS = 60.0

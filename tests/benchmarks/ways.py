@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path.cwd()
 PACKAGES = ("preprocess", "trainer", "shared")
 CLUSTERS = ("preprocess.execution.ray_cluster", "preprocess.cluster")
-WORKERS = ("preprocess.features.worker", "preprocess.worker")
+WORKERS = ("preprocess.features.log_mel.worker", "preprocess.features.worker")
 
 
 def tell(*_arguments, **_options):

@@ -11,7 +11,7 @@ import os, signal, sys
 
 if any("default_worker" in argument for argument in sys.orig_argv):
     # An actor of Ray's: the row at hand takes it down, as a fault in a decoder would.
-    from preprocess.pipeline import RowPipeline
+    from preprocess.features.pipeline import RowPipeline
 
     ordinary = RowPipeline.__call__
 

@@ -22,9 +22,9 @@ import preprocess.run
 import preprocess.session
 import preprocess.workspace.prepare
 from preprocess.context import RunContext
+from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.sample import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
-from preprocess.worker import FeatureWorker, WorkerSettings
 from shared.cli import run_command
 
 PR_SET_PTRACER = 0x59616D61

@@ -3,12 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocess.features.worker import UnitReport, WorkerProgress
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.control import DiskFigures
 from preprocess.progress import ActorState
 from preprocess.tally import RunStats
 from preprocess.units import Unit
-from preprocess.worker import UnitReport, WorkerProgress
 from preprocess.workspace.disk_usage import Usage
 
 ROWS = 10

@@ -3,7 +3,7 @@
 from collections import deque
 
 from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady
-from preprocess.worker import FeatureWorker, WorkerSettings
+from preprocess.features.worker import FeatureWorker, WorkerSettings
 from shared.errors import ReservationOutgrownError
 
 

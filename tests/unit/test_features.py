@@ -1,4 +1,4 @@
-"""`preprocess.features` and `shared.rows`: log-mel of exactly the frames with signal, as bytes and back."""
+"""`preprocess.features.log_mel` and `shared.rows`: log-mel of exactly the frames with signal, as bytes and back."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from preprocess.features import SILENCE, LogMel, floor_of, mel_filters, quantise
+from preprocess.features.log_mel import SILENCE, LogMel, floor_of, mel_filters, quantise
 from shared.errors import StoreError
 from shared.rows import STEP, dequantise, rebuild, view
 from shared.schema import FeatureSpec, num_frames_of
@@ -75,7 +75,7 @@ def test_a_clip_gives_the_same_bytes_from_any_memory_and_stays_as_it_is():
 
 def test_another_process_gives_the_same_bytes():
     program = (
-        "import sys, numpy as np; from preprocess.features import LogMel\n"
+        "import sys, numpy as np; from preprocess.features.log_mel import LogMel\n"
         "filters = np.frombuffer(sys.stdin.buffer.read(80 * 201 * 4), np.float32).reshape(80, 201)\n"
         "sys.stdout.buffer.write(LogMel(filters)(np.frombuffer(sys.stdin.buffer.read(), np.float32)).tobytes())"
     )
@@ -87,7 +87,7 @@ def test_another_process_gives_the_same_bytes():
 
 def test_actors_need_neither_librosa_nor_torch():
     program = (
-        "import sys; import preprocess.features, shared.rows\n"
+        "import sys; import preprocess.features.log_mel, shared.rows\n"
         "print(sorted({'librosa', 'numba', 'torch', 'transformers', 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -3,9 +3,9 @@
 import pytest
 
 from preprocess.audio.decode import DecodeLimits
-from preprocess.features import mel_filters
+from preprocess.features.log_mel import mel_filters
+from preprocess.features.pipeline import PipelineSettings
 from preprocess.forecast import forecast_split
-from preprocess.pipeline import PipelineSettings
 from preprocess.sample import sample_rows, sample_task
 from preprocess.sources.base import Columns
 from preprocess.sources.open import open_source

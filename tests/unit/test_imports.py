@@ -62,7 +62,14 @@ def test_only_what_runs_the_cluster_brings_ray():
 
 
 def test_an_actor_needs_neither_librosa_nor_datasets_nor_the_view():
-    assert not imported_by(["preprocess.worker"]) & {"librosa", "datasets", "matplotlib", "rich", "pandas", "numba"}
+    assert not imported_by(["preprocess.features.worker"]) & {
+        "librosa",
+        "datasets",
+        "matplotlib",
+        "rich",
+        "pandas",
+        "numba",
+    }
 
 
 def test_only_cluster_names_ray():

@@ -8,10 +8,10 @@ import soundfile
 from transformers import WhisperFeatureExtractor
 
 from preprocess.audio.decode import DecodeLimits
-from preprocess.features import mel_filters
-from preprocess.pipeline import PipelineSettings, RowPipeline
+from preprocess.features.log_mel import mel_filters
+from preprocess.features.pipeline import PipelineSettings, RowPipeline
+from preprocess.features.stages import StageClock
 from preprocess.sources.base import SourceRow
-from preprocess.stages import StageClock
 from shared.errors import RowRejectedError
 from shared.rows import rebuild
 from shared.schema import FeatureSpec

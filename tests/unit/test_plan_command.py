@@ -9,11 +9,11 @@ import soundfile
 
 from preprocess.effort import Cost, CostMeter
 from preprocess.estimate import estimate, run_seconds
+from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.finishing import finish, store_bytes
 from preprocess.job import plan_job, resample
 from preprocess.plan import main
 from preprocess.settings import RunSettings
-from preprocess.worker import FeatureWorker, WorkerSettings
 from preprocess.workspace.prepare import prepare_store
 from shared.cli import python_command, run_command
 from shared.errors import ExitCode

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from preprocess.features.stages import STAGES, WAITING
 from preprocess.outcome import RunSummary, SplitSummary, limiting_stage, percent_error, scored, stage_shares
-from preprocess.stages import STAGES, WAITING
 from preprocess.summary import render_summary
 
 GB = 10**9

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from preprocess.audio.decode import DecodeLimits, decode
-from preprocess.features import LogMel
+from preprocess.features.log_mel import LogMel
+from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.job import plan_job
 from preprocess.settings import RunSettings
-from preprocess.worker import FeatureWorker, WorkerSettings
 from preprocess.workspace.cleanup import owner_of
 from preprocess.workspace.prepare import prepare_store
 from shared.errors import InterruptedRunError, SourceError

@@ -12,9 +12,9 @@ from time import perf_counter
 import psutil
 import pyarrow.parquet as pq
 
-from preprocess.pipeline import PipelineSettings, RowPipeline
+from preprocess.features.pipeline import PipelineSettings, RowPipeline
+from preprocess.features.stages import StageClock
 from preprocess.sources.base import BATCH_BYTES, RowReader, SourceRow
-from preprocess.stages import StageClock
 from preprocess.units import Selection, Unit
 from shared.durable import fsync_directory
 from shared.errors import InterruptedRunError, RowRejectedError, SourceError

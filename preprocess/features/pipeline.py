@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
-from preprocess.features import LogMel, floor_of, quantise
+from preprocess.features.log_mel import LogMel, floor_of, quantise
+from preprocess.features.stages import StageClock
 from preprocess.sources.base import SourceRow
-from preprocess.stages import StageClock
 from shared.errors import RowRejectedError
 from shared.schema import SAMPLING_RATE, FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow
