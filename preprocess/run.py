@@ -12,8 +12,8 @@ from preprocess.broadcast import Broadcast, broadcast
 from preprocess.context import RunContext
 from preprocess.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.finishing import finish, is_finished, store_bytes
-from preprocess.governed import by_name
 from preprocess.governor.cores import usable_cores
+from preprocess.governor.record import by_name
 from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.outcome import RunSummary, split_summaries
 from preprocess.session import commit_units

@@ -11,7 +11,7 @@ from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cl
 from preprocess.context import RunContext
 from preprocess.features.worker import UnitReport, UnitTask
 from preprocess.governor.autoscaling import Crew
-from preprocess.governor.control import Governor
+from preprocess.governor.governor import Governor
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.measures import Enforcer, Measure

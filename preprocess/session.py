@@ -14,7 +14,7 @@ from preprocess.features.worker import WorkerSettings
 from preprocess.governor.admission import Admission
 from preprocess.governor.autoscaling import make_crew, most_wanted
 from preprocess.governor.budgets import Budgets
-from preprocess.governor.control import Governor
+from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor

@@ -6,9 +6,9 @@ from typing import Self
 
 from preprocess.features.stages import RESERVE
 from preprocess.features.worker import UnitReport, WorkerProgress
-from preprocess.governed import GovernorRecord, by_name
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
-from preprocess.governor.control import DiskFigures
+from preprocess.governor.governor import DiskFigures
+from preprocess.governor.record import GovernorRecord, by_name
 from preprocess.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.workspace.disk_usage import Usage

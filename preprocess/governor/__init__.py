@@ -1,1 +1,5 @@
-"""Admission, not detection: budgets of disk and memory that hold. The policy decides, the watchdog enacts."""
+"""What may start, and when to stop: budgets, the ledger of reservations, sensors, levels and their policy.
+
+It decides and measures only. Actors are paused, ended and cleaned up after by `preprocess.execution`
+(enforcement.py); files are removed by `preprocess.workspace` (cleanup.py).
+"""

@@ -6,7 +6,7 @@ import pytest
 
 from preprocess.governor.admission import Admission
 from preprocess.governor.budgets import Budgets
-from preprocess.governor.control import Governor
+from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.policy import DiskReading, MemoryReading, PolicyState, Signals, decide
 from preprocess.governor.sensors import MemorySensor

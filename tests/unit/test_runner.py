@@ -8,7 +8,7 @@ from preprocess.context import RunContext
 from preprocess.governor.admission import Admission, worst_case_bytes
 from preprocess.governor.autoscaling import Crew
 from preprocess.governor.budgets import Budgets
-from preprocess.governor.control import Governor
+from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
