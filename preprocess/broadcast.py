@@ -12,9 +12,9 @@ from uuid import uuid4
 
 from preprocess.event_log import EventLog
 from preprocess.history import History
-from preprocess.job import PlannedJob
 from preprocess.live import View, make_view
 from preprocess.metrics import NO_FACTS, RunMetrics
+from preprocess.planning.job import PlannedJob
 from preprocess.progress import ActorState, Snapshot
 from preprocess.settings import RunSettings
 from preprocess.status_page import status_page

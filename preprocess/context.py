@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from preprocess.job import PlannedJob
 from preprocess.live import View
+from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
 from preprocess.tally import RunStats
 from shared.stop_request import StopRequest

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 from preprocess.features.stages import RESERVE, STAGES, WAITING
-from preprocess.finishing import quarantine_reasons
-from preprocess.job import PlannedJob
+from preprocess.planning.completion import quarantine_reasons
+from preprocess.planning.job import PlannedJob
 from shared.index import read_complete
 
 _ADVICE = {

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.estimate import Estimate
-from preprocess.figures import PlanFigures, SplitFigures
+from preprocess.planning.estimate import Estimate
+from preprocess.planning.plan_facts import PlanFigures, SplitFigures
 from preprocess.summary import next_lines
 from shared.schema import FeatureDtype
 from shared.text import one_line

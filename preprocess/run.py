@@ -10,12 +10,12 @@ from rich.console import Console
 
 from preprocess.broadcast import Broadcast, broadcast
 from preprocess.context import RunContext
-from preprocess.estimate import Estimate, budgets_of, check_room, estimate
-from preprocess.finishing import finish, is_finished, store_bytes
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
-from preprocess.job import PlannedJob, plan_job, store_path
 from preprocess.outcome import RunSummary, split_summaries
+from preprocess.planning.completion import finish, is_finished, store_bytes
+from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
+from preprocess.planning.job import PlannedJob, plan_job, store_path
 from preprocess.session import commit_units
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.summary import render_summary

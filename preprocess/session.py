@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import psutil
 
 from preprocess.context import RunContext
-from preprocess.estimate import standing_bytes
 from preprocess.features.worker import WorkerSettings
 from preprocess.governor.admission import Admission
 from preprocess.governor.autoscaling import make_crew, most_wanted
@@ -18,8 +17,9 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
-from preprocess.job import PlannedJob
 from preprocess.measures import Enforcer
+from preprocess.planning.estimate import standing_bytes
+from preprocess.planning.job import PlannedJob
 from preprocess.schedule import Scheduler
 from preprocess.starting import await_memory, check_ram_budget
 from preprocess.workspace.environment import set_environment

@@ -9,7 +9,7 @@ from preprocess.features.worker import UnitReport, WorkerProgress
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.governor import DiskFigures
 from preprocess.governor.record import GovernorRecord, by_name
-from preprocess.job import PlannedJob
+from preprocess.planning.job import PlannedJob
 from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.workspace.disk_usage import Usage
 

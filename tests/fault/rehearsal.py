@@ -17,13 +17,13 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 
-import preprocess.job
+import preprocess.planning.job
 import preprocess.run
 import preprocess.session
 import preprocess.workspace.prepare
 from preprocess.context import RunContext
 from preprocess.features.worker import FeatureWorker, WorkerSettings
-from preprocess.sample import sample_rows
+from preprocess.planning.sample import sample_rows
 from preprocess.schedule import RunUnit, Scheduler, StartActor
 from shared.cli import run_command
 
@@ -95,9 +95,9 @@ if __name__ == "__main__":
     pa.set_io_thread_count(1)
     assert callable(preprocess.session._loop)
     preprocess.session._loop = lambda run, _budgets: nullcontext(SimpleNamespace(until_done=lambda: run_here(run)))
-    preprocess.job.MIN_UNITS = 2
+    preprocess.planning.job.MIN_UNITS = 2
     # Another process would make calls of its own, thousands of them before its first line of ours.
-    preprocess.job.sample_apart = sample_rows
+    preprocess.planning.job.sample_apart = sample_rows
     # There are none here, and a look at all processes makes more calls the more there are on the machine.
     preprocess.workspace.prepare.end_processes = lambda *_: 0
     with redirect_stdout(StringIO()):

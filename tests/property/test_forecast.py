@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.effort import Cost
-from preprocess.forecast import CONFIDENCE, estimate_mean, forecast_split
-from preprocess.sample import SAMPLE_BLOCKS, SAMPLE_ROWS, Sample, SampledRow, sample_ranges
+from preprocess.planning.cost import Cost
+from preprocess.planning.forecast import CONFIDENCE, estimate_mean, forecast_split
+from preprocess.planning.sample import SAMPLE_BLOCKS, SAMPLE_ROWS, Sample, SampledRow, sample_ranges
 from preprocess.sources.base import Block, SplitLayout
 
 BLOCKS = st.lists(st.builds(Block, st.integers(0, 3_000), st.integers(0, 100_000)), max_size=120)

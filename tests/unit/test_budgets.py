@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.estimate import SCRATCH_BYTES, Estimate, check_room
 from preprocess.governor.budgets import Budgets, make_budgets
+from preprocess.planning.estimate import SCRATCH_BYTES, Estimate, check_room
 from shared.errors import ResourceLimitError
 
 GB = 10**9

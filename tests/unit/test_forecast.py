@@ -5,8 +5,8 @@ import pytest
 from preprocess.audio.decode import DecodeLimits
 from preprocess.features.log_mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
-from preprocess.forecast import forecast_split
-from preprocess.sample import sample_rows, sample_task
+from preprocess.planning.forecast import forecast_split
+from preprocess.planning.sample import sample_rows, sample_task
 from preprocess.sources.base import Columns
 from preprocess.sources.open import open_source
 from shared.schema import FeatureSpec, num_frames_of

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from preprocess.effort import Cost, CostMeter
-from preprocess.estimate import estimate, run_seconds
 from preprocess.features.worker import FeatureWorker, WorkerSettings
-from preprocess.finishing import finish, store_bytes
-from preprocess.job import plan_job, resample
 from preprocess.plan import main
+from preprocess.planning.completion import finish, store_bytes
+from preprocess.planning.cost import Cost, CostMeter
+from preprocess.planning.estimate import estimate, run_seconds
+from preprocess.planning.job import plan_job, resample
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
 from shared.cli import python_command, run_command

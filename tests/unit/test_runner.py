@@ -12,9 +12,9 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
-from preprocess.job import plan_job
 from preprocess.live import make_view
 from preprocess.measures import Enforcer
+from preprocess.planning.job import plan_job
 from preprocess.runner import RunLoop
 from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings

@@ -12,7 +12,7 @@ import pytest
 from preprocess.audio.decode import DecodeLimits
 from preprocess.features.log_mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
-from preprocess.sample import MAX_LOST_ROWS, SampleTask, sample_apart, sample_rows
+from preprocess.planning.sample import MAX_LOST_ROWS, SampleTask, sample_apart, sample_rows
 from preprocess.sources.base import BATCH_BYTES, SourceRow
 from shared.errors import SourceError
 from shared.schema import FeatureSpec

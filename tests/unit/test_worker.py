@@ -14,7 +14,7 @@ import soundfile
 from preprocess.audio.decode import DecodeLimits, decode
 from preprocess.features.log_mel import LogMel
 from preprocess.features.worker import FeatureWorker, WorkerSettings
-from preprocess.job import plan_job
+from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
 from preprocess.workspace.cleanup import owner_of
 from preprocess.workspace.prepare import prepare_store

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from preprocess.effort import Cost, CostMeter
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
+from preprocess.planning.cost import Cost, CostMeter
 from preprocess.sources.base import Block, RowReader, Source, SourceRow
 from preprocess.workspace.environment import actor_environment
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from preprocess.estimate import Estimate
 from preprocess.governor.budgets import Budgets
-from preprocess.job import PlannedJob
+from preprocess.planning.estimate import Estimate
+from preprocess.planning.job import PlannedJob
 from preprocess.units import SplitPlan
 from shared.index import read_complete
 from shared.schema import FeatureDtype, FeatureSpec

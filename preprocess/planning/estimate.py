@@ -4,10 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocess.effort import Cost
 from preprocess.governor.budgets import Budgets, make_budgets
 from preprocess.governor.cores import usable_cores
-from preprocess.job import PlannedJob
+from preprocess.planning.cost import Cost
+from preprocess.planning.job import PlannedJob
 from preprocess.settings import SourceSettings
 from preprocess.workspace.disk_usage import allocated_bytes
 from shared.errors import ResourceLimitError

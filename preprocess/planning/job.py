@@ -12,8 +12,8 @@ from preprocess.demo.build import build_demo
 from preprocess.features.log_mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
 from preprocess.features.worker import UnitTask
-from preprocess.forecast import SplitForecast, forecast_split
-from preprocess.sample import sample_apart, sample_task
+from preprocess.planning.forecast import SplitForecast, forecast_split
+from preprocess.planning.sample import sample_apart, sample_task
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import open_source

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import stdev
 
-from preprocess.effort import Cost
-from preprocess.sample import Sample
+from preprocess.planning.cost import Cost
+from preprocess.planning.sample import Sample
 from preprocess.sources.base import Block, SplitLayout
 
 CONFIDENCE = 1.96

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pyarrow.parquet as pq
 
-from preprocess.job import PlannedJob
+from preprocess.planning.job import PlannedJob
 from shared.index import SplitTotals, read_complete, write_complete, write_index
 from shared.layout import StoreLayout
 
