@@ -15,10 +15,10 @@ from pydantic import Field
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from preprocess.inspect_screen import render_source, render_store
-from preprocess.inspect_source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
-from preprocess.inspect_store import store_facts
-from preprocess.picture import save_log_mel_png
+from preprocess.inspection.log_mel_picture import save_log_mel_png
+from preprocess.inspection.screen import render_source, render_store
+from preprocess.inspection.source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
+from preprocess.inspection.store import store_facts
 from preprocess.sources.base import Columns, Source, split_named
 from preprocess.summary import next_lines
 from shared.cli import parse_settings, python_command, run_command

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from preprocess.features.stages import WAITING
 from preprocess.history import History, Point
-from preprocess.inspect_store import StoreRowFacts
+from preprocess.inspection.store import StoreRowFacts
 from preprocess.outcome import RunSummary, scored, stage_shares
 from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from preprocess.report_facts import ReportFacts, pictured_rows, report_facts

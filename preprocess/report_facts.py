@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from preprocess.inspect_store import (
+from preprocess.inspection.store import (
     QuarantineFacts,
     StoreFacts,
     StoreRowFacts,

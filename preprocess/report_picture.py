@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.inspect_store import StoreRowFacts
-from preprocess.picture import save_log_mel_png
+from preprocess.inspection.log_mel_picture import save_log_mel_png
+from preprocess.inspection.store import StoreRowFacts
 
 MAX_PNG_BYTES = 320_000
 _WIDTHS = (1_400, 1_100, 850, 650, 500)

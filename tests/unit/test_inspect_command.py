@@ -8,7 +8,7 @@ import pytest
 from datasets import Audio, Dataset
 
 from preprocess.inspect import main
-from preprocess.inspect_store import histogram, tenths_of
+from preprocess.inspection.store import histogram, tenths_of
 from shared.cli import run_command
 from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store, quarantined_row, wav, write_source

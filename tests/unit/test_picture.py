@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 from transformers import WhisperFeatureExtractor
 
-from preprocess.picture import _bins_of, save_log_mel_png
+from preprocess.inspection.log_mel_picture import _bins_of, save_log_mel_png
 
 GERMAN = "Über fünf größere Straßen fährt man an die Küste; der Süßwasserfisch kostet 12 $ oder 11 $."
 
@@ -74,15 +74,15 @@ def test_hertz_stand_where_whispers_mel_filters_peak():
 
 
 def test_importing_the_module_loads_neither_matplotlib_nor_librosa():
-    code = "import sys, preprocess.picture; sys.exit(bool({'matplotlib', 'librosa'} & set(sys.modules)))"
+    code = "import sys, preprocess.inspection.log_mel_picture; sys.exit(bool({'matplotlib', 'librosa'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_drawing_leaves_pyplot_alone(tmp_path):
     code = """
-import sys, numpy, preprocess.picture
+import sys, numpy, preprocess.inspection.log_mel_picture
 ones = numpy.ones((9, 80), numpy.float32)
-preprocess.picture.save_log_mel_png(sys.argv[1], ones, title="", transcript="", duration_seconds=0.1)
+preprocess.inspection.log_mel_picture.save_log_mel_png(sys.argv[1], ones, title="", transcript="", duration_seconds=0.1)
 sys.exit("matplotlib.pyplot" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code, tmp_path / "x.png"], check=False).returncode == 0

@@ -7,8 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.inspect_source import ClipFacts, SourceFacts
-from preprocess.inspect_store import StoreFacts, StoreRowFacts, StoreSplitFacts
+from preprocess.inspection.source import ClipFacts, SourceFacts
+from preprocess.inspection.store import StoreFacts, StoreRowFacts, StoreSplitFacts
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_seconds
 
