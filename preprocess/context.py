@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from preprocess.live import View
+from preprocess.monitoring.views import View
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
 from preprocess.tally import RunStats

@@ -18,8 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from preprocess.features.stages import WAITING
-from preprocess.history import History, Point
 from preprocess.inspection.store import StoreRowFacts
+from preprocess.monitoring.history import History, Point
 from preprocess.outcome import RunSummary, scored, stage_shares
 from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from preprocess.report_facts import ReportFacts, pictured_rows, report_facts

@@ -8,10 +8,10 @@ from time import monotonic
 
 from rich.console import Console
 
-from preprocess.broadcast import Broadcast, broadcast
 from preprocess.context import RunContext
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
+from preprocess.monitoring.broadcast import Broadcast, broadcast
 from preprocess.outcome import RunSummary, split_summaries
 from preprocess.planning.completion import finish, is_finished, store_bytes
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate

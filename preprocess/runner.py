@@ -15,7 +15,7 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.measures import Enforcer, Measure
-from preprocess.progress import ActorState
+from preprocess.monitoring.snapshot import ActorState
 from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
 from preprocess.units import Unit

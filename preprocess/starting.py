@@ -5,7 +5,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 from preprocess.governor.policy import MEMORY, Level, MemoryReading
-from preprocess.live import View
+from preprocess.monitoring.views import View
 from shared.errors import ResourceLimitError
 from shared.stop_request import StopRequest
 from shared.units import format_bytes, format_seconds

@@ -9,8 +9,8 @@ from preprocess.features.worker import UnitReport, WorkerProgress
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.governor import DiskFigures
 from preprocess.governor.record import GovernorRecord, by_name
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from preprocess.planning.job import PlannedJob
-from preprocess.progress import ActorState, ActorView, Snapshot
 from preprocess.workspace.disk_usage import Usage
 
 RATE_WINDOW_SECONDS = 60.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from preprocess.metrics import METRIC_NAMES as METRIC_NAMES  # noqa: PLC0414 - the catalogue that all of them use
+from preprocess.monitoring.prometheus import METRIC_NAMES as METRIC_NAMES  # noqa: PLC0414 - the catalogue that all of them use
 from preprocess.settings import RunSettings
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from preprocess.progress import ActorState, ActorView, Snapshot
-from preprocess.screen import render
+from preprocess.monitoring.live_screen import render
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 
 ROOT = Path(__file__).parents[2]
 

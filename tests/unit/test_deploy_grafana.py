@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from preprocess.metrics import LEVELS
+from preprocess.monitoring.prometheus import LEVELS
 from tests.support.deploy import DEPLOY, METRIC_NAMES, documents, metrics_in, records_in, rules, run
 
 GRAFANA = DEPLOY / "grafana"

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from preprocess.event_log import BACKUPS, FILE_NAME, MAX_BYTES, EventLog
+from preprocess.monitoring.event_log import BACKUPS, FILE_NAME, MAX_BYTES, EventLog
 
 
 def lines(folder):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.broadcast import Broadcast
-from preprocess.history import MAX_EVENTS, MAX_POINTS, History
-from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.monitoring.broadcast import Broadcast
+from preprocess.monitoring.history import MAX_EVENTS, MAX_POINTS, History
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from shared.errors import SourceError
 
 

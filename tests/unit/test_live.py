@@ -8,9 +8,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from preprocess.live import json_line, make_view, plain_line
-from preprocess.progress import ActorState, ActorView, Snapshot
-from preprocess.screen import render
+from preprocess.monitoring.live_screen import render
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
+from preprocess.monitoring.views import json_line, make_view, plain_line
 from tests.support.live_picture import save_svg
 
 GB = 10**9

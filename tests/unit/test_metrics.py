@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from preprocess.metrics import METRIC_NAMES, RunFacts, RunMetrics
-from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.monitoring.prometheus import METRIC_NAMES, RunFacts, RunMetrics
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from shared.schema import QuarantineReason
 
 FACTS = RunFacts("run-1", '/data/my "store"\n', "flozi00/asr-german-mixed@abc", "digest", 1_000.0, 16_000)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from preprocess.history import Event, History, Point
+from preprocess.monitoring.history import Event, History, Point
 from preprocess.outcome import RunSummary
 from preprocess.report import MAX_EVENTS_SHOWN, level_spans, render_report, write_report
 from preprocess.report_facts import MAX_SOURCES, LengthScan, ReportFacts, _batches, report_facts

@@ -12,8 +12,8 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
-from preprocess.live import make_view
 from preprocess.measures import Enforcer
+from preprocess.monitoring.views import make_view
 from preprocess.planning.job import plan_job
 from preprocess.runner import RunLoop
 from preprocess.schedule import Scheduler

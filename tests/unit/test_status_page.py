@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from preprocess.history import Event
-from preprocess.progress import ActorState, ActorView, Snapshot
-from preprocess.status_page import EVENTS_SHOWN, status_page
+from preprocess.monitoring.history import Event
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
+from preprocess.monitoring.status_page import EVENTS_SHOWN, status_page
 
 SNAPSHOT = Snapshot(
     elapsed_seconds=125.0,

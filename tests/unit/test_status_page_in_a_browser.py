@@ -6,10 +6,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from matplotlib.image import imread
 
-from preprocess.history import Event
-from preprocess.progress import ActorState, ActorView, Snapshot
-from preprocess.status_page import status_page
-from preprocess.web import Pages, Vitals, WebServer
+from preprocess.monitoring.history import Event
+from preprocess.monitoring.http_server import Pages, Vitals, WebServer
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
+from preprocess.monitoring.status_page import status_page
 from tests.support.browser import rendered, screenshot
 
 SNAPSHOT = Snapshot(

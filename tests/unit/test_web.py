@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from preprocess.web import SILENT_SECONDS, Pages, Vitals, WebServer
+from preprocess.monitoring.http_server import SILENT_SECONDS, Pages, Vitals, WebServer
 from shared.errors import UsageError
 
 

@@ -10,15 +10,15 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from preprocess.event_log import EventLog
-from preprocess.history import History
-from preprocess.live import View, make_view
-from preprocess.metrics import NO_FACTS, RunMetrics
+from preprocess.monitoring.event_log import EventLog
+from preprocess.monitoring.history import History
+from preprocess.monitoring.http_server import Pages, Vitals, WebServer
+from preprocess.monitoring.prometheus import NO_FACTS, RunMetrics
+from preprocess.monitoring.snapshot import ActorState, Snapshot
+from preprocess.monitoring.status_page import status_page
+from preprocess.monitoring.views import View, make_view
 from preprocess.planning.job import PlannedJob
-from preprocess.progress import ActorState, Snapshot
 from preprocess.settings import RunSettings
-from preprocess.status_page import status_page
-from preprocess.web import Pages, Vitals, WebServer
 from shared.errors import SpeechPrepError
 
 

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.progress import ActorState, ActorView, Snapshot
+from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from shared.text import one_line
 from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from preprocess.features.stages import STAGES
 from preprocess.governor.policy import Level
-from preprocess.progress import ActorState, Snapshot
+from preprocess.monitoring.snapshot import ActorState, Snapshot
 from shared.schema import QuarantineReason
 
 PREFIX = "speech_prep"

@@ -5,7 +5,7 @@ The number of points is bounded: when there are too many, every other one is dro
 
 from dataclasses import dataclass, field
 
-from preprocess.progress import Snapshot
+from preprocess.monitoring.snapshot import Snapshot
 
 MAX_POINTS = 1_200
 MAX_EVENTS = 1_000

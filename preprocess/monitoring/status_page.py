@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
-from preprocess.history import Event
-from preprocess.progress import ActorView, Snapshot
-from preprocess.screen import format_eta, percent_done
+from preprocess.monitoring.history import Event
+from preprocess.monitoring.live_screen import format_eta, percent_done
+from preprocess.monitoring.snapshot import ActorView, Snapshot
 from shared.text import one_line
 from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
 

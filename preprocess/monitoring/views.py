@@ -14,8 +14,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from preprocess.progress import Snapshot
-from preprocess.screen import EVENTS_SHOWN, format_eta, percent_done, render
+from preprocess.monitoring.live_screen import EVENTS_SHOWN, format_eta, percent_done, render
+from preprocess.monitoring.snapshot import Snapshot
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate
 
