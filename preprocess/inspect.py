@@ -19,8 +19,8 @@ from preprocess.inspection.log_mel_picture import save_log_mel_png
 from preprocess.inspection.screen import render_source, render_store
 from preprocess.inspection.source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspection.store import store_facts
+from preprocess.reporting.summary_screen import next_lines
 from preprocess.sources.base import Columns, Source, split_named
-from preprocess.summary import next_lines
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout

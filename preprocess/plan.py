@@ -11,10 +11,10 @@ from pydantic import Field
 from rich.console import Console
 
 from preprocess.governor.budgets import Budgets
-from preprocess.plan_screen import render_plan
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.planning.job import plan_job, resample
 from preprocess.planning.plan_facts import PlanFigures, plan_figures
+from preprocess.reporting.plan_screen import render_plan
 from preprocess.settings import RunSettings
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, ResourceLimitError

@@ -12,13 +12,13 @@ from preprocess.context import RunContext
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
 from preprocess.monitoring.broadcast import Broadcast, broadcast
-from preprocess.outcome import RunSummary, split_summaries
 from preprocess.planning.completion import finish, is_finished, store_bytes
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.planning.job import PlannedJob, plan_job, store_path
+from preprocess.reporting.run_summary import RunSummary, split_summaries
+from preprocess.reporting.summary_screen import render_summary
 from preprocess.session import commit_units
 from preprocess.settings import RunSettings, quarantine_allowance
-from preprocess.summary import render_summary
 from preprocess.tally import RunStats
 from preprocess.workspace.cleanup import Removal
 from preprocess.workspace.dataset_card import dataset_card
@@ -108,7 +108,7 @@ def _reported(run: RunContext, everyone: Broadcast, found: Estimate) -> Iterator
 def _report(job: PlannedJob, everyone: Broadcast, summary: RunSummary, outcome: str) -> None:
     """Writes `report.html`; a page that cannot be written changes no exit status."""
     # Templates and pictures cost half a second to import, which a run that is told not to report need not pay.
-    from preprocess.report import REPORT, write_report  # noqa: PLC0415 - as above
+    from preprocess.reporting.html_report import REPORT, write_report  # noqa: PLC0415 - as above
 
     everyone.history.finish()
     try:

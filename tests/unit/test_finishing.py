@@ -3,9 +3,9 @@
 import pytest
 
 from preprocess.features.worker import FeatureWorker, WorkerSettings
-from preprocess.outcome import split_summaries
 from preprocess.planning.completion import finish, is_finished, quarantine_reasons, store_bytes
 from preprocess.planning.job import plan_job
+from preprocess.reporting.run_summary import split_summaries
 from preprocess.settings import RunSettings
 from preprocess.tally import RunStats
 from preprocess.workspace.prepare import prepare_store

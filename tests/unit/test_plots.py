@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.plots import HEIGHT, WIDTH, Band, Limit, bar_chart, histogram, line_chart, time_ticks, value_ticks
+from preprocess.reporting.svg_plots import (
+    HEIGHT,
+    WIDTH,
+    Band,
+    Limit,
+    bar_chart,
+    histogram,
+    line_chart,
+    time_ticks,
+    value_ticks,
+)
 from shared.units import format_bytes
 
 HOSTILE = "</svg><script>alert('1')</script>\"&"

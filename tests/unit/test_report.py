@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from preprocess.monitoring.history import Event, History, Point
-from preprocess.outcome import RunSummary
-from preprocess.report import MAX_EVENTS_SHOWN, level_spans, render_report, write_report
-from preprocess.report_facts import MAX_SOURCES, LengthScan, ReportFacts, _batches, report_facts
-from preprocess.report_picture import MAX_PNG_BYTES, shrunk
+from preprocess.reporting.html_report import MAX_EVENTS_SHOWN, level_spans, render_report, write_report
+from preprocess.reporting.pictures import MAX_PNG_BYTES, shrunk
+from preprocess.reporting.run_summary import RunSummary
+from preprocess.reporting.store_facts import MAX_SOURCES, LengthScan, ReportFacts, _batches, report_facts
 from shared.errors import StoreError
 from shared.layout import StoreLayout
 from shared.schema import INDEX_SCHEMA

@@ -10,8 +10,15 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from preprocess.features.stages import STAGES, WAITING
-from preprocess.outcome import RunSummary, SplitSummary, limiting_stage, percent_error, scored, stage_shares
-from preprocess.summary import render_summary
+from preprocess.reporting.run_summary import (
+    RunSummary,
+    SplitSummary,
+    limiting_stage,
+    percent_error,
+    scored,
+    stage_shares,
+)
+from preprocess.reporting.summary_screen import render_summary
 
 GB = 10**9
 TRAIN = SplitSummary("train", 970_012, 4_240_800.0, {"too_long": 31, "undecodable": 12, "empty_transcript": 9})

@@ -20,10 +20,10 @@ from markupsafe import Markup
 from preprocess.features.stages import WAITING
 from preprocess.inspection.store import StoreRowFacts
 from preprocess.monitoring.history import History, Point
-from preprocess.outcome import RunSummary, scored, stage_shares
-from preprocess.plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
-from preprocess.report_facts import ReportFacts, pictured_rows, report_facts
-from preprocess.report_picture import row_png
+from preprocess.reporting.pictures import row_png
+from preprocess.reporting.run_summary import RunSummary, scored, stage_shares
+from preprocess.reporting.store_facts import ReportFacts, pictured_rows, report_facts
+from preprocess.reporting.svg_plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from shared.cli import python_command
 from shared.durable import write_durably
 from shared.layout import StoreLayout

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from preprocess.features.stages import WAITING
-from preprocess.outcome import RunSummary, SplitSummary, scored, stage_shares
+from preprocess.reporting.run_summary import RunSummary, SplitSummary, scored, stage_shares
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
