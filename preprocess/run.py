@@ -8,7 +8,9 @@ from time import monotonic
 
 from rich.console import Console
 
-from preprocess.context import RunContext
+from preprocess.execution.context import RunContext
+from preprocess.execution.run_stats import RunStats
+from preprocess.execution.session import commit_units
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
 from preprocess.monitoring.broadcast import Broadcast, broadcast
@@ -17,9 +19,7 @@ from preprocess.planning.estimate import Estimate, budgets_of, check_room, estim
 from preprocess.planning.job import PlannedJob, plan_job, store_path
 from preprocess.reporting.run_summary import RunSummary, split_summaries
 from preprocess.reporting.summary_screen import render_summary
-from preprocess.session import commit_units
 from preprocess.settings import RunSettings, quarantine_allowance
-from preprocess.tally import RunStats
 from preprocess.workspace.cleanup import Removal
 from preprocess.workspace.dataset_card import dataset_card
 from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path.cwd()
 PACKAGES = ("preprocess", "trainer", "shared")
-CLUSTERS = ("preprocess.execution.ray_cluster", "preprocess.cluster")
+CLUSTERS = ("preprocess.execution.ray_cluster", "preprocess.execution.ray_cluster")
 WORKERS = ("preprocess.features.log_mel.worker", "preprocess.features.worker")
 
 

@@ -17,14 +17,14 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 
+import preprocess.execution.session
 import preprocess.planning.job
 import preprocess.run
-import preprocess.session
 import preprocess.workspace.prepare
-from preprocess.context import RunContext
+from preprocess.execution.context import RunContext
+from preprocess.execution.scheduler import RunUnit, Scheduler, StartActor
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.planning.sample import sample_rows
-from preprocess.schedule import RunUnit, Scheduler, StartActor
 from shared.cli import run_command
 
 PR_SET_PTRACER = 0x59616D61
@@ -93,8 +93,10 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    assert callable(preprocess.session._loop)
-    preprocess.session._loop = lambda run, _budgets: nullcontext(SimpleNamespace(until_done=lambda: run_here(run)))
+    assert callable(preprocess.execution.session._loop)
+    preprocess.execution.session._loop = lambda run, _budgets: nullcontext(
+        SimpleNamespace(until_done=lambda: run_here(run))
+    )
     preprocess.planning.job.MIN_UNITS = 2
     # Another process would make calls of its own, thousands of them before its first line of ours.
     preprocess.planning.job.sample_apart = sample_rows

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor
+from preprocess.execution.scheduler import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor
 from preprocess.units import Unit
 from shared.errors import ClusterError
 

@@ -3,11 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocess.execution.run_stats import RunStats
 from preprocess.features.worker import UnitReport, WorkerProgress
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
 from preprocess.governor.governor import DiskFigures
 from preprocess.monitoring.snapshot import ActorState
-from preprocess.tally import RunStats
 from preprocess.units import Unit
 from preprocess.workspace.disk_usage import Usage
 

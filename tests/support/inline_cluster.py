@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady
+from preprocess.execution.ray_cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from shared.errors import ReservationOutgrownError
 

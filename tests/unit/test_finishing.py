@@ -2,12 +2,12 @@
 
 import pytest
 
+from preprocess.execution.run_stats import RunStats
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.planning.completion import finish, is_finished, quarantine_reasons, store_bytes
 from preprocess.planning.job import plan_job
 from preprocess.reporting.run_summary import split_summaries
 from preprocess.settings import RunSettings
-from preprocess.tally import RunStats
 from preprocess.workspace.prepare import prepare_store
 from shared.errors import StoreError, StoreMismatchError
 from shared.store import open_split

@@ -57,7 +57,11 @@ def test_a_package_imported_whole_brings_no_forbidden_package(package, forbidden
 
 
 def test_only_what_runs_the_cluster_brings_ray():
-    without_ray = [name for name in modules("preprocess") if name not in {"preprocess.cluster", "preprocess.runner"}]
+    without_ray = [
+        name
+        for name in modules("preprocess")
+        if name not in {"preprocess.execution.ray_cluster", "preprocess.execution.run_loop"}
+    ]
     assert "ray" not in imported_by(without_ray)
 
 
@@ -79,7 +83,7 @@ def test_only_cluster_names_ray():
         for path in (REPOSITORY / package).rglob("*.py")
         if "ray" in names_in(path)
     }
-    assert naming == {"preprocess/cluster.py"}
+    assert naming == {"preprocess/execution/ray_cluster.py"}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
+from preprocess.execution.enforcement import RELIEF_SECONDS, Enforcer, Measure
 from preprocess.governor.policy import Level
-from preprocess.measures import RELIEF_SECONDS, Enforcer, Measure
 
 EMERGENCY = [Measure.CLEAN, Measure.RELIEVE, Measure.END_LARGEST]
 

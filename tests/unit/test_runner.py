@@ -4,7 +4,11 @@ from io import StringIO
 
 import pytest
 
-from preprocess.context import RunContext
+from preprocess.execution.context import RunContext
+from preprocess.execution.enforcement import Enforcer
+from preprocess.execution.run_loop import RunLoop
+from preprocess.execution.run_stats import RunStats
+from preprocess.execution.scheduler import Scheduler
 from preprocess.governor.admission import Admission, worst_case_bytes
 from preprocess.governor.autoscaling import Crew
 from preprocess.governor.budgets import Budgets
@@ -12,13 +16,9 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
-from preprocess.measures import Enforcer
 from preprocess.monitoring.views import make_view
 from preprocess.planning.job import plan_job
-from preprocess.runner import RunLoop
-from preprocess.schedule import Scheduler
 from preprocess.settings import RunSettings
-from preprocess.tally import RunStats
 from preprocess.workspace.prepare import prepare_store
 from shared.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster

@@ -2,8 +2,8 @@
 
 import pytest
 
+from preprocess.execution.start_gate import START_BYTES, await_memory, check_ram_budget, short_bytes
 from preprocess.governor.policy import MemoryReading
-from preprocess.starting import START_BYTES, await_memory, check_ram_budget, short_bytes
 from shared.errors import InterruptedRunError, ResourceLimitError
 
 GB = 10**9

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from preprocess.context import RunContext
+from preprocess.execution.context import RunContext
+from preprocess.execution.enforcement import Enforcer
+from preprocess.execution.scheduler import Scheduler
+from preprocess.execution.start_gate import await_memory, check_ram_budget
 from preprocess.features.worker import WorkerSettings
 from preprocess.governor.admission import Admission
 from preprocess.governor.autoscaling import make_crew, most_wanted
@@ -17,11 +20,8 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
-from preprocess.measures import Enforcer
 from preprocess.planning.estimate import standing_bytes
 from preprocess.planning.job import PlannedJob
-from preprocess.schedule import Scheduler
-from preprocess.starting import await_memory, check_ram_budget
 from preprocess.workspace.environment import set_environment
 from preprocess.workspace.prepare import clear_partial
 from preprocess.workspace.processes import belonging, store_mark
@@ -29,7 +29,7 @@ from preprocess.workspace.ray_folder import ray_folder
 from shared.errors import InterruptedRunError, RayLostError
 
 if TYPE_CHECKING:
-    from preprocess.runner import RunLoop
+    from preprocess.execution.run_loop import RunLoop
 
 CLUSTER_ATTEMPTS = 3
 """How often Ray is started in one run when its own processes die."""
@@ -63,8 +63,8 @@ def _loop(run: RunContext, budgets: Budgets) -> Iterator["RunLoop"]:
     job, settings = run.job, run.settings
     mark = store_mark(job.layout.root, job.record.uuid)
     set_environment(mark, local_ray=settings.ray_address is None)
-    from preprocess.cluster import Cluster  # noqa: PLC0415 - Ray costs a second that a finished store need not pay
-    from preprocess.runner import RunLoop  # noqa: PLC0415 - as above
+    from preprocess.execution.ray_cluster import Cluster  # noqa: PLC0415 - Ray costs a second that a finished store need not pay
+    from preprocess.execution.run_loop import RunLoop  # noqa: PLC0415 - as above
 
     work = WorkerSettings(job.layout.root, job.pipeline)
     check_ram_budget(settings.ram_budget, psutil.Process().memory_full_info().pss)

@@ -7,16 +7,16 @@ from typing import NoReturn
 
 import psutil
 
-from preprocess.cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cluster, Event, is_full_disk
-from preprocess.context import RunContext
+from preprocess.execution.context import RunContext
+from preprocess.execution.enforcement import Enforcer, Measure
+from preprocess.execution.ray_cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady, Cluster, Event, is_full_disk
+from preprocess.execution.scheduler import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
 from preprocess.features.worker import UnitReport, UnitTask
 from preprocess.governor.autoscaling import Crew
 from preprocess.governor.governor import Governor
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.process_memory import give_memory_back
-from preprocess.measures import Enforcer, Measure
 from preprocess.monitoring.snapshot import ActorState
-from preprocess.schedule import Action, EndActor, ProbeRows, RunUnit, Scheduler, StartActor, Work
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
 from preprocess.units import Unit
 from preprocess.workspace.cleanup import remove_dead_partials

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from preprocess.execution.run_stats import RunStats
 from preprocess.monitoring.views import View
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
-from preprocess.tally import RunStats
 from shared.stop_request import StopRequest
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from preprocess.suspects import Suspect
+from preprocess.execution.bisection import Suspect
 from preprocess.units import Unit
 from shared.errors import ClusterError
 
