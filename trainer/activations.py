@@ -8,7 +8,7 @@ count the same with `torch.autograd.graph.saved_tensors_hooks` and replay whole 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from trainer.shape import CHUNK_TOKENS, ModelShape
+from trainer.model.shape import CHUNK_TOKENS, ModelShape
 
 Optimiser = Literal["adamw", "adamw-8bit", "adamw-zero1", "adafactor"]
 OPTIMISERS: tuple[Optimiser, ...] = get_args(Optimiser)

@@ -21,11 +21,11 @@ from trainer.distributed import Ranks
 from trainer.evaluation import Evaluator
 from trainer.footprint import optimiser_bytes
 from trainer.micro_batches import Budget
-from trainer.model import TrainingModel, trained_parameters
+from trainer.model.shape import ModelShape
+from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
 from trainer.output import check_room, small_files
 from trainer.settings import TrainSettings
-from trainer.shape import ModelShape
 from trainer.step import Stepper
 from trainer.steps import Lengths, StepPlanner
 

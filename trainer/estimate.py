@@ -17,8 +17,8 @@ from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.units import format_bytes, format_count
 from trainer.activations import Optimiser, StepOptions
 from trainer.footprint import USABLE_SHARE, Footprint, dense_tokens, fits, footprint, suggested_frame_budget
+from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainerSettings, parse_memory
-from trainer.shape import PUBLISHED, ModelShape
 
 ORDER: tuple[Optimiser, ...] = ("adamw", "adamw-8bit", "adamw-zero1", "adafactor")
 """The first that fits is the one to use: exact, then nearly so, then at the price of traffic, then another method."""

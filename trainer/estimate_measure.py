@@ -10,9 +10,9 @@ from trainer.clips import Clip, Clips
 from trainer.distributed import Ranks
 from trainer.memory import allow, made_up
 from trainer.micro_batches import MicroBatch
-from trainer.model import TrainingModel, prepare_model, trained_parameters
+from trainer.model.shape import ModelShape
+from trainer.model.whisper import TrainingModel, prepare_model, trained_parameters
 from trainer.optim import make_optimiser
-from trainer.shape import ModelShape
 from trainer.step import Stepper
 
 

@@ -18,11 +18,11 @@ from trainer.data import PROMPT_LABELS
 from trainer.distributed import Ranks
 from trainer.loader import as_tensors
 from trainer.micro_batches import Budget
-from trainer.model import encoder_outputs
+from trainer.model.generation import search
+from trainer.model.whisper import encoder_outputs
 from trainer.records import EvaluationRecord, Transcript
 from trainer.sampler import share_out
 from trainer.scoring import score_all, score_by_source
-from trainer.search import search
 from trainer.step import autocast
 from trainer.transcribers import longest_text, words
 

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from shared.errors import ResourceLimitError
 from trainer.distributed import Ranks, leave_with_ranks
-from trainer.model import trained_parameters
+from trainer.model.whisper import trained_parameters
 
 
 class GradientExchange:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from shared.errors import UsageError
 from shared.model_files import model_config, model_file, what_instead
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
-from trainer.shape import ModelShape
+from trainer.model.shape import ModelShape
 
 RECORD = "export.json"
 """What an export was made from, and the digests of its files."""

@@ -15,7 +15,6 @@ from shared.store import StoreSplit, open_split
 from shared.text import one_line
 from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data import check_split, evaluation_split
-from trainer.device import for_ctranslate2
 from trainer.export_files import Checkpoint, alignment_heads, require_language
 from trainer.export_problems import file_problems
 from trainer.export_screen import render_exports
@@ -24,6 +23,7 @@ from trainer.gate_models import OriginalModel, load_export
 from trainer.gate_run import Candidate, GateRun, check_files, gate_rows, run_gate
 from trainer.hub import upload
 from trainer.listener import transcribe_file
+from trainer.model.device import for_ctranslate2
 from trainer.model_card import (
     SETTINGS,
     CardFacts,

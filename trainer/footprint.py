@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trainer.activations import FULL, StepOptions, activation_bytes, passing_bytes
-from trainer.shape import ModelShape
+from trainer.model.shape import ModelShape
 
 USABLE_SHARE = 0.92
 """Of a card's memory, what a step may plan to use."""

@@ -8,9 +8,9 @@ from trainer.checkpoint import TrainState
 from trainer.footprint import optimiser_bytes
 from trainer.memory import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
 from trainer.micro_batches import Budget, MicroBatch
+from trainer.model.shape import ModelShape
 from trainer.optimiser_state import is_fresh
 from trainer.resuming import circumstances
-from trainer.shape import ModelShape
 from trainer.step import Stepper
 
 

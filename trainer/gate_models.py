@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from transformers import WhisperFeatureExtractor
 
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
-from trainer.model import load_model
+from trainer.model.whisper import load_model
 from trainer.original_engine import OriginalEngine
 
 

@@ -6,11 +6,11 @@ import torch
 from pynvml import NVMLError
 
 from trainer.distributed import Ranks
-from trainer.flops import peak_flops, training_flops
 from trainer.loader import Loader
 from trainer.micro_batches import padding_waste
+from trainer.model.flops import peak_flops, training_flops
+from trainer.model.shape import ModelShape
 from trainer.records import StepRecord
-from trainer.shape import ModelShape
 from trainer.step import StepResult
 from trainer.steps import StepPlan
 

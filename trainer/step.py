@@ -17,7 +17,7 @@ from trainer.distributed import Ranks
 from trainer.exchange import GradientExchange
 from trainer.loader import Tensors
 from trainer.micro_batches import MicroBatch
-from trainer.model import TrainingModel, set_recompute, trained_parameters
+from trainer.model.whisper import TrainingModel, set_recompute, trained_parameters
 from trainer.optim import set_rate
 from trainer.steps import StepPlan
 

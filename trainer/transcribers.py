@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from shared.errors import UsageError
 from shared.model_files import model_file
 from shared.schema import MAX_LABELS
-from trainer.model import encoder_outputs, load_model
-from trainer.search import search
+from trainer.model.generation import search
+from trainer.model.whisper import encoder_outputs, load_model
 
 _PROMPT = ("<|startoftranscript|>", "<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
 

@@ -36,7 +36,7 @@ from shared.store import StoreSplit, open_split
 from tests.support.synthetic import speech_split
 from trainer.loader import AHEAD, Loader
 from trainer.micro_batches import Budget
-from trainer.shape import PUBLISHED
+from trainer.model.shape import PUBLISHED
 from trainer.steps import Lengths, StepPlanner
 
 SHAPE = PUBLISHED["openai/whisper-large-v3-turbo"]

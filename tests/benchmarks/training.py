@@ -37,13 +37,13 @@ from trainer.assembly import Data, Setup, planner
 from trainer.clips import Clip, Clips, Padding
 from trainer.collate import collate
 from trainer.distributed import Ranks
-from trainer.flops import training_flops
 from trainer.frame_budget import find_budget
 from trainer.loader import Loader, as_tensors
-from trainer.model import TrainingModel, trained_parameters
+from trainer.model.flops import training_flops
+from trainer.model.shape import PUBLISHED, ModelShape
+from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
 from trainer.settings import TrainSettings
-from trainer.shape import PUBLISHED, ModelShape
 from trainer.step import Stepper
 from trainer.steps import StepPlan, StepPlanner
 

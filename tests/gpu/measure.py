@@ -31,8 +31,8 @@ from shared.units import format_count, parse_bytes
 from tests.gpu.trial import Figures, Trial, Workload
 from tests.support.synthetic import MINI, speech_seconds
 from trainer.distributed import Ranks
-from trainer.flops import peak_flops
-from trainer.shape import PUBLISHED
+from trainer.model.flops import peak_flops
+from trainer.model.shape import PUBLISHED
 
 GIB = 1 << 30
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
@@ -127,7 +127,7 @@ def print_tables(
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     console.print(table, verdicts, *failures, sep="\n")
     if machine["peak_tflops"] is None:
-        console.print("MFU: no peak is known of this device; see trainer/flops.py")
+        console.print("MFU: no peak is known of this device; see trainer/model/flops.py")
 
 
 def _machine(ranks: Ranks) -> dict[str, object]:

@@ -21,11 +21,11 @@ from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter
 from trainer.micro_batches import Budget
-from trainer.model import TrainingModel, trained_parameters
+from trainer.model.shape import ModelShape
+from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
 from trainer.records import StepRecord
 from trainer.settings import TrainSettings
-from trainer.shape import ModelShape
 from trainer.step import OutOfMemory, Stepper
 
 RATE = 1e-7

@@ -15,8 +15,8 @@ from shared.layout import SplitRecord, StoreLayout, StoreRecord
 from shared.schema import MAX_LABELS, FeatureSpec
 from shared.shard import FeatureRow, ShardWriter
 from shared.store import StoreSplit, open_split
-from trainer.model import prepare_model, sinusoids
-from trainer.shape import ModelShape
+from trainer.model.shape import ModelShape
+from trainer.model.whisper import prepare_model, sinusoids
 
 END, START = 0, 1
 """The special tokens, of a model of any vocabulary."""

@@ -15,7 +15,7 @@ from preprocess.demo.model import build_model
 from shared.schema import FeatureSpec
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store
-from trainer.model import sinusoids
+from trainer.model.whisper import sinusoids
 
 ROOT = Path(__file__).parents[2]
 SPEC = FeatureSpec(80, "float16")

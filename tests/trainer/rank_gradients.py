@@ -14,7 +14,7 @@ from shared.store import open_split
 from trainer.distributed import join_ranks
 from trainer.loader import Loader
 from trainer.micro_batches import Budget
-from trainer.model import TrainingModel, load_model, trained_parameters
+from trainer.model.whisper import TrainingModel, load_model, trained_parameters
 from trainer.step import OutOfMemory, Stepper
 from trainer.steps import Lengths, StepPlanner
 

@@ -21,7 +21,7 @@ from trainer.data import (
     open_for_training,
     require_rows,
 )
-from trainer.shape import ModelShape
+from trainer.model.shape import ModelShape
 
 
 @pytest.fixture(scope="module")

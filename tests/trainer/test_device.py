@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UsageError
-from trainer.device import LEAST_FREE, choose_device, for_ctranslate2, lacks_cublas, roomiest
+from trainer.model.device import LEAST_FREE, choose_device, for_ctranslate2, lacks_cublas, roomiest
 
 GIB = 1 << 30
 

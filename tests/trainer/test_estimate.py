@@ -16,8 +16,8 @@ from trainer.activations import OPTIMISERS, StepOptions
 from trainer.estimate import ORDER, EstimateSettings, advice, choices, find_shape, main
 from trainer.estimate_measure import take_steps
 from trainer.footprint import dense_tokens, footprint
+from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainSettings
-from trainer.shape import PUBLISHED, ModelShape
 
 REPOSITORY = Path(__file__).parents[2]
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]

@@ -11,7 +11,7 @@ from tests.support.samples import feature_row, make_store
 from tests.support.training import SPEC, tiny_model, training_store
 from trainer.distributed import Ranks
 from trainer.evaluation import FORWARD_FACTOR, Evaluator
-from trainer.model import load_model
+from trainer.model.whisper import load_model
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from trainer.flops import decoder_flops, encoder_flops, peak_flops, training_flops
-from trainer.model import encode
-from trainer.shape import PUBLISHED
+from trainer.model.flops import decoder_flops, encoder_flops, peak_flops, training_flops
+from trainer.model.shape import PUBLISHED
+from trainer.model.whisper import encode
 
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
 BASE = PUBLISHED["openai/whisper-base"]

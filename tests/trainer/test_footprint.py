@@ -28,9 +28,9 @@ from trainer.activations import (
 )
 from trainer.distributed import Ranks
 from trainer.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
-from trainer.model import TrainingModel, encode, prepare_model, set_recompute
+from trainer.model.shape import PUBLISHED
+from trainer.model.whisper import TrainingModel, encode, prepare_model, set_recompute
 from trainer.optim import make_optimiser
-from trainer.shape import PUBLISHED
 
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
 BASE = PUBLISHED["openai/whisper-base"]

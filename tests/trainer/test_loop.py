@@ -20,7 +20,7 @@ from trainer.inspection import MOST_SKIPPED
 from trainer.loader import Loader
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
-from trainer.model import load_model
+from trainer.model.whisper import load_model
 from trainer.records import EvaluationRecord, WordErrors
 from trainer.resuming import identity
 from trainer.settings import TrainSettings

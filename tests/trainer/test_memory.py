@@ -11,7 +11,7 @@ from trainer.activations import StepOptions
 from trainer.frame_budget import token_frames
 from trainer.memory import MARGIN, BudgetSearch, Worst, cpu_budget, lowered, most_allowed, window_worst
 from trainer.micro_batches import Budget
-from trainer.shape import PUBLISHED
+from trainer.model.shape import PUBLISHED
 
 GB = 10**9
 WORST = Worst(3_000, 447)

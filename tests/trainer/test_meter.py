@@ -8,7 +8,7 @@ from pynvml import NVMLError_NotSupported
 
 from trainer.distributed import Ranks
 from trainer.meter import Meter
-from trainer.shape import PUBLISHED
+from trainer.model.shape import PUBLISHED
 from trainer.step import StepResult
 from trainer.steps import StepPlan
 

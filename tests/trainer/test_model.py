@@ -13,7 +13,8 @@ from shared.errors import UsageError
 from shared.rows import STEP
 from tests.support.training import tiny_model, tiny_whisper
 from trainer.checkpoint_files import weights_to_save
-from trainer.model import (
+from trainer.model.shape import CHUNK_TOKENS
+from trainer.model.whisper import (
     TrainingModel,
     encode,
     expand,
@@ -24,7 +25,6 @@ from trainer.model import (
     sinusoids,
     summed_cross_entropy,
 )
-from trainer.shape import CHUNK_TOKENS
 
 WINDOW = 3_000
 

@@ -7,7 +7,7 @@ import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from shared.errors import UsageError
-from trainer.shape import PUBLISHED, ModelShape
+from trainer.model.shape import PUBLISHED, ModelShape
 
 
 def config(width, layers, heads, *, decoder_layers=None, mels=80, vocabulary=51_865):

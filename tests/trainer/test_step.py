@@ -14,7 +14,7 @@ from trainer.collate import collate
 from trainer.distributed import Ranks
 from trainer.loader import TOGETHER, Loader, as_tensors
 from trainer.micro_batches import Budget
-from trainer.model import TrainingModel, load_model, trained_parameters
+from trainer.model.whisper import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser
 from trainer.sampler import share_out
 from trainer.step import Stepper

@@ -12,7 +12,7 @@ import torch
 
 from shared.schema import MAX_LABELS
 from tests.support.synthetic import END, MINI, START, random_whisper, speech_seconds, speech_split
-from trainer.model import positions, trained_parameters
+from trainer.model.whisper import positions, trained_parameters
 
 ROOT = Path(__file__).parents[2]
 CLIPS, BATCH = 12, 4

@@ -9,7 +9,7 @@ and does not count for MFU.
 
 import re
 
-from trainer.shape import CONV_WIDTH, ModelShape
+from trainer.model.shape import CONV_WIDTH, ModelShape
 
 _PEAK_TFLOPS = {
     # Ada and Blackwell GeForce, from NVIDIA's architecture white papers.

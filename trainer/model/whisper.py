@@ -19,7 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from shared.errors import UsageError, first_line
 from shared.rows import STEP
-from trainer.shape import CHUNK_TOKENS
+from trainer.model.shape import CHUNK_TOKENS
 
 _POSITION_TOLERANCE = 1e-2
 """How far a model's stored positions may be from the sinusoids that extend them; float16 rounds by 5e-4."""
