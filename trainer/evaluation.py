@@ -20,10 +20,10 @@ from trainer.loader import as_tensors
 from trainer.micro_batches import Budget
 from trainer.model.generation import search
 from trainer.model.whisper import encoder_outputs
-from trainer.records import EvaluationRecord, Transcript
 from trainer.sampler import share_out
 from trainer.scoring import score_all, score_by_source
 from trainer.step import autocast
+from trainer.telemetry.records import EvaluationRecord, Transcript
 from trainer.transcribers import longest_text, words
 
 FORWARD_FACTOR = 4

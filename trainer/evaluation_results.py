@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from trainer.bootstrap import FEW_ROWS, RESAMPLES, Interval, PairedDifference, paired_difference, rate_interval
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts
-from trainer.records import WordErrors
 from trainer.scoring import AlignedWords, ErrorCounts, Normaliser, align, count_errors, normalise, rates, rows_by
+from trainer.telemetry.records import WordErrors
 
 DETAIL_NORMALISER = Normaliser.BASIC
 """What courses over clip length and worst rows are scored with; every table and plot says so."""

@@ -24,7 +24,7 @@ from trainer.evaluation_words import (
     verdict,
 )
 from trainer.scoring import Normaliser
-from trainer.wording import wer_words
+from trainer.telemetry.record_lines import wer_words
 
 _SOURCES_SHOWN = 12
 _VERDICT_STYLES = {"better": "green", "worse": "red", "not significant": "dim"}

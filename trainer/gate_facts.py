@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.text import normalise_transcript
-from trainer.records import WordErrors
+from trainer.telemetry.records import WordErrors
 
 TOSS_UP = 1e-3
 """Nats per token; float16 weights move a score by about 1e-4."""

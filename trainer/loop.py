@@ -11,7 +11,6 @@ from trainer.checkpoint import TrainState
 from trainer.checkpoint_files import CheckpointContent, copy_to_cpu, weights_to_save
 from trainer.checkpoint_writer import Checkpoints
 from trainer.evaluation import Evaluator
-from trainer.health import Health
 from trainer.inspection import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
 from trainer.loader import Loader
 from trainer.memory import lowered
@@ -21,7 +20,8 @@ from trainer.optimiser_state import whole_state
 from trainer.settings import TrainSettings
 from trainer.step import OutOfMemory, Stepper, StepResult
 from trainer.steps import StepPlan
-from trainer.telemetry import Telemetry
+from trainer.telemetry.health import Health
+from trainer.telemetry.telemetry import Telemetry
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from trainer.loader import Loader
 from trainer.micro_batches import padding_waste
 from trainer.model.flops import peak_flops, training_flops
 from trainer.model.shape import ModelShape
-from trainer.records import StepRecord
 from trainer.step import StepResult
 from trainer.steps import StepPlan
+from trainer.telemetry.records import StepRecord
 
 
 @dataclass(slots=True)

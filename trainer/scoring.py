@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.text import normalise_transcript
-from trainer.records import WordErrors
+from trainer.telemetry.records import WordErrors
 
 
 class Normaliser(StrEnum):

@@ -25,8 +25,8 @@ from trainer.optim import warmup_of
 from trainer.output import hold_logs, hold_output, log_folder
 from trainer.resuming import find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.settings import TrainSettings
-from trainer.telemetry import Telemetry, open_telemetry
-from trainer.tensorboard_server import start_tensorboard
+from trainer.telemetry.telemetry import Telemetry, open_telemetry
+from trainer.telemetry.tensorboard_server import start_tensorboard
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from shared.durable import fsync_directory
 from shared.errors import SpeechPrepError
 from shared.layout import StoreLayout, read_record
 from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
-from trainer.tensorboard_writer import owner
+from trainer.telemetry.tensorboard import owner
 
 _EVENTS = "tensorboard"
 _STORE_FILES = ("COMPLETE", "README.md", "settings.json", "report.html")

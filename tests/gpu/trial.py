@@ -24,9 +24,9 @@ from trainer.micro_batches import Budget
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
-from trainer.records import StepRecord
 from trainer.settings import TrainSettings
 from trainer.step import OutOfMemory, Stepper
+from trainer.telemetry.records import StepRecord
 
 RATE = 1e-7
 OPTIM = "adamw-8bit"

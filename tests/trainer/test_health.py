@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.health import Health, Trouble
-from trainer.records import EvaluationRecord, StepRecord, WordErrors
+from trainer.telemetry.health import Health, Trouble
+from trainer.telemetry.records import EvaluationRecord, StepRecord, WordErrors
 
 SOUND = StepRecord(
     step=25,

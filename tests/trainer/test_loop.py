@@ -21,11 +21,11 @@ from trainer.loader import Loader
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
 from trainer.model.whisper import load_model
-from trainer.records import EvaluationRecord, WordErrors
 from trainer.resuming import identity
 from trainer.settings import TrainSettings
-from trainer.sink import Sink
-from trainer.telemetry import Telemetry
+from trainer.telemetry.records import EvaluationRecord, WordErrors
+from trainer.telemetry.sink import Sink
+from trainer.telemetry.telemetry import Telemetry
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.metrics_history import Entry, evaluation_entry, read_entry, step_entry, thinned
-from trainer.records import EvaluationRecord, StepRecord, WordErrors
+from trainer.telemetry.metrics_history import Entry, evaluation_entry, read_entry, step_entry, thinned
+from trainer.telemetry.records import EvaluationRecord, StepRecord, WordErrors
 
 RECORD = StepRecord(25, 0.5, 1e-5, 1.25, 1_024.0, 2.0, 24.0, 100.0, 0.01, 0.03)
 RATES = {"raw": WordErrors(0.127, 0.05, 900)}

@@ -8,9 +8,9 @@ from io import BytesIO, StringIO, TextIOWrapper
 import pytest
 from rich.console import Console
 
-from trainer.health import HealthWarning, Trouble
-from trainer.progress import Pace, ProgressBar
-from trainer.records import EvaluationRecord, StepRecord, WordErrors
+from trainer.telemetry.health import HealthWarning, Trouble
+from trainer.telemetry.progress_bar import Pace, ProgressBar
+from trainer.telemetry.records import EvaluationRecord, StepRecord, WordErrors
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RECORD = StepRecord(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.records import WordErrors
 from trainer.scoring import Normaliser, count_errors, normalise, rates, rows_by, score_all, score_by_source
+from trainer.telemetry.records import WordErrors
 
 # Few words and letters, so that texts share some; with what normalisers change.
 WORDS = st.sampled_from(["die", "Straße", "Strasse", "grün,", "ja", "Ja!", "a", "b", "[Lachen]", "—"])

@@ -16,13 +16,13 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from shared.errors import SpeechPrepError, UsageError
-from trainer.health import HealthWarning, Trouble
-from trainer.records import EvaluationRecord, StepRecord, Transcript, WordErrors
-from trainer.scalars import STEP_TAGS, evaluation_scalars
-from trainer.sink import Sink
-from trainer.telemetry import Telemetry, open_telemetry
-from trainer.tensorboard_writer import TensorBoardWriter, owner
-from trainer.wandb_writer import WandbWriter
+from trainer.telemetry.health import HealthWarning, Trouble
+from trainer.telemetry.records import EvaluationRecord, StepRecord, Transcript, WordErrors
+from trainer.telemetry.scalars import STEP_TAGS, evaluation_scalars
+from trainer.telemetry.sink import Sink
+from trainer.telemetry.telemetry import Telemetry, open_telemetry
+from trainer.telemetry.tensorboard import TensorBoardWriter, owner
+from trainer.telemetry.wandb import WandbWriter
 
 STAMP = "2026-01-02T03:04:05Z"
 RECORD = StepRecord(
@@ -278,7 +278,7 @@ def test_nothing_is_imported_that_was_not_asked_for(tmp_path):
     """`--report-to none` needs neither torch nor TensorBoard; wandb is imported by `--report-to wandb` alone."""
     program = (
         "import sys; from pathlib import Path; from rich.console import Console\n"
-        "from trainer.telemetry import open_telemetry\n"
+        "from trainer.telemetry.telemetry import open_telemetry\n"
         f"open_telemetry(log_dir=Path({str(tmp_path)!r}), run=Path('run'), report_to=('none',), resumed_step=None,"
         " max_steps=1, console=Console()).close()\n"
         "assert not {'torch', 'tensorboard', 'wandb', 'pynvml', 'ray'} & set(sys.modules)"

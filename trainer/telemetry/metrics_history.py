@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trainer.records import EvaluationRecord, StepRecord
+from trainer.telemetry.records import EvaluationRecord, StepRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from typing import Self
 
 from rich.console import Console
 
-from trainer.health import HealthWarning
-from trainer.log_files import BestWer, Clock, MetricsFile, TrainingLog
-from trainer.progress import ProgressBar
-from trainer.records import EvaluationRecord, StepRecord
-from trainer.sink import Sink
-from trainer.tensorboard_writer import TensorBoardWriter
-from trainer.wandb_writer import WandbWriter
+from trainer.telemetry.health import HealthWarning
+from trainer.telemetry.log_files import BestWer, Clock, MetricsFile, TrainingLog
+from trainer.telemetry.progress_bar import ProgressBar
+from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.sink import Sink
+from trainer.telemetry.tensorboard import TensorBoardWriter
+from trainer.telemetry.wandb import WandbWriter
 
 _Call = Callable[[Sink], None]
 

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from trainer.records import EvaluationRecord, StepRecord
+from trainer.telemetry.records import EvaluationRecord, StepRecord
 
 _DATA_WAIT_LIMIT = 0.10
 """Share of the time, in each of `_DATA_WAIT_RECORDS` records in a row, from which waiting for data is told."""

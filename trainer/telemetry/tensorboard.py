@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from shared.text import one_line
-from trainer.health import HealthWarning
-from trainer.records import EvaluationRecord, StepRecord
-from trainer.scalars import evaluation_prefix, evaluation_scalars, step_scalars
-from trainer.sink import Sink
-from trainer.wording import transcript_lines
+from trainer.telemetry.health import HealthWarning
+from trainer.telemetry.record_lines import transcript_lines
+from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.scalars import evaluation_prefix, evaluation_scalars, step_scalars
+from trainer.telemetry.sink import Sink
 
 FOLDER = "tensorboard"
 """In the log folder; below it, each run has a folder of its own."""

@@ -8,10 +8,10 @@ from typing import Any
 from shared.cli import python_command
 from shared.errors import UsageError
 from shared.text import one_line
-from trainer.health import HealthWarning
-from trainer.records import EvaluationRecord, StepRecord
-from trainer.scalars import evaluation_prefix, evaluation_scalars, step_scalars
-from trainer.sink import Sink
+from trainer.telemetry.health import HealthWarning
+from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.scalars import evaluation_prefix, evaluation_scalars, step_scalars
+from trainer.telemetry.sink import Sink
 
 _RUN_NAME = "wandb_run.txt"
 """In the log folder: the id of the run to go on with."""
@@ -39,11 +39,11 @@ class WandbWriter(Sink):
         known.write_text(f"{self._run.id}\n")
 
     def step(self, record: StepRecord) -> None:
-        """The scalars of `trainer.scalars`."""
+        """The scalars of `trainer.telemetry.scalars`."""
         self._run.log(step_scalars(record), step=record.step)
 
     def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
-        """The scalars of `trainer.scalars`, the transcripts as a table, and the best rates as the run's summary."""
+        """The scalars of `trainer.telemetry.scalars`, the transcripts as a table, and the best rates as the run's summary."""
         values: dict[str, Any] = dict(evaluation_scalars(record))
         if best:
             self._run.summary.update({f"best/{tag}": value for tag, value in values.items()})

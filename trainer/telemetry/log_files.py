@@ -12,11 +12,11 @@ from shared.durable import write_durably
 from shared.errors import UsageError
 from shared.text import one_line
 from shared.units import format_count
-from trainer.health import HealthWarning
-from trainer.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
-from trainer.records import EvaluationRecord, StepRecord
-from trainer.sink import Sink
-from trainer.wording import evaluation_line, source_lines, step_line, transcript_lines
+from trainer.telemetry.health import HealthWarning
+from trainer.telemetry.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
+from trainer.telemetry.record_lines import evaluation_line, source_lines, step_line, transcript_lines
+from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.sink import Sink
 
 Clock = Callable[[], datetime]
 """Says the time, in UTC."""

@@ -1,7 +1,7 @@
 """What takes a run's news: a file, a screen, TensorBoard, wandb."""
 
-from trainer.health import HealthWarning
-from trainer.records import EvaluationRecord, StepRecord
+from trainer.telemetry.health import HealthWarning
+from trainer.telemetry.records import EvaluationRecord, StepRecord
 
 
 class Sink:

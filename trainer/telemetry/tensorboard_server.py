@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from shared.errors import SpeechPrepError, UsageError
-from trainer.tensorboard_writer import FOLDER
+from trainer.telemetry.tensorboard import FOLDER
 
 _HOST = "127.0.0.1"
 _LOG_NAME = "tensorboard.log"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from trainer.records import EvaluationRecord, StepRecord, WordErrors
+from trainer.telemetry.records import EvaluationRecord, StepRecord, WordErrors
 
 STEP_TAGS = {
     "loss": "train/loss",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate, format_seconds
-from trainer.records import EvaluationRecord, StepRecord, Transcript, WordErrors
+from trainer.telemetry.records import EvaluationRecord, StepRecord, Transcript, WordErrors
 
 _PADDING = {"own": "", "window": " at 30 s"}
 

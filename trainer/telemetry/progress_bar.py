@@ -11,11 +11,11 @@ from rich.text import Text
 
 from shared.text import one_line
 from shared.units import format_count, format_rate, format_seconds
-from trainer.health import HealthWarning
-from trainer.log_files import Clock
-from trainer.records import EvaluationRecord, StepRecord
-from trainer.sink import Sink
-from trainer.wording import evaluation_line, loss_word, padding_words, step_line, wer_words
+from trainer.telemetry.health import HealthWarning
+from trainer.telemetry.log_files import Clock
+from trainer.telemetry.record_lines import evaluation_line, loss_word, padding_words, step_line, wer_words
+from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.sink import Sink
 
 _REFRESHES_PER_SECOND = 2
 
