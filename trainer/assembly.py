@@ -16,18 +16,18 @@ from shared.store import StoreSplit
 from trainer.activations import Optimiser, StepOptions
 from trainer.checkpoint import checkpoints as written
 from trainer.checkpoint_writer import Checkpoints, still_to_come
-from trainer.data import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
+from trainer.data.dataset import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
+from trainer.data.micro_batches import Budget
+from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.distributed import Ranks
 from trainer.evaluation import Evaluator
 from trainer.footprint import optimiser_bytes
-from trainer.micro_batches import Budget
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
 from trainer.output import check_room, small_files
 from trainer.settings import TrainSettings
 from trainer.step import Stepper
-from trainer.steps import Lengths, StepPlanner
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
 

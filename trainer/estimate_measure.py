@@ -6,10 +6,10 @@ import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from trainer.activations import StepOptions
-from trainer.clips import Clip, Clips
+from trainer.data.clips import Clip, Clips
+from trainer.data.micro_batches import MicroBatch
 from trainer.distributed import Ranks
 from trainer.memory import allow, made_up
-from trainer.micro_batches import MicroBatch
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, prepare_model, trained_parameters
 from trainer.optim import make_optimiser

@@ -12,15 +12,15 @@ from transformers import WhisperForConditionalGeneration
 from shared.errors import ResourceLimitError
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
-from trainer.clips import Clip, Clips, Padding
-from trainer.collate import collate
-from trainer.data import PROMPT_LABELS
+from trainer.data.clips import Clip, Clips, Padding
+from trainer.data.collate import collate
+from trainer.data.dataset import PROMPT_LABELS
+from trainer.data.loader import as_tensors
+from trainer.data.micro_batches import Budget
+from trainer.data.sampler import share_out
 from trainer.distributed import Ranks
-from trainer.loader import as_tensors
-from trainer.micro_batches import Budget
 from trainer.model.generation import search
 from trainer.model.whisper import encoder_outputs
-from trainer.sampler import share_out
 from trainer.scoring import score_all, score_by_source
 from trainer.step import autocast
 from trainer.telemetry.records import EvaluationRecord, Transcript

@@ -14,7 +14,7 @@ from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
 from shared.text import one_line
 from trainer.conversion import convert, export_folders, folder_bytes
-from trainer.data import check_split, evaluation_split
+from trainer.data.dataset import check_split, evaluation_split
 from trainer.export_files import Checkpoint, alignment_heads, require_language
 from trainer.export_problems import file_problems
 from trainer.export_screen import render_exports

@@ -14,7 +14,7 @@ from shared.errors import UsageError
 from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
-from trainer.data import monitored_rows
+from trainer.data.dataset import monitored_rows
 from trainer.gate import judge
 from trainer.gate_facts import Comparison, Decoding, Pair, Verdict
 from trainer.gate_models import OriginalModel, as_array, load_export

@@ -7,7 +7,7 @@ from shared.durable import json_bytes
 from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
 from trainer.checkpoint import TrainState
-from trainer.micro_batches import MicroBatch
+from trainer.data.micro_batches import MicroBatch
 
 _FOLDER = "nonfinite"
 MOST_SKIPPED = 50

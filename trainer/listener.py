@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shared.errors import UsageError
 from shared.schema import SAMPLING_RATE
-from trainer.data import PROMPT_LABELS
+from trainer.data.dataset import PROMPT_LABELS
 from trainer.gate_facts import Decoding
 from trainer.gate_models import ExportedModel, OriginalModel
 

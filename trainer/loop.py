@@ -10,16 +10,16 @@ from shared.errors import InterruptedRunError, ResourceLimitError
 from trainer.checkpoint import TrainState
 from trainer.checkpoint_files import CheckpointContent, copy_to_cpu, weights_to_save
 from trainer.checkpoint_writer import Checkpoints
+from trainer.data.loader import Loader
+from trainer.data.step_planner import StepPlan
 from trainer.evaluation import Evaluator
 from trainer.inspection import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
-from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter
 from trainer.optim import learning_rate
 from trainer.optimiser_state import whole_state
 from trainer.settings import TrainSettings
 from trainer.step import OutOfMemory, Stepper, StepResult
-from trainer.steps import StepPlan
 from trainer.telemetry.health import Health
 from trainer.telemetry.telemetry import Telemetry
 

@@ -7,10 +7,10 @@ import torch
 
 from shared.errors import ResourceLimitError
 from shared.schema import WINDOW_FRAMES
-from trainer.clips import Clip, Clips
+from trainer.data.clips import Clip, Clips
+from trainer.data.loader import Tensors
+from trainer.data.micro_batches import Budget, MicroBatch
 from trainer.distributed import Ranks
-from trainer.loader import Tensors
-from trainer.micro_batches import Budget, MicroBatch
 from trainer.settings import Checkpointing
 
 _CPU_FRAMES = 12_000

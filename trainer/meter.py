@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import torch
 from pynvml import NVMLError
 
+from trainer.data.loader import Loader
+from trainer.data.micro_batches import padding_waste
+from trainer.data.step_planner import StepPlan
 from trainer.distributed import Ranks
-from trainer.loader import Loader
-from trainer.micro_batches import padding_waste
 from trainer.model.flops import peak_flops, training_flops
 from trainer.model.shape import ModelShape
 from trainer.step import StepResult
-from trainer.steps import StepPlan
 from trainer.telemetry.records import StepRecord
 
 

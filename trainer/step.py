@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from trainer.data.loader import Tensors
+from trainer.data.micro_batches import MicroBatch
+from trainer.data.step_planner import StepPlan
 from trainer.distributed import Ranks
 from trainer.exchange import GradientExchange
-from trainer.loader import Tensors
-from trainer.micro_batches import MicroBatch
 from trainer.model.whisper import TrainingModel, set_recompute, trained_parameters
 from trainer.optim import set_rate
-from trainer.steps import StepPlan
 
 _Losses = list[tuple[MicroBatch, torch.Tensor]]
 """A rank's micro-batches, each with its loss."""

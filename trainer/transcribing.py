@@ -15,7 +15,7 @@ from shared.model_files import model_file
 from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
-from trainer.data import monitored_rows
+from trainer.data.dataset import monitored_rows
 from trainer.evaluate_settings import EvaluateSettings
 from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.model.device import choose_device, for_ctranslate2

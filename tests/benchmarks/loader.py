@@ -34,10 +34,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from shared.store import StoreSplit, open_split
 from tests.support.synthetic import speech_split
-from trainer.loader import AHEAD, Loader
-from trainer.micro_batches import Budget
+from trainer.data.loader import AHEAD, Loader
+from trainer.data.micro_batches import Budget
+from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.model.shape import PUBLISHED
-from trainer.steps import Lengths, StepPlanner
 
 SHAPE = PUBLISHED["openai/whisper-large-v3-turbo"]
 BATCH, MICRO_BATCH = 48, 24

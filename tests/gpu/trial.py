@@ -15,12 +15,12 @@ from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
 from tests.support.synthetic import random_whisper, speech_split
 from trainer.assembly import Data, Setup, planner
+from trainer.data.loader import Loader
+from trainer.data.micro_batches import Budget
 from trainer.distributed import Ranks
 from trainer.frame_budget import find_budget
-from trainer.loader import Loader
 from trainer.memory import lowered
 from trainer.meter import Meter
-from trainer.micro_batches import Budget
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from shared.store import open_split
+from trainer.data.loader import Loader
+from trainer.data.micro_batches import Budget
+from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.distributed import join_ranks
-from trainer.loader import Loader
-from trainer.micro_batches import Budget
 from trainer.model.whisper import TrainingModel, load_model, trained_parameters
 from trainer.step import OutOfMemory, Stepper
-from trainer.steps import Lengths, StepPlanner
 
 
 def main(store, model_folder, frames, failing, path):

@@ -7,9 +7,9 @@ from shared.rows import STEP, rebuild
 from shared.schema import WINDOW_FRAMES, FeatureSpec
 from shared.store import open_split
 from tests.support.samples import feature_row, make_store
-from trainer.augment import SpecAugment
-from trainer.clips import Clip, Clips, Padding
-from trainer.collate import FRAME_MULTIPLE, Batch, collate, collate_many, context_frames
+from trainer.data.clips import Clip, Clips, Padding
+from trainer.data.collate import FRAME_MULTIPLE, Batch, collate, collate_many, context_frames
+from trainer.data.spec_augment import SpecAugment
 
 FRAMES = (40, 7, 64, 3_000)
 LABELS = ([50258, 50261, 1, 2, 50257], [50258, 50261, 50257], [50258, 50261, 3, 50257], [50258, 50261, 50257])

@@ -14,7 +14,7 @@ from shared.store import open_split
 from shared.text import tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store
 from tests.support.training import SPEC, tiny_model, training_store
-from trainer.data import (
+from trainer.data.dataset import (
     WAIT_SECONDS,
     check_split,
     evaluation_split,

@@ -7,9 +7,9 @@ import torch
 
 from shared.store import open_split
 from tests.support.training import tiny_model, training_store
-from trainer.loader import Loader
-from trainer.micro_batches import Budget
-from trainer.steps import Lengths, StepPlanner
+from trainer.data.loader import Loader
+from trainer.data.micro_batches import Budget
+from trainer.data.step_planner import Lengths, StepPlanner
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from tests.support.training import tiny_model, training_store
 from trainer.assembly import Setup, make_stepper, max_steps, open_data, planner
 from trainer.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoint_writer import Checkpoints
+from trainer.data.loader import Loader
 from trainer.distributed import Ranks
 from trainer.frame_budget import find_budget
 from trainer.inspection import MOST_SKIPPED
-from trainer.loader import Loader
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
 from trainer.model.whisper import load_model

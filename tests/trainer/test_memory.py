@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from shared.errors import ResourceLimitError
 from trainer.activations import StepOptions
+from trainer.data.micro_batches import Budget
 from trainer.frame_budget import token_frames
 from trainer.memory import MARGIN, BudgetSearch, Worst, cpu_budget, lowered, most_allowed, window_worst
-from trainer.micro_batches import Budget
 from trainer.model.shape import PUBLISHED
 
 GB = 10**9

@@ -6,11 +6,11 @@ import pytest
 import torch
 from pynvml import NVMLError_NotSupported
 
+from trainer.data.step_planner import StepPlan
 from trainer.distributed import Ranks
 from trainer.meter import Meter
 from trainer.model.shape import PUBLISHED
 from trainer.step import StepResult
-from trainer.steps import StepPlan
 
 
 @pytest.fixture

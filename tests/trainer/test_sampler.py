@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.schema import WINDOW_FRAMES
-from trainer.clips import Clip, Clips, Padding
-from trainer.micro_batches import LAUNCH_FRAMES, Budget, MicroBatch, padding_waste
-from trainer.sampler import epoch_steps, num_steps, share_out, with_full_contexts
-from trainer.steps import Lengths, StepPlanner
+from trainer.data.clips import Clip, Clips, Padding
+from trainer.data.micro_batches import LAUNCH_FRAMES, Budget, MicroBatch, padding_waste
+from trainer.data.sampler import epoch_steps, num_steps, share_out, with_full_contexts
+from trainer.data.step_planner import Lengths, StepPlanner
 
 LENGTHS = st.lists(st.integers(1, 3_000), min_size=1, max_size=300).map(lambda found: np.array(found, np.int32))
 BATCHES = st.integers(1, 48)

@@ -9,16 +9,16 @@ import torch
 
 from shared.store import open_split
 from tests.support.training import tiny_model, training_store
-from trainer.clips import Clip, Clips
-from trainer.collate import collate
+from trainer.data.clips import Clip, Clips
+from trainer.data.collate import collate
+from trainer.data.loader import TOGETHER, Loader, as_tensors
+from trainer.data.micro_batches import Budget
+from trainer.data.sampler import share_out
+from trainer.data.step_planner import Lengths, StepPlan, StepPlanner
 from trainer.distributed import Ranks
-from trainer.loader import TOGETHER, Loader, as_tensors
-from trainer.micro_batches import Budget
 from trainer.model.whisper import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser
-from trainer.sampler import share_out
 from trainer.step import Stepper
-from trainer.steps import Lengths, StepPlan, StepPlanner
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.clips import Clips, Padding
-from trainer.micro_batches import Budget, MicroBatch
-from trainer.sampler import epoch_steps, num_steps, share_out_steps, with_full_contexts
+from trainer.data.clips import Clips, Padding
+from trainer.data.micro_batches import Budget, MicroBatch
+from trainer.data.sampler import epoch_steps, num_steps, share_out_steps, with_full_contexts
 
 _PLANNED_CLIPS = 4_096
 """Clips whose steps are planned at once: for so many, numpy's calls cost less than its sums."""

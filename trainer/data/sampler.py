@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.schema import WINDOW_FRAMES
-from trainer.clips import Clips, Padding
-from trainer.micro_batches import Budget, MicroBatch, cut_up
+from trainer.data.clips import Clips, Padding
+from trainer.data.micro_batches import Budget, MicroBatch, cut_up
 
 _POOL_STEPS = 64
 """Steps whose rows are sorted together: more pad less, fewer mix more."""

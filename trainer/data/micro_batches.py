@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.clips import Clips
+from trainer.data.clips import Clips
 
 LAUNCH_FRAMES = 400
 """What another micro-batch costs besides its frames, in frames: kernels to launch, weights to read again."""

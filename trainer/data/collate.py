@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from shared.rows import STEP
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
-from trainer.buffers import Empty
-from trainer.clips import Clips, Padding
-from trainer.filling import fill_features, fill_labels
+from trainer.data.buffers import Empty
+from trainer.data.clips import Clips, Padding
+from trainer.data.fill import fill_features, fill_labels
 
 FRAME_MULTIPLE = 16
 """Frames are rounded up to this: the encoder halves them, and tensor cores like multiples of 8."""

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from shared.store import StoreSplit
-from trainer.augment import SpecAugment
-from trainer.buffers import Buffers
-from trainer.collate import Batch, augment_batch, collate_many
-from trainer.micro_batches import MicroBatch
-from trainer.steps import StepPlan, StepPlanner
+from trainer.data.buffers import Buffers
+from trainer.data.collate import Batch, augment_batch, collate_many
+from trainer.data.micro_batches import MicroBatch
+from trainer.data.spec_augment import SpecAugment
+from trainer.data.step_planner import StepPlan, StepPlanner
 
 AHEAD = 12
 """Micro-batches that are formed before they are asked for."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.collate import Augment
+from trainer.data.collate import Augment
 
 
 @dataclass(frozen=True, slots=True)
