@@ -19,7 +19,7 @@ from trainer.checkpoint_writer import Checkpoints, still_to_come
 from trainer.data.dataset import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
 from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.evaluation import Evaluator
 from trainer.footprint import optimiser_bytes
 from trainer.model.shape import ModelShape

@@ -8,7 +8,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from trainer.activations import StepOptions
 from trainer.data.clips import Clip, Clips
 from trainer.data.micro_batches import MicroBatch
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.memory import allow, made_up
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, prepare_model, trained_parameters

@@ -18,7 +18,7 @@ from trainer.data.dataset import PROMPT_LABELS
 from trainer.data.loader import as_tensors
 from trainer.data.micro_batches import Budget
 from trainer.data.sampler import share_out
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.model.generation import search
 from trainer.model.whisper import encoder_outputs
 from trainer.scoring import score_all, score_by_source

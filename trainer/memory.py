@@ -10,7 +10,7 @@ from shared.schema import WINDOW_FRAMES
 from trainer.data.clips import Clip, Clips
 from trainer.data.loader import Tensors
 from trainer.data.micro_batches import Budget, MicroBatch
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.settings import Checkpointing
 
 _CPU_FRAMES = 12_000

@@ -8,7 +8,7 @@ from pynvml import NVMLError
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import padding_waste
 from trainer.data.step_planner import StepPlan
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.model.flops import peak_flops, training_flops
 from trainer.model.shape import ModelShape
 from trainer.step import StepResult

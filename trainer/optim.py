@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from shared.errors import UsageError
 from trainer.activations import Optimiser
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 
 _BETAS = (0.9, 0.999)
 

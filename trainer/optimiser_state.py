@@ -13,7 +13,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 from trainer.checkpoint_files import copy_to_cpu
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 
 
 def whole_state(optimiser: Optimizer, ranks: Ranks) -> dict[str, Any]:

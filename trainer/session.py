@@ -16,7 +16,7 @@ from trainer.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.spec_augment import SpecAugment
-from trainer.distributed import ORPHANED, Ranks, is_lost, join_ranks
+from trainer.distributed.ranks import ORPHANED, Ranks, is_lost, join_ranks
 from trainer.frame_budget import find_budget
 from trainer.hub import upload
 from trainer.loop import TrainingLoop

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 from trainer.data.loader import Tensors
 from trainer.data.micro_batches import MicroBatch
 from trainer.data.step_planner import StepPlan
-from trainer.distributed import Ranks
-from trainer.exchange import GradientExchange
+from trainer.distributed.gradients import GradientExchange
+from trainer.distributed.ranks import Ranks
 from trainer.model.whisper import TrainingModel, set_recompute, trained_parameters
 from trainer.optim import set_rate
 

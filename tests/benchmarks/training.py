@@ -38,7 +38,7 @@ from trainer.data.clips import Clip, Clips, Padding
 from trainer.data.collate import collate
 from trainer.data.loader import Loader, as_tensors
 from trainer.data.step_planner import StepPlan, StepPlanner
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.frame_budget import find_budget
 from trainer.model.flops import training_flops
 from trainer.model.shape import PUBLISHED, ModelShape

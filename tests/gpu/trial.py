@@ -17,7 +17,7 @@ from tests.support.synthetic import random_whisper, speech_split
 from trainer.assembly import Data, Setup, planner
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.frame_budget import find_budget
 from trainer.memory import lowered
 from trainer.meter import Meter

@@ -14,7 +14,7 @@ from shared.store import open_split
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner
-from trainer.distributed import join_ranks
+from trainer.distributed.ranks import join_ranks
 from trainer.model.whisper import TrainingModel, load_model, trained_parameters
 from trainer.step import OutOfMemory, Stepper
 

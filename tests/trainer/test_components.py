@@ -5,7 +5,7 @@ import torch
 
 from shared.errors import UsageError
 from trainer.assembly import Setup
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.settings import TrainSettings
 
 

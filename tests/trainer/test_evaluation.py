@@ -9,7 +9,7 @@ from shared.errors import ResourceLimitError
 from shared.store import open_split
 from tests.support.samples import feature_row, make_store
 from tests.support.training import SPEC, tiny_model, training_store
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.evaluation import FORWARD_FACTOR, Evaluator
 from trainer.model.whisper import load_model
 

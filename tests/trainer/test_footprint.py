@@ -26,7 +26,7 @@ from trainer.activations import (
     passing_bytes,
     token_bytes,
 )
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.model.shape import PUBLISHED
 from trainer.model.whisper import TrainingModel, encode, prepare_model, set_recompute

@@ -11,7 +11,7 @@ from shared.cli import run_command
 from tests.gpu.measure import GIB, LONG, OWN, PADDED, SHARES, SHORT, WORST, main, targets
 from tests.gpu.trial import Figures, Memory, Trial, Workload
 from tests.support.synthetic import MINI
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.step import OutOfMemory, Stepper
 
 CPU = Ranks(0, 1, torch.device("cpu"))

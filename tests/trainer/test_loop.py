@@ -15,7 +15,7 @@ from trainer.assembly import Setup, make_stepper, max_steps, open_data, planner
 from trainer.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoint_writer import Checkpoints
 from trainer.data.loader import Loader
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.frame_budget import find_budget
 from trainer.inspection import MOST_SKIPPED
 from trainer.loop import TrainingLoop

@@ -7,7 +7,7 @@ import torch
 from pynvml import NVMLError_NotSupported
 
 from trainer.data.step_planner import StepPlan
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.meter import Meter
 from trainer.model.shape import PUBLISHED
 from trainer.step import StepResult

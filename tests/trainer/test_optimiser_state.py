@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.optim import make_optimiser
 from trainer.optimiser_state import is_fresh, restore, whole_state
 

@@ -15,7 +15,7 @@ from trainer.data.loader import TOGETHER, Loader, as_tensors
 from trainer.data.micro_batches import Budget
 from trainer.data.sampler import share_out
 from trainer.data.step_planner import Lengths, StepPlan, StepPlanner
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.model.whisper import TrainingModel, load_model, trained_parameters
 from trainer.optim import make_optimiser
 from trainer.step import Stepper

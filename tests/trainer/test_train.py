@@ -21,7 +21,7 @@ from shared.store import open_split
 from tests.support.training import Training, sentences, tiny_model, training_store
 from trainer.checkpoint import checkpoints, latest, load_training
 from trainer.data.dataset import monitored_rows
-from trainer.distributed import Ranks
+from trainer.distributed.ranks import Ranks
 from trainer.output import hold_logs, hold_output
 from trainer.session import told
 from trainer.train import main

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from shared.errors import ResourceLimitError
-from trainer.distributed import Ranks, leave_with_ranks
+from trainer.distributed.ranks import Ranks, leave_with_ranks
 from trainer.model.whisper import trained_parameters
 
 
