@@ -13,7 +13,6 @@ from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.model_files import model_config, model_file
 from shared.store import StoreSplit
-from trainer.activations import Optimiser, StepOptions
 from trainer.checkpoint import checkpoints as written
 from trainer.checkpoint_writer import Checkpoints, still_to_come
 from trainer.data.dataset import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
@@ -21,7 +20,8 @@ from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.distributed.ranks import Ranks
 from trainer.evaluation import Evaluator
-from trainer.footprint import optimiser_bytes
+from trainer.memory.activations import Optimiser, StepOptions
+from trainer.memory.footprint import optimiser_bytes
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser

@@ -15,8 +15,8 @@ from shared.errors import ExitCode, UsageError
 from shared.model_files import model_config
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.units import format_bytes, format_count
-from trainer.activations import Optimiser, StepOptions
-from trainer.footprint import USABLE_SHARE, Footprint, dense_tokens, fits, footprint, suggested_frame_budget
+from trainer.memory.activations import Optimiser, StepOptions
+from trainer.memory.footprint import USABLE_SHARE, Footprint, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainerSettings, parse_memory
 

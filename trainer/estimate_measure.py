@@ -5,11 +5,11 @@ import gc
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from trainer.activations import StepOptions
 from trainer.data.clips import Clip, Clips
 from trainer.data.micro_batches import MicroBatch
 from trainer.distributed.ranks import Ranks
-from trainer.memory import allow, made_up
+from trainer.memory.activations import StepOptions
+from trainer.memory.budget_search import allow, made_up
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, prepare_model, trained_parameters
 from trainer.optim import make_optimiser

@@ -14,7 +14,7 @@ from trainer.data.loader import Loader
 from trainer.data.step_planner import StepPlan
 from trainer.evaluation import Evaluator
 from trainer.inspection import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
-from trainer.memory import lowered
+from trainer.memory.budget_search import lowered
 from trainer.meter import Meter
 from trainer.optim import learning_rate
 from trainer.optimiser_state import whole_state

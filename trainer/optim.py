@@ -7,8 +7,8 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 from shared.errors import UsageError
-from trainer.activations import Optimiser
 from trainer.distributed.ranks import Ranks
+from trainer.memory.activations import Optimiser
 
 _BETAS = (0.9, 0.999)
 

@@ -19,7 +19,7 @@ from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.distributed.ranks import Ranks
 from trainer.frame_budget import find_budget
-from trainer.memory import lowered
+from trainer.memory.budget_search import lowered
 from trainer.meter import Meter
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters

@@ -12,10 +12,10 @@ import torch
 
 from shared.cli import parse_settings, run_command
 from shared.errors import UsageError
-from trainer.activations import OPTIMISERS, StepOptions
 from trainer.estimate import ORDER, EstimateSettings, advice, choices, find_shape, main
 from trainer.estimate_measure import take_steps
-from trainer.footprint import dense_tokens, footprint
+from trainer.memory.activations import OPTIMISERS, StepOptions
+from trainer.memory.footprint import dense_tokens, footprint
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainSettings
 

@@ -16,7 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from trainer.activations import (
+from trainer.distributed.ranks import Ranks
+from trainer.memory.activations import (
     OPTIMISERS,
     StepOptions,
     activation_bytes,
@@ -26,8 +27,7 @@ from trainer.activations import (
     passing_bytes,
     token_bytes,
 )
-from trainer.distributed.ranks import Ranks
-from trainer.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
+from trainer.memory.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.model.shape import PUBLISHED
 from trainer.model.whisper import TrainingModel, encode, prepare_model, set_recompute
 from trainer.optim import make_optimiser

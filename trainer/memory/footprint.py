@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from trainer.activations import FULL, StepOptions, activation_bytes, passing_bytes
+from trainer.memory.activations import FULL, StepOptions, activation_bytes, passing_bytes
 from trainer.model.shape import ModelShape
 
 USABLE_SHARE = 0.92
