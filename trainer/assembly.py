@@ -13,8 +13,9 @@ from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.model_files import model_config, model_file
 from shared.store import StoreSplit
-from trainer.checkpoint import checkpoints as written
-from trainer.checkpoint_writer import Checkpoints, still_to_come
+from trainer.checkpoints.checkpoint import checkpoints as written
+from trainer.checkpoints.output_folder import check_room, small_files
+from trainer.checkpoints.writer import Checkpoints, still_to_come
 from trainer.data.dataset import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
 from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner
@@ -25,7 +26,6 @@ from trainer.memory.footprint import optimiser_bytes
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
-from trainer.output import check_room, small_files
 from trainer.settings import TrainSettings
 from trainer.step import Stepper
 

@@ -12,9 +12,16 @@ from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.locks import hold_unread
 from shared.units import format_bytes
-from trainer.output import hold_output, log_folder
+from trainer.checkpoints.output_folder import hold_output, log_folder
+from trainer.checkpoints.retention import (
+    Tidying,
+    checkpoint_tidyings,
+    enact,
+    log_tidyings,
+    partial_tidyings,
+    store_tidyings,
+)
 from trainer.settings import TrainerSettings
-from trainer.tidying import Tidying, checkpoint_tidyings, enact, log_tidyings, partial_tidyings, store_tidyings
 
 _ABOUT = (
     "Put away what a training no longer needs: never the best checkpoint, never the last, nothing that is not its own."

@@ -13,6 +13,7 @@ from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
 from shared.text import one_line
+from trainer.checkpoints.hub_upload import upload
 from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data.dataset import check_split, evaluation_split
 from trainer.export_files import Checkpoint, alignment_heads, require_language
@@ -21,7 +22,6 @@ from trainer.export_screen import render_exports
 from trainer.export_settings import ExportSettings
 from trainer.gate_models import OriginalModel, load_export
 from trainer.gate_run import Candidate, GateRun, check_files, gate_rows, run_gate
-from trainer.hub import upload
 from trainer.listener import transcribe_file
 from trainer.model.device import for_ctranslate2
 from trainer.model_card import (

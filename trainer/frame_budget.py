@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from trainer.assembly import Data, Setup
-from trainer.checkpoint import TrainState
+from trainer.checkpoints.checkpoint import TrainState
+from trainer.checkpoints.optimizer_state import is_fresh
 from trainer.data.micro_batches import Budget, MicroBatch
 from trainer.memory.activations import StepOptions, frame_bytes, token_bytes
 from trainer.memory.budget_search import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
 from trainer.memory.footprint import optimiser_bytes
 from trainer.model.shape import ModelShape
-from trainer.optimiser_state import is_fresh
 from trainer.resuming import circumstances
 from trainer.step import Stepper
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from shared.durable import json_bytes
 from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
-from trainer.checkpoint import TrainState
+from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import MicroBatch
 
 _FOLDER = "nonfinite"

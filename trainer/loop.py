@@ -7,9 +7,10 @@ from time import perf_counter
 import torch
 
 from shared.errors import InterruptedRunError, ResourceLimitError
-from trainer.checkpoint import TrainState
-from trainer.checkpoint_files import CheckpointContent, copy_to_cpu, weights_to_save
-from trainer.checkpoint_writer import Checkpoints
+from trainer.checkpoints.checkpoint import TrainState
+from trainer.checkpoints.files import CheckpointContent, copy_to_cpu, weights_to_save
+from trainer.checkpoints.optimizer_state import whole_state
+from trainer.checkpoints.writer import Checkpoints
 from trainer.data.loader import Loader
 from trainer.data.step_planner import StepPlan
 from trainer.evaluation import Evaluator
@@ -17,7 +18,6 @@ from trainer.inspection import MOST_SKIPPED, SETTLING, require_updates, write_no
 from trainer.memory.budget_search import lowered
 from trainer.meter import Meter
 from trainer.optim import learning_rate
-from trainer.optimiser_state import whole_state
 from trainer.settings import TrainSettings
 from trainer.step import OutOfMemory, Stepper, StepResult
 from trainer.telemetry.health import Health

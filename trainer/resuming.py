@@ -9,10 +9,10 @@ import torch
 
 from shared.errors import SpeechPrepError, UsageError
 from trainer.assembly import Data, Setup, make_stepper
-from trainer.checkpoint import TrainState, checkpoints, latest, load_training
+from trainer.checkpoints.checkpoint import TrainState, checkpoints, latest, load_training
+from trainer.checkpoints.optimizer_state import restore
 from trainer.data.micro_batches import Budget
 from trainer.model.whisper import load_model
-from trainer.optimiser_state import restore
 from trainer.settings import TrainSettings
 from trainer.step import Stepper
 

@@ -12,17 +12,17 @@ from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, first_line
 from shared.stop_request import StopRequest
 from trainer.assembly import Data, Setup, make_evaluator, max_steps, open_checkpoints, open_data, planner
-from trainer.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
+from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
+from trainer.checkpoints.hub_upload import upload
+from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.spec_augment import SpecAugment
 from trainer.distributed.ranks import ORPHANED, Ranks, is_lost, join_ranks
 from trainer.frame_budget import find_budget
-from trainer.hub import upload
 from trainer.loop import TrainingLoop
 from trainer.meter import Meter
 from trainer.optim import warmup_of
-from trainer.output import hold_logs, hold_output, log_folder
 from trainer.resuming import find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.settings import TrainSettings
 from trainer.telemetry.telemetry import Telemetry, open_telemetry

@@ -9,12 +9,12 @@ from rich.text import Text
 from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
 from shared.locks import is_held
-from trainer.checkpoint import checkpoints
+from trainer.checkpoints.checkpoint import checkpoints
+from trainer.checkpoints.output_folder import LOCK
 from trainer.evaluate_settings import EvaluateSettings
 from trainer.evaluation_report import require_writable, write_evaluation
 from trainer.evaluation_results import evaluate_transcripts
 from trainer.evaluation_screen import headline, model_line
-from trainer.output import LOCK
 from trainer.transcribing import transcribed
 
 _POLL_SECONDS = 5.0

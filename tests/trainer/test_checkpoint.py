@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Cut, Ext4Disk
-from trainer.checkpoint import PARTIAL, TrainState, checkpoints, latest, load_training, point_best_at
-from trainer.checkpoint_files import CheckpointContent, copy_to_cpu
-from trainer.checkpoint_writer import Checkpoints, still_to_come
+from trainer.checkpoints.checkpoint import PARTIAL, TrainState, checkpoints, latest, load_training, point_best_at
+from trainer.checkpoints.files import CheckpointContent, copy_to_cpu
+from trainer.checkpoints.writer import Checkpoints, still_to_come
 
 
 def snapshot(step, best_step=None, values=1_000):

@@ -12,10 +12,10 @@ from shared.durable import json_bytes
 from shared.errors import ExitCode
 from shared.locks import hold, readers
 from tests.support.samples import feature_row, make_store
-from trainer.checkpoint import TrainState, point_best_at
+from trainer.checkpoints.checkpoint import TrainState, point_best_at
+from trainer.checkpoints.output_folder import hold_output
+from trainer.checkpoints.retention import checkpoint_tidyings, enact
 from trainer.clean import main
-from trainer.output import hold_output
-from trainer.tidying import checkpoint_tidyings, enact
 
 
 @pytest.fixture

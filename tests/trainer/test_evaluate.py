@@ -21,7 +21,7 @@ from shared.store import open_split
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
-from trainer.checkpoint import checkpoints
+from trainer.checkpoints.checkpoint import checkpoints
 from trainer.evaluate import main
 from trainer.evaluate_settings import EvaluateSettings
 from trainer.train import main as train

@@ -12,8 +12,8 @@ from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Ext4Disk
 from tests.support.training import tiny_model, training_store
 from trainer.assembly import Setup, make_stepper, max_steps, open_data, planner
-from trainer.checkpoint import TrainState, checkpoints, latest, load_training
-from trainer.checkpoint_writer import Checkpoints
+from trainer.checkpoints.checkpoint import TrainState, checkpoints, latest, load_training
+from trainer.checkpoints.writer import Checkpoints
 from trainer.data.loader import Loader
 from trainer.distributed.ranks import Ranks
 from trainer.frame_budget import find_budget

@@ -12,7 +12,7 @@ from transformers import WhisperForConditionalGeneration
 from shared.errors import UsageError
 from shared.rows import STEP
 from tests.support.training import tiny_model, tiny_whisper
-from trainer.checkpoint_files import weights_to_save
+from trainer.checkpoints.files import weights_to_save
 from trainer.model.shape import CHUNK_TOKENS
 from trainer.model.whisper import (
     TrainingModel,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from trainer.checkpoints.optimizer_state import is_fresh, restore, whole_state
 from trainer.distributed.ranks import Ranks
 from trainer.optim import make_optimiser
-from trainer.optimiser_state import is_fresh, restore, whole_state
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 NAMES = ["adamw", "adamw-8bit", "adafactor"]

@@ -19,10 +19,10 @@ from shared.cli import run_command
 from shared.errors import SpeechPrepError, StoreError
 from shared.store import open_split
 from tests.support.training import Training, sentences, tiny_model, training_store
-from trainer.checkpoint import checkpoints, latest, load_training
+from trainer.checkpoints.checkpoint import checkpoints, latest, load_training
+from trainer.checkpoints.output_folder import hold_logs, hold_output
 from trainer.data.dataset import monitored_rows
 from trainer.distributed.ranks import Ranks
-from trainer.output import hold_logs, hold_output
 from trainer.session import told
 from trainer.train import main
 

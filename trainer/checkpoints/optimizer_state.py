@@ -12,7 +12,7 @@ import torch
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
-from trainer.checkpoint_files import copy_to_cpu
+from trainer.checkpoints.files import copy_to_cpu
 from trainer.distributed.ranks import Ranks
 
 

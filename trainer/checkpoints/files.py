@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from shared.durable import fsync_tree, json_bytes
 from shared.errors import ResourceLimitError
 from shared.units import format_bytes
-from trainer.checkpoint import STATE, TRAINING, TrainState
+from trainer.checkpoints.checkpoint import STATE, TRAINING, TrainState
 from trainer.model.whisper import TrainingModel
 
 REMEDY = "make room, lower --keep-latest, or name another --output; the same command goes on"

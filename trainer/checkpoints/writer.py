@@ -8,8 +8,17 @@ from pathlib import Path
 
 from shared.durable import fsync_directory, json_bytes, write_durably
 from shared.errors import ResourceLimitError
-from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, point_best_at, points_at, resumable
-from trainer.checkpoint_files import REMEDY, CheckpointContent, write_files
+from trainer.checkpoints.checkpoint import (
+    PARTIAL,
+    STATE,
+    TRAINING,
+    TrainState,
+    checkpoints,
+    point_best_at,
+    points_at,
+    resumable,
+)
+from trainer.checkpoints.files import REMEDY, CheckpointContent, write_files
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from shared.durable import fsync_directory
 from shared.errors import SpeechPrepError
 from shared.layout import StoreLayout, read_record
-from trainer.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
+from trainer.checkpoints.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
 from trainer.telemetry.tensorboard import owner
 
 _EVENTS = "tensorboard"
