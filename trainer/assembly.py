@@ -20,7 +20,6 @@ from trainer.data.dataset import check_split, evaluation_split, monitored_rows, 
 from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.distributed.ranks import Ranks
-from trainer.evaluation import Evaluator
 from trainer.memory.activations import Optimiser, StepOptions
 from trainer.memory.footprint import optimiser_bytes
 from trainer.model.shape import ModelShape
@@ -28,6 +27,7 @@ from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.optim import make_optimiser
 from trainer.settings import TrainSettings
 from trainer.step import Stepper
+from trainer.training.evaluator import Evaluator
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
 

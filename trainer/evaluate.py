@@ -7,12 +7,12 @@ from rich.console import Console
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
-from trainer.evaluate_settings import EvaluateSettings
-from trainer.evaluation_facts import EvaluationFacts
-from trainer.evaluation_report import require_writable, write_evaluation
-from trainer.evaluation_results import evaluate_transcripts
-from trainer.evaluation_screen import render_evaluation
-from trainer.hypotheses import read_hypotheses
+from trainer.evaluation.html_report import require_writable, write_evaluation
+from trainer.evaluation.hypotheses import read_hypotheses
+from trainer.evaluation.inputs import EvaluationFacts
+from trainer.evaluation.results import evaluate_transcripts
+from trainer.evaluation.screen import render_evaluation
+from trainer.evaluation.settings import EvaluateSettings
 
 _ABOUT = "Word error rates of models on a store's split, or of a ready table of transcripts, with 95 % intervals."
 _NARROWEST = 80
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     _require_effect(argv)
     settings.prepare()
     if settings.watch is not None:
-        from trainer.watch import watch  # noqa: PLC0415 - torch, which a ready table needs not
+        from trainer.evaluation.watch import watch  # noqa: PLC0415 - torch, which a ready table needs not
 
         watch(settings, Console())
         return int(ExitCode.DONE)
@@ -75,7 +75,7 @@ def _facts(settings: EvaluateSettings) -> EvaluationFacts:
     if settings.store is None or not (settings.model or settings.baseline):
         remedy = "--store STORE --model FOLDER, or --hypotheses FILE"
         raise UsageError("nothing to evaluate was named", remedy)
-    from trainer.transcribing import transcribed  # noqa: PLC0415 - as above
+    from trainer.evaluation.transcribe import transcribed  # noqa: PLC0415 - as above
 
     models = tuple(dict.fromkeys([*settings.model, *([settings.baseline] if settings.baseline else [])]))
     return transcribed(settings.store, models, settings, Console(stderr=True), baseline=settings.baseline)

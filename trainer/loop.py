@@ -13,7 +13,6 @@ from trainer.checkpoints.optimizer_state import whole_state
 from trainer.checkpoints.writer import Checkpoints
 from trainer.data.loader import Loader
 from trainer.data.step_planner import StepPlan
-from trainer.evaluation import Evaluator
 from trainer.inspection import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
 from trainer.memory.budget_search import lowered
 from trainer.meter import Meter
@@ -22,6 +21,7 @@ from trainer.settings import TrainSettings
 from trainer.step import OutOfMemory, Stepper, StepResult
 from trainer.telemetry.health import Health
 from trainer.telemetry.telemetry import Telemetry
+from trainer.training.evaluator import Evaluator
 
 
 @dataclass(slots=True)

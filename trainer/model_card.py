@@ -12,8 +12,8 @@ from shared.durable import write_durably
 from shared.layout import StoreRecord
 from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate
-from trainer.evaluation_report import NORMALISERS
-from trainer.evaluation_words import UNKNOWN, format_share
+from trainer.evaluation.formatting import UNKNOWN, format_share
+from trainer.evaluation.html_report import NORMALISERS
 from trainer.export_files import read_json
 from trainer.gate_run import Checked, GateRun, computed_otherwise
 

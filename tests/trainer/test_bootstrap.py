@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import trainer.bootstrap
-from trainer.bootstrap import paired_difference, rate_interval
+import trainer.evaluation.bootstrap
+from trainer.evaluation.bootstrap import paired_difference, rate_interval
 
 COUNTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), min_size=1, max_size=60)
 
@@ -104,7 +104,7 @@ def test_an_interval_lies_within_the_rows_own_rates_and_is_the_same_every_time(r
 def test_chunks_hold_the_same_rows_and_as_many_resamples(monkeypatch):
     errors, words = speech(np.random.default_rng(8), 100, 0.2)
     whole = rate_interval(errors, words, resamples=999, seed=3)
-    monkeypatch.setattr(trainer.bootstrap, "_MAX_CELLS", 1_000)
+    monkeypatch.setattr(trainer.evaluation.bootstrap, "_MAX_CELLS", 1_000)
     assert rate_interval(errors, words, resamples=999, seed=3) == whole
 
 

@@ -23,10 +23,10 @@ from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
 from trainer.checkpoints.checkpoint import checkpoints
 from trainer.evaluate import main
-from trainer.evaluate_settings import EvaluateSettings
+from trainer.evaluation.settings import EvaluateSettings
+from trainer.evaluation.transcribe import transcribed, windows
+from trainer.evaluation.transcribers import longest_text, open_transcriber, words
 from trainer.train import main as train
-from trainer.transcribers import longest_text, open_transcriber, words
-from trainer.transcribing import transcribed, windows
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_an_output_that_cannot_be_written_to_is_found_before_anything_is_transcr
     folder, tmp_path, capsys, monkeypatch
 ):
     (tmp_path / "file").write_text("here")
-    monkeypatch.setattr("trainer.transcribing.transcribed", lambda *_, **__: pytest.fail("transcribed"))
+    monkeypatch.setattr("trainer.evaluation.transcribe.transcribed", lambda *_, **__: pytest.fail("transcribed"))
     assert run(folder, "--model", str(folder / "model"), "--output", str(tmp_path / "file" / "out")) == 2
     assert "cannot write to" in capsys.readouterr().err
 

@@ -4,14 +4,14 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-import trainer.evaluation
+import trainer.training.evaluator
 from shared.errors import ResourceLimitError
 from shared.store import open_split
 from tests.support.samples import feature_row, make_store
 from tests.support.training import SPEC, tiny_model, training_store
 from trainer.distributed.ranks import Ranks
-from trainer.evaluation import FORWARD_FACTOR, Evaluator
 from trainer.model.whisper import load_model
+from trainer.training.evaluator import FORWARD_FACTOR, Evaluator
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -51,7 +51,7 @@ def test_a_clips_context_does_not_show_how_many_ranks_or_how_much_memory_there_a
 
 def room_for(clips, monkeypatch):
     """A GPU's memory runs out for more than so many *clips*; what was tried."""
-    search, tried = trainer.evaluation.search, []
+    search, tried = trainer.training.evaluator.search, []
 
     def limited(model, encoded, prompt, **options):
         tried.append(len(prompt))
@@ -59,7 +59,7 @@ def room_for(clips, monkeypatch):
             raise torch.OutOfMemoryError
         return search(model, encoded, prompt, **options)
 
-    monkeypatch.setattr(trainer.evaluation, "search", limited)
+    monkeypatch.setattr(trainer.training.evaluator, "search", limited)
     return tried
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from shared.errors import UsageError
-from trainer.hypotheses import read_hypotheses
+from trainer.evaluation.hypotheses import read_hypotheses
 
 COLUMNS = ["sentence", "tiny", "base", "corpus", "seconds"]
 # A quote at the start, a number and a date that stay text, an empty hypothesis, a name that a CSV reader may take for

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.scoring import Normaliser, count_errors, normalise, rates, rows_by, score_all, score_by_source
+from trainer.evaluation.scoring import Normaliser, count_errors, normalise, rates, rows_by, score_all, score_by_source
 from trainer.telemetry.records import WordErrors
 
 # Few words and letters, so that texts share some; with what normalisers change.
@@ -125,7 +125,7 @@ def test_counts_are_int64():
 
 def test_scoring_needs_no_torch_and_transformers_only_when_it_normalises():
     code = (
-        "import sys; from trainer.scoring import *; assert 'transformers' not in sys.modules; "
+        "import sys; from trainer.evaluation.scoring import *; assert 'transformers' not in sys.modules; "
         "score_all(['a'], ['b']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

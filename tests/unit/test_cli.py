@@ -16,7 +16,7 @@ from preprocess.verify import VerifySettings
 from shared.cli import parse_settings, run_command
 from shared.errors import InterruptedRunError, ResourceLimitError, StoreError, UsageError
 from shared.settings import LayeredSettings
-from trainer.evaluate_settings import EvaluateSettings
+from trainer.evaluation.settings import EvaluateSettings
 
 REPOSITORY = Path(__file__).parents[2]
 ENTRIES = sorted(

@@ -13,7 +13,7 @@ from preprocess.demo.model import build_model
 from preprocess.settings import RunSettings
 from tests.support.hub import serve
 from trainer.estimate import EstimateSettings
-from trainer.evaluate_settings import EvaluateSettings
+from trainer.evaluation.settings import EvaluateSettings
 from trainer.export_settings import ExportSettings
 from trainer.settings import TrainSettings
 

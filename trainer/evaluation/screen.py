@@ -11,9 +11,8 @@ from rich.text import Text
 
 from shared.text import one_line
 from shared.units import format_audio, format_count
-from trainer.bootstrap import FEW_ROWS, PairedDifference
-from trainer.evaluation_results import EvaluationResult, ModelResult, Score
-from trainer.evaluation_words import (
+from trainer.evaluation.bootstrap import FEW_ROWS, PairedDifference
+from trainer.evaluation.formatting import (
     format_interval,
     format_p,
     format_points,
@@ -23,7 +22,8 @@ from trainer.evaluation_words import (
     format_silence,
     verdict,
 )
-from trainer.scoring import Normaliser
+from trainer.evaluation.results import EvaluationResult, ModelResult, Score
+from trainer.evaluation.scoring import Normaliser
 from trainer.telemetry.record_lines import wer_words
 
 _SOURCES_SHOWN = 12

@@ -6,9 +6,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.bootstrap import FEW_ROWS, RESAMPLES, Interval, PairedDifference, paired_difference, rate_interval
-from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts
-from trainer.scoring import AlignedWords, ErrorCounts, Normaliser, align, count_errors, normalise, rates, rows_by
+from trainer.evaluation.bootstrap import (
+    FEW_ROWS,
+    RESAMPLES,
+    Interval,
+    PairedDifference,
+    paired_difference,
+    rate_interval,
+)
+from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts
+from trainer.evaluation.scoring import (
+    AlignedWords,
+    ErrorCounts,
+    Normaliser,
+    align,
+    count_errors,
+    normalise,
+    rates,
+    rows_by,
+)
 from trainer.telemetry.records import WordErrors
 
 DETAIL_NORMALISER = Normaliser.BASIC

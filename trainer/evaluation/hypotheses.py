@@ -15,7 +15,7 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from shared.errors import UsageError
-from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts
+from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts
 
 _COMMA = pacsv.ParseOptions(newlines_in_values=True)
 # As Common Voice writes it: sentences hold raw quotes, and one that opened a field would swallow the lines after it.

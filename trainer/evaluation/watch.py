@@ -11,11 +11,11 @@ from shared.errors import UsageError
 from shared.locks import is_held
 from trainer.checkpoints.checkpoint import checkpoints
 from trainer.checkpoints.output_folder import LOCK
-from trainer.evaluate_settings import EvaluateSettings
-from trainer.evaluation_report import require_writable, write_evaluation
-from trainer.evaluation_results import evaluate_transcripts
-from trainer.evaluation_screen import headline, model_line
-from trainer.transcribing import transcribed
+from trainer.evaluation.html_report import require_writable, write_evaluation
+from trainer.evaluation.results import evaluate_transcripts
+from trainer.evaluation.screen import headline, model_line
+from trainer.evaluation.settings import EvaluateSettings
+from trainer.evaluation.transcribe import transcribed
 
 _POLL_SECONDS = 5.0
 FOLDER = "evaluations"

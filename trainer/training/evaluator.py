@@ -19,12 +19,12 @@ from trainer.data.loader import as_tensors
 from trainer.data.micro_batches import Budget
 from trainer.data.sampler import share_out
 from trainer.distributed.ranks import Ranks
+from trainer.evaluation.scoring import score_all, score_by_source
+from trainer.evaluation.transcribers import longest_text, words
 from trainer.model.generation import search
 from trainer.model.whisper import encoder_outputs
-from trainer.scoring import score_all, score_by_source
 from trainer.step import autocast
 from trainer.telemetry.records import EvaluationRecord, Transcript
-from trainer.transcribers import longest_text, words
 
 FORWARD_FACTOR = 4
 """Frames of a micro-batch without gradients, against those of one with them."""

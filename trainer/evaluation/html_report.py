@@ -16,11 +16,8 @@ from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
 from shared.text import one_line
 from shared.units import format_count
-from trainer.bootstrap import LEVEL, Interval
-from trainer.evaluation_plots import drawn_sources, duration_plot, source_plot
-from trainer.evaluation_results import DETAIL_NORMALISER, EvaluationResult, ModelResult, Score
-from trainer.evaluation_screen import few_rows_note, headline
-from trainer.evaluation_words import (
+from trainer.evaluation.bootstrap import LEVEL, Interval
+from trainer.evaluation.formatting import (
     format_interval,
     format_p,
     format_points,
@@ -30,7 +27,10 @@ from trainer.evaluation_words import (
     format_silence,
     verdict,
 )
-from trainer.scoring import Normaliser
+from trainer.evaluation.plots import drawn_sources, duration_plot, source_plot
+from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult, ModelResult, Score
+from trainer.evaluation.scoring import Normaliser
+from trainer.evaluation.screen import few_rows_note, headline
 
 METRICS, PAGE = "metrics.json", "evaluation.html"
 MAX_CHARACTERS = 600

@@ -1,7 +1,7 @@
 """Figures of an evaluation in words, the same on the screen and on the page."""
 
-from trainer.bootstrap import Interval, PairedDifference
-from trainer.evaluation_facts import SilenceCheck
+from trainer.evaluation.bootstrap import Interval, PairedDifference
+from trainer.evaluation.inputs import SilenceCheck
 
 _SMALLEST_P = 0.001
 UNKNOWN = "-"

@@ -16,10 +16,10 @@ from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from trainer.data.dataset import monitored_rows
-from trainer.evaluate_settings import EvaluateSettings
-from trainer.evaluation_facts import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
+from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
+from trainer.evaluation.settings import EvaluateSettings
+from trainer.evaluation.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
 from trainer.model.device import choose_device, for_ctranslate2
-from trainer.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
 
 _BATCH_CLIPS = 8
 _SILENCE = -1.5

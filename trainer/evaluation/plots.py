@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.text import one_line
-from trainer.evaluation_results import DETAIL_NORMALISER, EvaluationResult, Score
+from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
