@@ -165,7 +165,7 @@ def _heading(shape: ModelShape, settings: EstimateSettings, origin: str) -> list
 
 def _measured(shape: ModelShape, settings: EstimateSettings, found: Sequence[Choice]) -> tuple[list[str] | None, str]:
     """What each of *found* took on the GPU, and a remark."""
-    from trainer.estimate_measure import has_gpu, measured_bytes  # noqa: PLC0415 - the table needs no torch
+    from trainer.training.measured_step import has_gpu, measured_bytes  # noqa: PLC0415 - the table needs no torch
 
     if not has_gpu():
         return None, "not measured: that needs a GPU; the figures above are computed"

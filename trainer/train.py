@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
             settings = parse_settings(TrainSettings, argv, prog="torchrun -m trainer.train", about=_ABOUT)
         settings.prepare()
         # The Hub's library looks for its folders when it is imported, which is with this.
-        from trainer.session import open_training  # noqa: PLC0415
+        from trainer.training.run import open_training  # noqa: PLC0415
 
         with open_training(settings) as training:
             training.run()

@@ -33,19 +33,19 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from shared.rows import rebuild
 from shared.store import StoreSplit
 from tests.support.synthetic import MINI, random_whisper, speech_seconds, speech_split
-from trainer.assembly import Data, Setup, planner
 from trainer.data.clips import Clip, Clips, Padding
 from trainer.data.collate import collate
 from trainer.data.loader import Loader, as_tensors
 from trainer.data.step_planner import StepPlan, StepPlanner
 from trainer.distributed.ranks import Ranks
-from trainer.frame_budget import find_budget
 from trainer.model.flops import training_flops
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
-from trainer.optim import make_optimiser
 from trainer.settings import TrainSettings
-from trainer.step import Stepper
+from trainer.training.components import Data, Setup, planner
+from trainer.training.frame_budget import find_budget
+from trainer.training.optimizers import make_optimiser
+from trainer.training.step import Stepper
 
 SIZES = {"mini": MINI, "tiny": PUBLISHED["openai/whisper-tiny"], "base": PUBLISHED["openai/whisper-base"]}
 SHARES = {"own length": 0.0, "15 % at 30 s": 0.15, "all at 30 s": 1.0}

@@ -14,19 +14,19 @@ import torch
 from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
 from tests.support.synthetic import random_whisper, speech_split
-from trainer.assembly import Data, Setup, planner
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.distributed.ranks import Ranks
-from trainer.frame_budget import find_budget
 from trainer.memory.budget_search import lowered
-from trainer.meter import Meter
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
-from trainer.optim import make_optimiser
 from trainer.settings import TrainSettings
-from trainer.step import OutOfMemory, Stepper
 from trainer.telemetry.records import StepRecord
+from trainer.training.components import Data, Setup, planner
+from trainer.training.frame_budget import find_budget
+from trainer.training.meter import Meter
+from trainer.training.optimizers import make_optimiser
+from trainer.training.step import OutOfMemory, Stepper
 
 RATE = 1e-7
 OPTIM = "adamw-8bit"

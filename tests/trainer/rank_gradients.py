@@ -16,7 +16,7 @@ from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.distributed.ranks import join_ranks
 from trainer.model.whisper import TrainingModel, load_model, trained_parameters
-from trainer.step import OutOfMemory, Stepper
+from trainer.training.step import OutOfMemory, Stepper
 
 
 def main(store, model_folder, frames, failing, path):

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from shared.errors import UsageError
-from trainer.assembly import Setup
 from trainer.distributed.ranks import Ranks
 from trainer.settings import TrainSettings
+from trainer.training.components import Setup
 
 
 def setup(device, world_size=1, **settings):

@@ -13,11 +13,11 @@ import torch
 from shared.cli import parse_settings, run_command
 from shared.errors import UsageError
 from trainer.estimate import ORDER, EstimateSettings, advice, choices, find_shape, main
-from trainer.estimate_measure import take_steps
 from trainer.memory.activations import OPTIMISERS, StepOptions
 from trainer.memory.footprint import dense_tokens, footprint
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainSettings
+from trainer.training.measured_step import take_steps
 
 REPOSITORY = Path(__file__).parents[2]
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]

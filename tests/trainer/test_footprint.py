@@ -30,7 +30,7 @@ from trainer.memory.activations import (
 from trainer.memory.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.model.shape import PUBLISHED
 from trainer.model.whisper import TrainingModel, encode, prepare_model, set_recompute
-from trainer.optim import make_optimiser
+from trainer.training.optimizers import make_optimiser
 
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
 BASE = PUBLISHED["openai/whisper-base"]

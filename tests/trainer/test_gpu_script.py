@@ -12,7 +12,7 @@ from tests.gpu.measure import GIB, LONG, OWN, PADDED, SHARES, SHORT, WORST, main
 from tests.gpu.trial import Figures, Memory, Trial, Workload
 from tests.support.synthetic import MINI
 from trainer.distributed.ranks import Ranks
-from trainer.step import OutOfMemory, Stepper
+from trainer.training.step import OutOfMemory, Stepper
 
 CPU = Ranks(0, 1, torch.device("cpu"))
 CAP, FIT = 16 * GIB, 12 * GIB

@@ -11,21 +11,21 @@ from shared.cli import parse_settings
 from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Ext4Disk
 from tests.support.training import tiny_model, training_store
-from trainer.assembly import Setup, make_stepper, max_steps, open_data, planner
 from trainer.checkpoints.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoints.writer import Checkpoints
 from trainer.data.loader import Loader
 from trainer.distributed.ranks import Ranks
-from trainer.frame_budget import find_budget
-from trainer.inspection import MOST_SKIPPED
-from trainer.loop import TrainingLoop
-from trainer.meter import Meter
 from trainer.model.whisper import load_model
-from trainer.resuming import identity
 from trainer.settings import TrainSettings
 from trainer.telemetry.records import EvaluationRecord, WordErrors
 from trainer.telemetry.sink import Sink
 from trainer.telemetry.telemetry import Telemetry
+from trainer.training.components import Setup, make_stepper, max_steps, open_data, planner
+from trainer.training.frame_budget import find_budget
+from trainer.training.loop import TrainingLoop
+from trainer.training.meter import Meter
+from trainer.training.nonfinite import MOST_SKIPPED
+from trainer.training.resume import identity
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

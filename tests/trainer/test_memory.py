@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from shared.errors import ResourceLimitError
 from trainer.data.micro_batches import Budget
-from trainer.frame_budget import token_frames
 from trainer.memory.activations import StepOptions
 from trainer.memory.budget_search import MARGIN, BudgetSearch, Worst, cpu_budget, lowered, most_allowed, window_worst
 from trainer.model.shape import PUBLISHED
+from trainer.training.frame_budget import token_frames
 
 GB = 10**9
 WORST = Worst(3_000, 447)

@@ -8,9 +8,9 @@ from pynvml import NVMLError_NotSupported
 
 from trainer.data.step_planner import StepPlan
 from trainer.distributed.ranks import Ranks
-from trainer.meter import Meter
 from trainer.model.shape import PUBLISHED
-from trainer.step import StepResult
+from trainer.training.meter import Meter
+from trainer.training.step import StepResult
 
 
 @pytest.fixture

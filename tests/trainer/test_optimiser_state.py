@@ -6,7 +6,7 @@ from torch import nn
 
 from trainer.checkpoints.optimizer_state import is_fresh, restore, whole_state
 from trainer.distributed.ranks import Ranks
-from trainer.optim import make_optimiser
+from trainer.training.optimizers import make_optimiser
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 NAMES = ["adamw", "adamw-8bit", "adafactor"]

@@ -17,8 +17,8 @@ from trainer.data.sampler import share_out
 from trainer.data.step_planner import Lengths, StepPlan, StepPlanner
 from trainer.distributed.ranks import Ranks
 from trainer.model.whisper import TrainingModel, load_model, trained_parameters
-from trainer.optim import make_optimiser
-from trainer.step import Stepper
+from trainer.training.optimizers import make_optimiser
+from trainer.training.step import Stepper
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 

@@ -23,8 +23,8 @@ from trainer.checkpoints.checkpoint import checkpoints, latest, load_training
 from trainer.checkpoints.output_folder import hold_logs, hold_output
 from trainer.data.dataset import monitored_rows
 from trainer.distributed.ranks import Ranks
-from trainer.session import told
 from trainer.train import main
+from trainer.training.run import told
 
 STEPS = 6
 CPU = torch.device("cpu")
@@ -327,7 +327,7 @@ def test_a_model_that_finds_no_room_ends_with_what_to_do_and_no_traceback(option
     def no_room(*_arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 254.00 MiB.\nMore of it.")
 
-    monkeypatch.setattr("trainer.resuming.make_stepper", no_room)
+    monkeypatch.setattr("trainer.training.resume.make_stepper", no_room)
     assert run_command(main, ["--output", str(tmp_path / "out"), *options]) == 3
     said = " ".join(capsys.readouterr().err.split())
     assert "GPU memory ran out: CUDA out of memory. Tried to allocate 254.00 MiB. " in said

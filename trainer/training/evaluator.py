@@ -23,8 +23,8 @@ from trainer.evaluation.scoring import score_all, score_by_source
 from trainer.evaluation.transcribers import longest_text, words
 from trainer.model.generation import search
 from trainer.model.whisper import encoder_outputs
-from trainer.step import autocast
 from trainer.telemetry.records import EvaluationRecord, Transcript
+from trainer.training.step import autocast
 
 FORWARD_FACTOR = 4
 """Frames of a micro-batch without gradients, against those of one with them."""

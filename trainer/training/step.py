@@ -19,7 +19,7 @@ from trainer.data.step_planner import StepPlan
 from trainer.distributed.gradients import GradientExchange
 from trainer.distributed.ranks import Ranks
 from trainer.model.whisper import TrainingModel, set_recompute, trained_parameters
-from trainer.optim import set_rate
+from trainer.training.optimizers import set_rate
 
 _Losses = list[tuple[MicroBatch, torch.Tensor]]
 """A rank's micro-batches, each with its loss."""

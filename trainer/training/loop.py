@@ -13,15 +13,15 @@ from trainer.checkpoints.optimizer_state import whole_state
 from trainer.checkpoints.writer import Checkpoints
 from trainer.data.loader import Loader
 from trainer.data.step_planner import StepPlan
-from trainer.inspection import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
 from trainer.memory.budget_search import lowered
-from trainer.meter import Meter
-from trainer.optim import learning_rate
 from trainer.settings import TrainSettings
-from trainer.step import OutOfMemory, Stepper, StepResult
 from trainer.telemetry.health import Health
 from trainer.telemetry.telemetry import Telemetry
 from trainer.training.evaluator import Evaluator
+from trainer.training.meter import Meter
+from trainer.training.nonfinite import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
+from trainer.training.optimizers import learning_rate
+from trainer.training.step import OutOfMemory, Stepper, StepResult
 
 
 @dataclass(slots=True)

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from shared.errors import SpeechPrepError, UsageError
-from trainer.assembly import Data, Setup, make_stepper
 from trainer.checkpoints.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoints.optimizer_state import restore
 from trainer.data.micro_batches import Budget
 from trainer.model.whisper import load_model
 from trainer.settings import TrainSettings
-from trainer.step import Stepper
+from trainer.training.components import Data, Setup, make_stepper
+from trainer.training.step import Stepper
 
 _IDENTITY = "the checkpoints in --output were made with others"
 

@@ -11,7 +11,6 @@ from shared.cli import python_command
 from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, first_line
 from shared.stop_request import StopRequest
-from trainer.assembly import Data, Setup, make_evaluator, max_steps, open_checkpoints, open_data, planner
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
@@ -19,14 +18,15 @@ from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.spec_augment import SpecAugment
 from trainer.distributed.ranks import ORPHANED, Ranks, is_lost, join_ranks
-from trainer.frame_budget import find_budget
-from trainer.loop import TrainingLoop
-from trainer.meter import Meter
-from trainer.optim import warmup_of
-from trainer.resuming import find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.settings import TrainSettings
 from trainer.telemetry.telemetry import Telemetry, open_telemetry
 from trainer.telemetry.tensorboard_server import start_tensorboard
+from trainer.training.components import Data, Setup, make_evaluator, max_steps, open_checkpoints, open_data, planner
+from trainer.training.frame_budget import find_budget
+from trainer.training.loop import TrainingLoop
+from trainer.training.meter import Meter
+from trainer.training.optimizers import warmup_of
+from trainer.training.resume import find_checkpoint, go_on, identity, run_state, stepper_from
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from trainer.memory.activations import Optimiser, StepOptions
 from trainer.memory.footprint import optimiser_bytes
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
-from trainer.optim import make_optimiser
 from trainer.settings import TrainSettings
-from trainer.step import Stepper
 from trainer.training.evaluator import Evaluator
+from trainer.training.optimizers import make_optimiser
+from trainer.training.step import Stepper
 
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": None}
 

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from trainer.assembly import Data, Setup
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.checkpoints.optimizer_state import is_fresh
 from trainer.data.micro_batches import Budget, MicroBatch
@@ -10,8 +9,9 @@ from trainer.memory.activations import StepOptions, frame_bytes, token_bytes
 from trainer.memory.budget_search import SHARE, BudgetSearch, allow, cpu_budget, made_up, peak_on_gpu, window_worst
 from trainer.memory.footprint import optimiser_bytes
 from trainer.model.shape import ModelShape
-from trainer.resuming import circumstances
-from trainer.step import Stepper
+from trainer.training.components import Data, Setup
+from trainer.training.resume import circumstances
+from trainer.training.step import Stepper
 
 
 def token_frames(shape: ModelShape, options: StepOptions) -> float:

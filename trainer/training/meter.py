@@ -11,8 +11,8 @@ from trainer.data.step_planner import StepPlan
 from trainer.distributed.ranks import Ranks
 from trainer.model.flops import peak_flops, training_flops
 from trainer.model.shape import ModelShape
-from trainer.step import StepResult
 from trainer.telemetry.records import StepRecord
+from trainer.training.step import StepResult
 
 
 @dataclass(slots=True)

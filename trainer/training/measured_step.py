@@ -12,8 +12,8 @@ from trainer.memory.activations import StepOptions
 from trainer.memory.budget_search import allow, made_up
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, prepare_model, trained_parameters
-from trainer.optim import make_optimiser
-from trainer.step import Stepper
+from trainer.training.optimizers import make_optimiser
+from trainer.training.step import Stepper
 
 
 def has_gpu() -> bool:
