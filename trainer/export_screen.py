@@ -10,9 +10,9 @@ from rich.text import Text
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate
 from trainer.evaluation.formatting import UNKNOWN, format_share
-from trainer.gate import JUDGED_BY
-from trainer.gate_facts import Comparison
-from trainer.gate_run import Checked, GateRun, computed_otherwise
+from trainer.gate.judge import JUDGED_BY
+from trainer.gate.measure import Checked, GateRun, computed_otherwise
+from trainer.gate.verdict import Comparison
 
 
 def render_exports(run: GateRun, sizes: Mapping[Path, int]) -> RenderableType:

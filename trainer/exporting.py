@@ -20,9 +20,9 @@ from trainer.export_files import Checkpoint, alignment_heads, require_language
 from trainer.export_problems import file_problems
 from trainer.export_screen import render_exports
 from trainer.export_settings import ExportSettings
-from trainer.gate_models import OriginalModel, load_export
-from trainer.gate_run import Candidate, GateRun, check_files, gate_rows, run_gate
-from trainer.listener import transcribe_file
+from trainer.gate.measure import Candidate, GateRun, check_files, gate_rows, run_gate
+from trainer.gate.models import OriginalModel, load_export
+from trainer.gate.realtimestt import transcribe_file
 from trainer.model.device import for_ctranslate2
 from trainer.model_card import (
     SETTINGS,

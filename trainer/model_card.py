@@ -15,7 +15,7 @@ from shared.units import format_bytes, format_count, format_rate
 from trainer.evaluation.formatting import UNKNOWN, format_share
 from trainer.evaluation.html_report import NORMALISERS
 from trainer.export_files import read_json
-from trainer.gate_run import Checked, GateRun, computed_otherwise
+from trainer.gate.measure import Checked, GateRun, computed_otherwise
 
 CARD = "README.md"
 _PACKAGES = ("ctranslate2", "faster-whisper", "transformers")

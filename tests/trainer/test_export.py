@@ -23,9 +23,9 @@ from trainer.export import main
 from trainer.export_files import RECORD, Checkpoint, file_digest
 from trainer.export_problems import file_problems
 from trainer.export_settings import spread
-from trainer.gate_models import OriginalModel, load_export
-from trainer.gate_run import Candidate, gate_rows, run_gate
-from trainer.listener import Listener
+from trainer.gate.measure import Candidate, gate_rows, run_gate
+from trainer.gate.models import OriginalModel, load_export
+from trainer.gate.realtimestt import Listener
 from trainer.train import main as train
 
 pytestmark = pytest.mark.usefixtures("one_thread")

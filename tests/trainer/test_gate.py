@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.gate import judge, limits, transcripts_are_judged
-from trainer.gate_facts import TOSS_UP, Comparison, Decoding, Pair
+from trainer.gate.judge import judge, limits, transcripts_are_judged
+from trainer.gate.verdict import TOSS_UP, Comparison, Decoding, Pair
 
 SENTENCE = "eins zwei drei vier fünf"
 OTHER = "eins zwei drei vier sechs"

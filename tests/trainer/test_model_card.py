@@ -10,9 +10,9 @@ import pytest
 from shared.layout import SplitRecord, StoreRecord
 from shared.schema import FeatureSpec
 from trainer.evaluation.scoring import Normaliser, score_all
-from trainer.gate import judge
-from trainer.gate_facts import Comparison, Decoding, Pair
-from trainer.gate_run import Checked, GateRun
+from trainer.gate.judge import judge
+from trainer.gate.measure import Checked, GateRun
+from trainer.gate.verdict import Comparison, Decoding, Pair
 from trainer.model_card import CARD, CardFacts, render_card, training_evaluation, training_settings, write_card
 
 STORE = StoreRecord(

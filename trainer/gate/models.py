@@ -18,8 +18,8 @@ from tokenizers import Tokenizer
 from transformers import WhisperFeatureExtractor
 
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
+from trainer.gate.reference_engine import OriginalEngine
 from trainer.model.whisper import load_model
-from trainer.original_engine import OriginalEngine
 
 
 class _OriginalFeatures(FeatureExtractor):  # type: ignore[misc]  # faster-whisper ships no types

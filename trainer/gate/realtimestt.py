@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from shared.errors import UsageError
 from shared.schema import SAMPLING_RATE
 from trainer.data.dataset import PROMPT_LABELS
-from trainer.gate_facts import Decoding
-from trainer.gate_models import ExportedModel, OriginalModel
+from trainer.gate.models import ExportedModel, OriginalModel
+from trainer.gate.verdict import Decoding
 
 _BEAM_SIZE = 5
 """RealtimeSTT's `beam_size`."""

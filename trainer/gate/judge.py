@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from trainer.evaluation.scoring import Normaliser, count_errors, rates, score_all
-from trainer.gate_facts import Agreement, Comparison, Decoding, Figures, Limits, Verdict
+from trainer.gate.verdict import Agreement, Comparison, Decoding, Figures, Limits, Verdict
 
 _MAX_DIFFERENCE = 0.001
 """Word error rates of original and export may be this far apart, in either direction: 0.1 points."""

@@ -15,10 +15,10 @@ from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.data.dataset import monitored_rows
-from trainer.gate import judge
-from trainer.gate_facts import Comparison, Decoding, Pair, Verdict
-from trainer.gate_models import OriginalModel, as_array, load_export
-from trainer.listener import Heard, Listener
+from trainer.gate.judge import judge
+from trainer.gate.models import OriginalModel, as_array, load_export
+from trainer.gate.realtimestt import Heard, Listener
+from trainer.gate.verdict import Comparison, Decoding, Pair, Verdict
 
 
 @dataclass(frozen=True, slots=True)
