@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode
-from trainer.export_settings import ExportSettings, spread
+from trainer.exporting.settings import ExportSettings, spread
 
 _ABOUT = "Export a checkpoint for faster-whisper and RealtimeSTT, and check that it says what the original says."
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(ExportSettings, spread(argv), prog="python -m trainer.export", about=_ABOUT)
     settings.prepare()
     # The Hub's library looks for its folders when it is imported, which is with this.
-    from trainer.exporting import run_export  # noqa: PLC0415
+    from trainer.exporting.run import run_export  # noqa: PLC0415
 
     return int(ExitCode.DONE if run_export(settings) else ExitCode.FAILED)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainer.export_files import (
+from trainer.exporting.files import (
     FILES,
     RECORD,
     Checkpoint,

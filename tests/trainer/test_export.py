@@ -18,11 +18,11 @@ from shared.store import open_split
 from shared.text import tokenizer_fingerprint
 from tests.support.samples import make_store, quarantined_row, wav
 from tests.support.training import SPEC, tiny_model, training_store
-from trainer.conversion import convert, export_folders
 from trainer.export import main
-from trainer.export_files import RECORD, Checkpoint, file_digest
 from trainer.export_problems import file_problems
-from trainer.export_settings import spread
+from trainer.exporting.conversion import convert, export_folders
+from trainer.exporting.files import RECORD, Checkpoint, file_digest
+from trainer.exporting.settings import spread
 from trainer.gate.measure import Candidate, gate_rows, run_gate
 from trainer.gate.models import OriginalModel, load_export
 from trainer.gate.realtimestt import Listener

@@ -10,10 +10,17 @@ import pytest
 from shared.layout import SplitRecord, StoreRecord
 from shared.schema import FeatureSpec
 from trainer.evaluation.scoring import Normaliser, score_all
+from trainer.exporting.model_card import (
+    CARD,
+    CardFacts,
+    render_card,
+    training_evaluation,
+    training_settings,
+    write_card,
+)
 from trainer.gate.judge import judge
 from trainer.gate.measure import Checked, GateRun
 from trainer.gate.verdict import Comparison, Decoding, Pair
-from trainer.model_card import CARD, CardFacts, render_card, training_evaluation, training_settings, write_card
 
 STORE = StoreRecord(
     uuid="0123456789abcdef",

@@ -5,8 +5,8 @@ from transformers import WhisperForConditionalGeneration
 
 from tests.support.pretrained import unpack
 from tests.support.training import tiny_model
-from trainer.conversion import convert
-from trainer.export_files import Checkpoint
+from trainer.exporting.conversion import convert
+from trainer.exporting.files import Checkpoint
 
 
 def test_what_was_exported_and_unpacked_again_is_the_same_model(tmp_path):

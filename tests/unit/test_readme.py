@@ -14,7 +14,7 @@ from preprocess.settings import RunSettings
 from tests.support.hub import serve
 from trainer.estimate import EstimateSettings
 from trainer.evaluation.settings import EvaluateSettings
-from trainer.export_settings import ExportSettings
+from trainer.exporting.settings import ExportSettings
 from trainer.settings import TrainSettings
 
 ROOT = Path(__file__).parents[2]

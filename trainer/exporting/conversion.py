@@ -14,7 +14,7 @@ import torch
 from shared.durable import fsync_directory, fsync_tree, json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from shared.units import format_bytes
-from trainer.export_files import RECORD, Checkpoint, digests, expected_config, expected_preprocessor, read_record
+from trainer.exporting.files import RECORD, Checkpoint, digests, expected_config, expected_preprocessor, read_record
 
 PARTIAL = ".partial-"
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int16": 2}

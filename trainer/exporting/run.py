@@ -14,17 +14,11 @@ from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
 from shared.text import one_line
 from trainer.checkpoints.hub_upload import upload
-from trainer.conversion import convert, export_folders, folder_bytes
 from trainer.data.dataset import check_split, evaluation_split
-from trainer.export_files import Checkpoint, alignment_heads, require_language
 from trainer.export_problems import file_problems
-from trainer.export_screen import render_exports
-from trainer.export_settings import ExportSettings
-from trainer.gate.measure import Candidate, GateRun, check_files, gate_rows, run_gate
-from trainer.gate.models import OriginalModel, load_export
-from trainer.gate.realtimestt import transcribe_file
-from trainer.model.device import for_ctranslate2
-from trainer.model_card import (
+from trainer.exporting.conversion import convert, export_folders, folder_bytes
+from trainer.exporting.files import Checkpoint, alignment_heads, require_language
+from trainer.exporting.model_card import (
     SETTINGS,
     CardFacts,
     installed_versions,
@@ -32,6 +26,12 @@ from trainer.model_card import (
     training_settings,
     write_card,
 )
+from trainer.exporting.screen import render_exports
+from trainer.exporting.settings import ExportSettings
+from trainer.gate.measure import Candidate, GateRun, check_files, gate_rows, run_gate
+from trainer.gate.models import OriginalModel, load_export
+from trainer.gate.realtimestt import transcribe_file
+from trainer.model.device import for_ctranslate2
 
 
 def run_export(settings: ExportSettings) -> bool:

@@ -14,7 +14,7 @@ from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate
 from trainer.evaluation.formatting import UNKNOWN, format_share
 from trainer.evaluation.html_report import NORMALISERS
-from trainer.export_files import read_json
+from trainer.exporting.files import read_json
 from trainer.gate.measure import Checked, GateRun, computed_otherwise
 
 CARD = "README.md"
