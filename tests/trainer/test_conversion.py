@@ -11,9 +11,9 @@ from faster_whisper import WhisperModel
 from preprocess.demo.model import build_model
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from tests.support.training import tiny_model
-from trainer.export_problems import file_problems
 from trainer.exporting.conversion import PARTIAL, convert, export_folders, folder_bytes
 from trainer.exporting.files import FILES, RECORD, Checkpoint
+from trainer.exporting.problems import file_problems
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

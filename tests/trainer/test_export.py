@@ -19,9 +19,9 @@ from shared.text import tokenizer_fingerprint
 from tests.support.samples import make_store, quarantined_row, wav
 from tests.support.training import SPEC, tiny_model, training_store
 from trainer.export import main
-from trainer.export_problems import file_problems
 from trainer.exporting.conversion import convert, export_folders
 from trainer.exporting.files import RECORD, Checkpoint, file_digest
+from trainer.exporting.problems import file_problems
 from trainer.exporting.settings import spread
 from trainer.gate.measure import Candidate, gate_rows, run_gate
 from trainer.gate.models import OriginalModel, load_export

@@ -38,7 +38,8 @@ def test_tensorboard_shows_the_training_and_ends_when_it_is_closed(tmp_path):
 
 def test_tensorboard_ends_with_a_training_that_is_killed(tmp_path):
     program = (
-        "import sys, time; from pathlib import Path; from trainer.telemetry.tensorboard_server import start_tensorboard\n"
+        "import sys, time\nfrom pathlib import Path\n"
+        "from trainer.telemetry.tensorboard_server import start_tensorboard\n"
         f"server = start_tensorboard(Path({str(tmp_path)!r}), 0)\n"
         "assert server.wait(120)\n"
         "print(server._process.pid, flush=True); time.sleep(600)"

@@ -1,4 +1,4 @@
-"""`preprocess.audio.decode`: every encoding of the data sets becomes mono 16 kHz, or one row is rejected with its reason."""
+"""Every encoding of the data sets becomes mono 16 kHz, or one row is rejected with its reason."""
 
 import io
 import struct

@@ -15,7 +15,6 @@ from shared.store import StoreSplit, open_split
 from shared.text import one_line
 from trainer.checkpoints.hub_upload import upload
 from trainer.data.dataset import check_split, evaluation_split
-from trainer.export_problems import file_problems
 from trainer.exporting.conversion import convert, export_folders, folder_bytes
 from trainer.exporting.files import Checkpoint, alignment_heads, require_language
 from trainer.exporting.model_card import (
@@ -26,6 +25,7 @@ from trainer.exporting.model_card import (
     training_settings,
     write_card,
 )
+from trainer.exporting.problems import file_problems
 from trainer.exporting.screen import render_exports
 from trainer.exporting.settings import ExportSettings
 from trainer.gate.measure import Candidate, GateRun, check_files, gate_rows, run_gate

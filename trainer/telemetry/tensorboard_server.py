@@ -80,7 +80,7 @@ def start_tensorboard(log_dir: Path, port: int) -> TensorBoardServer:
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - this module, with a folder and a number
             [sys.executable, "-m", __spec__.name, *options],
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -43,7 +43,7 @@ class WandbWriter(Sink):
         self._run.log(step_scalars(record), step=record.step)
 
     def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
-        """The scalars of `trainer.telemetry.scalars`, the transcripts as a table, and the best rates as the run's summary."""
+        """The scalars (`scalars.py`), the transcripts as a table, and the best rates as the run's summary."""
         values: dict[str, Any] = dict(evaluation_scalars(record))
         if best:
             self._run.summary.update({f"best/{tag}": value for tag, value in values.items()})
