@@ -28,7 +28,7 @@ demo-train: .venv/train.installed demo
 
 # Two processes share the files. Whole runs come last: beside them there are none but each other.
 test: tools .venv/test.installed lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/property tests/trainer
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/project tests/unit tests/preprocess tests/trainer
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/cluster tests/fault
 
 tools:

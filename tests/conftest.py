@@ -22,3 +22,14 @@ def demo_model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "model"
     build_model(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Computes with one thread, as every process of the project does."""
+    import torch  # noqa: PLC0415 - two seconds that most tests need not pay
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

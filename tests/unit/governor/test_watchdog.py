@@ -220,7 +220,7 @@ print(seen)
 
 def test_a_beat_opens_no_file_and_imports_nothing(tmp_path):
     """Python tells an audit hook of every open, import and process; hooks stay, so this is a process of its own."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", OPENS_NOTHING],
         cwd=tmp_path,

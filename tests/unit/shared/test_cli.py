@@ -18,7 +18,7 @@ from shared.errors import InterruptedRunError, ResourceLimitError, StoreError, U
 from shared.settings import LayeredSettings
 from trainer.evaluation.settings import EvaluateSettings
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 ENTRIES = sorted(
     f"{path.parent.name}.{path.stem}".removesuffix(".__main__")
     if path.parent.name == "preprocess"

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.hub import COMMIT, serve
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 CLIP_BYTES = 20_000
 

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 def gradients(folder, ranks, frames, failing="never"):
     path = folder / f"gradients-{ranks}-{frames}-{failing}.pt"
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
-    script = str(ROOT / "tests" / "trainer" / "rank_gradients.py")
+    script = str(ROOT / "tests" / "support" / "rank_gradients.py")
     arguments = [str(folder / "store"), str(folder / "model"), str(frames), failing, str(path)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
