@@ -12,8 +12,8 @@ from preprocess.workspace.ray_folder import ray_folder, remove_link
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
-from shared.locks import hold
 from shared.settings import LayeredSettings
+from shared.system.locks import hold
 from shared.units import format_bytes
 
 

@@ -26,8 +26,8 @@ from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_stor
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record
-from shared.locks import hold
-from shared.stop_request import StopRequest
+from shared.system.locks import hold
+from shared.system.stop_request import StopRequest
 from shared.units import format_count
 
 

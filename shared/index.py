@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shared.durable import DurableFile, json_bytes, write_durably
 from shared.errors import StoreError
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
 from shared.schema import FORMAT_VERSION, INDEX_SCHEMA, FeatureSpec
 from shared.shard import payload_offsets, payload_pages
+from shared.system.durable import DurableFile, json_bytes, write_durably
 
 _INDEX_SOURCE = ["row_id", "num_frames", "floor", "labels", "duration", "source", "crc32"]
 _ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED, PLAN_DIGEST = b"rows_in", b"rows_out", b"rows_quarantined", b"plan_digest"

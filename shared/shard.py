@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from shared.durable import DurableFile
 from shared.errors import ReservationOutgrownError, StoreError
 from shared.schema import QUARANTINE_SCHEMA, FeatureSpec, shard_schema
+from shared.system.durable import DurableFile
 
 ROW_GROUP_BYTES = 8 << 20
 """Payload bytes at which a row group is written: it bounds an actor's memory and costs about 0.02 % of the file."""

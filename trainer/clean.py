@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
-from shared.locks import hold_unread
+from shared.system.locks import hold_unread
 from shared.units import format_bytes
 from trainer.checkpoints.output_folder import hold_output, log_folder
 from trainer.checkpoints.retention import (

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import UsageError
-from shared.locks import take
+from shared.system.locks import take
 
 _MARKER = "demo_fingerprint: "
 

@@ -6,7 +6,7 @@ from preprocess.execution.run_stats import RunStats
 from preprocess.monitoring.views import View
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
-from shared.stop_request import StopRequest
+from shared.system.stop_request import StopRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.sources.base import BATCH_BYTES, RowReader, SourceRow
 from preprocess.units import Selection, Unit
-from shared.durable import fsync_directory
 from shared.errors import InterruptedRunError, RowRejectedError, SourceError
 from shared.index import shard_counts
 from shared.layout import StoreLayout, shard_name
-from shared.owner_mark import OwnerMark, own_mark
 from shared.schema import FORMAT_VERSION, QuarantineReason
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
+from shared.system.durable import fsync_directory
+from shared.system.owner_mark import OwnerMark, own_mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.owner_mark import OwnerMark, is_provably_dead
+from shared.system.owner_mark import OwnerMark, is_provably_dead
 from shared.units import format_bytes
 
 OWNED_NAME = re.compile(r".+?\.parquet\.(?P<owner>.+)")

@@ -6,10 +6,10 @@ from pathlib import Path
 from preprocess.workspace.cleanup import Removal, remove_all_partials, remove_dead_partials
 from preprocess.workspace.processes import end_processes, store_mark
 from preprocess.workspace.ray_folder import ray_folder, remove_link
-from shared.durable import fsync_directory, json_bytes, write_durably
 from shared.errors import StoreBusyError, StoreError, UsageError
 from shared.layout import StoreLayout, StoreRecord
-from shared.locks import hold
+from shared.system.durable import fsync_directory, json_bytes, write_durably
+from shared.system.locks import hold
 
 
 def clear_dead(root: Path) -> list[Removal]:

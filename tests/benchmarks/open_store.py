@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.durable import json_bytes
 from shared.index import index_digest
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
 from shared.schema import INDEX_SCHEMA, FeatureSpec
+from shared.system.durable import json_bytes
 
 ROWS = 970_064
 ROWS_PER_SHARD = 2_250

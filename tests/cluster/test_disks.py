@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from shared.owner_mark import own_mark, process_start
+from shared.system.owner_mark import own_mark, process_start
 from tests.support.ext4 import Cut, Ext4Disk
 from tests.support.runs import left_behind
 from tests.support.sampler import Sampler

@@ -13,10 +13,10 @@ from preprocess import clean
 from preprocess.workspace.processes import MARK, store_mark
 from preprocess.workspace.ray_folder import make_ray_folder, ray_folder
 from shared.cli import run_command
-from shared.durable import json_bytes
 from shared.layout import StoreLayout, StoreRecord
-from shared.locks import hold
 from shared.schema import FeatureSpec
+from shared.system.durable import json_bytes
+from shared.system.locks import hold
 
 DEAD = 9_999_999
 HOST = os.uname().nodename

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import soundfile
 
 from preprocess.workspace.dataset_card import dataset_card
-from shared.durable import json_bytes
 from shared.index import write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
 from shared.schema import SAMPLING_RATE, FeatureSpec
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
+from shared.system.durable import json_bytes
 
 SPEC = FeatureSpec(8, "float16")
 Unit = Sequence[FeatureRow | QuarantinedRow]

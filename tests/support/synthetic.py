@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from shared.durable import json_bytes
 from shared.index import write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
 from shared.schema import MAX_LABELS, FeatureSpec
 from shared.shard import FeatureRow, ShardWriter
 from shared.store import StoreSplit, open_split
+from shared.system.durable import json_bytes
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import prepare_model, sinusoids
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 import pytest
 
 from shared.cli import run_command
-from shared.durable import json_bytes
 from shared.errors import ExitCode
-from shared.locks import hold, readers
+from shared.system.durable import json_bytes
+from shared.system.locks import hold, readers
 from tests.support.samples import feature_row, make_store
 from trainer.checkpoints.checkpoint import TrainState, point_best_at
 from trainer.checkpoints.output_folder import hold_output

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import torch
 
-from shared.durable import fsync_directory
 from shared.errors import SpeechPrepError, first_line
+from shared.system.durable import fsync_directory
 
 BEST = "best"
 TRAINING = "training"

@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from shared.durable import fsync_tree, json_bytes
 from shared.errors import ResourceLimitError
+from shared.system.durable import fsync_tree, json_bytes
 from shared.units import format_bytes
 from trainer.checkpoints.checkpoint import STATE, TRAINING, TrainState
 from trainer.model.whisper import TrainingModel

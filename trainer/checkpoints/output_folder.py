@@ -5,10 +5,10 @@ import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, UsageError
-from shared.locks import hold
 from shared.model_files import model_file
+from shared.system.durable import json_bytes
+from shared.system.locks import hold
 from shared.units import format_bytes
 from trainer.settings import TrainerSettings
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from shared.durable import fsync_directory
 from shared.errors import SpeechPrepError
 from shared.layout import StoreLayout, read_record
+from shared.system.durable import fsync_directory
 from trainer.checkpoints.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
 from trainer.telemetry.tensorboard import owner
 

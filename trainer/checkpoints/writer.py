@@ -6,8 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from shared.durable import fsync_directory, json_bytes, write_durably
 from shared.errors import ResourceLimitError
+from shared.system.durable import fsync_directory, json_bytes, write_durably
 from trainer.checkpoints.checkpoint import (
     PARTIAL,
     STATE,

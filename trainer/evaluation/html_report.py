@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
+from shared.system.durable import json_bytes, write_durably
 from shared.text import one_line
 from shared.units import format_count
 from trainer.evaluation.bootstrap import LEVEL, Interval

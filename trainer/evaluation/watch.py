@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from shared.durable import json_bytes, write_durably
 from shared.errors import UsageError
-from shared.locks import is_held
+from shared.system.durable import json_bytes, write_durably
+from shared.system.locks import is_held
 from trainer.checkpoints.checkpoint import checkpoints
 from trainer.checkpoints.output_folder import LOCK
 from trainer.evaluation.html_report import require_writable, write_evaluation

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from shared.durable import fsync_directory, fsync_tree, json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
+from shared.system.durable import fsync_directory, fsync_tree, json_bytes
 from shared.units import format_bytes
 from trainer.exporting.files import RECORD, Checkpoint, digests, expected_config, expected_preprocessor, read_record
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from shared.durable import write_durably
 from shared.layout import StoreRecord
+from shared.system.durable import write_durably
 from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate
 from trainer.evaluation.formatting import UNKNOWN, format_share

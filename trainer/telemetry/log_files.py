@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from shared.durable import write_durably
 from shared.errors import UsageError
+from shared.system.durable import write_durably
 from shared.text import one_line
 from shared.units import format_count
 from trainer.telemetry.health import HealthWarning

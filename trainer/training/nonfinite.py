@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.durable import json_bytes
 from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
+from shared.system.durable import json_bytes
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import MicroBatch
 

@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 
 from shared.cli import python_command
-from shared.durable import json_bytes
 from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, first_line
-from shared.stop_request import StopRequest
+from shared.system.durable import json_bytes
+from shared.system.stop_request import StopRequest
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder

@@ -9,8 +9,8 @@ import pytest
 
 from shared.errors import InterruptedRunError, StoreError, UsageError
 from shared.model_files import model_config
-from shared.stop_request import StopRequest
 from shared.store import open_split
+from shared.system.stop_request import StopRequest
 from shared.text import tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store
 from tests.support.training import SPEC, tiny_model, training_store

@@ -20,7 +20,7 @@ from preprocess.monitoring.views import make_view
 from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
-from shared.stop_request import StopRequest
+from shared.system.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster
 from tests.support.samples import wav, write_source
 

@@ -19,10 +19,10 @@ from preprocess.settings import RunSettings
 from preprocess.workspace.cleanup import owner_of
 from preprocess.workspace.prepare import prepare_store
 from shared.errors import InterruptedRunError, SourceError
-from shared.owner_mark import own_mark
 from shared.rows import dequantise
 from shared.schema import QuarantineReason
 from shared.shard import write_quarantine
+from shared.system.owner_mark import own_mark
 from tests.support.samples import quarantined_row, wav, write_source
 
 GOOD = [(wav(1_600 + 160 * n, seed=n), f"{n}.wav", f"Satz {n}: schöne Grüße") for n in range(8)]

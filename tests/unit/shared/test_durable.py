@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from shared.durable import DurableFile, json_bytes, write_durably
+from shared.system.durable import DurableFile, json_bytes, write_durably
 
 
 def write(folder, name, content, final, **options):

@@ -9,14 +9,14 @@ import threading
 
 import pytest
 
-from shared import locks
 from shared.errors import StoreBusyError, UsageError
-from shared.locks import hold, is_held, take
+from shared.system import locks
+from shared.system.locks import hold, is_held, take
 
 HOLD = """
 import sys
 from pathlib import Path
-from shared.locks import hold
+from shared.system.locks import hold
 with hold(Path(sys.argv[1]), "--store", sys.argv[2]):
     print("held", flush=True)
     sys.stdin.read()

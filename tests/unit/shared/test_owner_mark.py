@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.owner_mark import Life, OwnerMark, is_provably_dead, own_mark, process_start
+from shared.system.owner_mark import Life, OwnerMark, is_provably_dead, own_mark, process_start
 
 HERE = OwnerMark("vm-1", "0123456789ab", 4026531836, 10, 500)
 STARTED = {5: 77, 6: 88}

@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from shared.errors import InterruptedRunError
-from shared.stop_request import StopRequest
+from shared.system.stop_request import StopRequest
 
 ASKED = """
 import signal, sys
-from shared.stop_request import StopRequest
+from shared.system.stop_request import StopRequest
 with StopRequest(signal.SIGUSR1) as stop:
     for name in sys.argv[1:]:
         signal.raise_signal(signal.Signals[name])

@@ -19,7 +19,7 @@ from preprocess.workspace.cleanup import (
     remove_all_partials,
     remove_dead_partials,
 )
-from shared.owner_mark import OwnerMark, own_mark, process_start
+from shared.system.owner_mark import OwnerMark, own_mark, process_start
 
 HERE, BOOT = "vm-1.example.org", "0123456789ab"
 DEAD = 9_999_999

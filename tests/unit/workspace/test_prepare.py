@@ -7,7 +7,7 @@ import pytest
 from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
-from shared.locks import hold
+from shared.system.locks import hold
 from tests.support.samples import feature_row, store_record
 
 RECORD = store_record({"train": [[feature_row(0)]]})

@@ -1,6 +1,6 @@
 """One way to hold a folder: the kernel's lock (flock) on it, which ends with the process that holds it.
 
-Who owns a single unfinished file is `shared/owner_mark.py`'s.
+Who owns a single unfinished file is `shared/system/owner_mark.py`'s.
 """
 
 import errno
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from shared.durable import fsync_directory
 from shared.errors import StoreBusyError, UsageError
+from shared.system.durable import fsync_directory
 
 LOCKS = Path("/proc/locks")
 """Where the kernel tells of all locks, ..."""

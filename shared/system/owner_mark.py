@@ -1,6 +1,6 @@
 """Who owns something unfinished: a process, named so that any other can tell later whether it still lives.
 
-Who holds a folder is `shared/locks.py`'s: a lock ends with its process, a file's name does not.
+Who holds a folder is `shared/system/locks.py`'s: a lock ends with its process, a file's name does not.
 """
 
 import os
