@@ -1,0 +1,86 @@
+"""A store that earlier code made (`tests/fixtures/README.md`) opens, verifies and reads as it did then."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from preprocess.inspect import main as inspect
+from shared.cli import run_command
+from shared.errors import ExitCode
+from shared.store import open_split
+from shared.verification import verify_store
+
+STORE = Path(__file__).parents[1] / "fixtures" / "store-v1"
+START = [401, 404, 503, 507]
+END = 400
+# Row id, frames, the payload's SHA-256, labels between start and end, transcript, source, milliseconds and path, as
+# plain pyarrow read them when the store was made.
+ROWS = {
+    "train": [
+        (0, 42, "8e8e0dd4310560cb", [38, 84, 298, 281, 78, 81, 352, 13], "Guten Morgen.", "korpus 0", 400, "clip0.wav"),
+        (
+            *(1, 52, "a1d38ea9a79b179d", [35, 271, 283, 83, 313, 398, 295, 336, 277, 77, 13]),
+            *("Die Straße ist schön.", "korpus 1", 500, "clip1.wav"),
+        ),
+        (
+            *(3, 72, "815c8a56152d6a84", [127, 250, 65, 374, 368, 64, 286, 266, 256, 281, 265, 262, 258, 13]),
+            *("Übung macht den Meister.", "korpus 0", 700, "clip3.wav"),
+        ),
+        (4, 82, "062776244941edf9", [36, 82, 220, 346, 70, 77, 299, 13], "Es regnet.", "korpus 1", 800, "clip4.wav"),
+        (5, 92, "a4069d0b0646277b", [41, 64, 13], "Ja.", "korpus 2", 900, "clip5.wav"),
+    ],
+    "test": [
+        (0, 52, "fc0bc56b5ced8308", [39, 64, 359, 78, 13], "Hallo.", "korpus 0", 500, "test0.wav"),
+        (
+            *(1, 72, "c645bf7772a597de", [32, 335, 294, 271, 67, 258, 82, 68, 71, 256, 13]),
+            *("Auf Wiedersehen.", "korpus 1", 700, "test1.wav"),
+        ),
+    ],
+}
+
+
+def digest(payload):
+    return hashlib.sha256(payload).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_the_files_hold_what_they_held_to_whoever_reads_them(split):
+    rows = pa.concat_tables(pq.read_table(path) for path in sorted((STORE / "data").glob(f"{split}-*"))).to_pylist()
+    assert ROWS[split] == [
+        (
+            *(row["row_id"], row["num_frames"], digest(row["log_mel"]), row["labels"][4:-1]),
+            *(row["transkription"], row["source"], round(1_000 * row["duration"]), row["path"]),
+        )
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_an_earlier_store_opens_with_every_row_as_it_was(split):
+    opened = open_split(STORE, split)
+    assert len(opened) == len(ROWS[split])
+    for number, (row_id, num_frames, payload, labels, _, source, milliseconds, _) in enumerate(ROWS[split]):
+        assert opened.log_mel(number).shape == (num_frames, 80)
+        assert digest(opened.log_mel(number).tobytes()) == payload
+        assert opened.labels(number).tolist() == [*START, *labels, END]
+        assert opened.row_id[number] == row_id
+        assert opened.source[number].as_py() == source
+        assert round(1_000 * float(opened.duration[number])) == milliseconds
+
+
+def test_an_earlier_store_verifies_without_a_problem():
+    assert [problem for check in verify_store(STORE) for problem in check.problems] == []
+
+
+def test_an_earlier_store_is_inspected_down_to_its_quarantined_row(capsys):
+    assert run_command(inspect, ["--store", str(STORE), "--split", "train", "--row", "2", "--json"]) == ExitCode.DONE
+    facts = json.loads(capsys.readouterr().out)
+    assert [(split["name"], split["rows"], split["quarantined"]) for split in facts["splits"]] == [
+        ("train", 5, 1),
+        ("test", 2, 0),
+    ]
+    assert facts["row"]["quarantined"] == "undecodable: no audio format: Format not recognised."
