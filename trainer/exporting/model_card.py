@@ -15,7 +15,7 @@ from shared.units import format_bytes, format_count, format_rate
 from trainer.evaluation.formatting import UNKNOWN, format_share
 from trainer.evaluation.html_report import NORMALISERS
 from trainer.exporting.files import read_json
-from trainer.gate.measure import Checked, GateRun, computed_otherwise
+from trainer.gate.verdict import Checked, GateRun
 
 CARD = "README.md"
 _PACKAGES = ("ctranslate2", "faster-whisper", "transformers")
@@ -91,11 +91,7 @@ def write_card(facts: CardFacts) -> Path:
 
 def render_card(facts: CardFacts) -> str:
     """The card as Markdown. Pure but for reading its template."""
-    return (
-        _environment()
-        .get_template("model_card.md.j2")
-        .render(facts=facts, normalisers=NORMALISERS, otherwise=computed_otherwise(facts.export))
-    )
+    return _environment().get_template("model_card.md.j2").render(facts=facts, normalisers=NORMALISERS)
 
 
 def _environment() -> Environment:

@@ -28,9 +28,10 @@ from trainer.exporting.model_card import (
 from trainer.exporting.problems import file_problems
 from trainer.exporting.screen import render_exports
 from trainer.exporting.settings import ExportSettings
-from trainer.gate.measure import Candidate, GateRun, check_files, gate_rows, run_gate
+from trainer.gate.measure import Candidate, check_files, gate_rows, run_gate
 from trainer.gate.models import OriginalModel, load_export
 from trainer.gate.realtimestt import transcribe_file
+from trainer.gate.verdict import GateRun
 from trainer.model.device import for_ctranslate2
 
 

@@ -11,8 +11,7 @@ from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate
 from trainer.evaluation.formatting import UNKNOWN, format_share
 from trainer.gate.judge import JUDGED_BY
-from trainer.gate.measure import Checked, GateRun, computed_otherwise
-from trainer.gate.verdict import Comparison
+from trainer.gate.verdict import Checked, Comparison, GateRun
 
 
 def render_exports(run: GateRun, sizes: Mapping[Path, int]) -> RenderableType:
@@ -72,7 +71,7 @@ def _figures(run: GateRun) -> Table:
 
 def _remarks(run: GateRun) -> Iterator[Text]:
     for export in run.exports:
-        if computed_otherwise(export):
+        if export.computed_otherwise:
             yield Text(f"{export.stored}: this device lacks it and computed {export.computed}", style="dim")
         if not export.verdict.transcripts_judged:
             yield Text(f"{export.stored}: its transcripts are measured, not judged", style="dim")

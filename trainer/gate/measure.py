@@ -18,7 +18,7 @@ from trainer.data.dataset import monitored_rows
 from trainer.gate.judge import judge
 from trainer.gate.models import OriginalModel, as_array, load_export
 from trainer.gate.realtimestt import Heard, Listener
-from trainer.gate.verdict import Comparison, Decoding, Pair, Verdict
+from trainer.gate.verdict import Checked, Comparison, Decoding, GateRun, Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,52 +28,6 @@ class Candidate:
     folder: Path
     stored: str
     file_problems: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """An export after the gate; *computed* is the type it really ran in, "" where it did not run.
-
-    *speed* is audio seconds per second of one clip after the other, without timestamps; None where nothing ran.
-    """
-
-    folder: Path
-    stored: str
-    computed: str
-    verdict: Verdict
-    speed: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class GateRun:
-    """What the gate found on *rows* clips of *audio_seconds*; *original_speed* is as `Checked.speed`."""
-
-    split: str
-    rows: int
-    audio_seconds: float
-    device: str
-    original_speed: float | None
-    exports: Sequence[Checked]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every export may be used."""
-        return not any(export.verdict.problems for export in self.exports)
-
-
-def computed_otherwise(export: Checked) -> bool:
-    """Whether the device lacks the type that the weights are stored in; int8 alone leaves the rest to the device."""
-    own = export.stored == "int8" and export.computed.startswith("int8")
-    return bool(export.computed) and export.computed != export.stored and not own
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A clip of *frames* whose reference is *text*."""
-
-    row_id: int
-    text: str
-    frames: int
 
 
 @dataclass(slots=True)
@@ -161,7 +115,7 @@ def _one_row(reference: Listener, running: Sequence[_Running], split: StoreSplit
     # As faster-whisper pads what it hears.
     features[:, frames:] = 0.0
     labels = split.labels(row).tolist()
-    facts = _Row(int(split.row_id[row]), reference.tokenizer.decode(labels).strip(), frames)
+    row_id, text = int(split.row_id[row]), reference.tokenizer.decode(labels).strip()
     first = reference.hear(features, labels)
     for export in running:
         if export.listener is None:
@@ -169,22 +123,22 @@ def _one_row(reference: Listener, running: Sequence[_Running], split: StoreSplit
         try:
             second = export.listener.hear(features, labels)
         except (RuntimeError, ValueError, TypeError) as error:
-            export.problems.append(f"it cannot transcribe row {facts.row_id}: {error}")
+            export.problems.append(f"it cannot transcribe row {row_id}: {error}")
             export.listener = None
             continue
         export.seconds += second.seconds
-        export.rows.append(_compare(reference, first, second, facts))
+        export.rows.append(_compare(reference, first, second, row_id=row_id, text=text, frames=frames))
     return first.seconds
 
 
-def _compare(reference: Listener, original: Heard, export: Heard, row: _Row) -> Comparison:
+def _compare(reference: Listener, original: Heard, export: Heard, *, row_id: int, text: str, frames: int) -> Comparison:
     # What the encoder makes of the clip itself: in 30 s that are mostly padding, damage would hide.
-    before, after = (as_array(heard.encoded)[:, : -(-row.frames // 2)] for heard in (original, export))
+    before, after = (as_array(heard.encoded)[:, : -(-frames // 2)] for heard in (original, export))
     divergence = (np.exp(original.next_tokens) * (original.next_tokens - export.next_tokens)).sum(axis=-1)
     same = original.next_tokens.argmax(axis=-1) == export.next_tokens.argmax(axis=-1)
     return Comparison(
-        row_id=row.row_id,
-        reference=row.text,
+        row_id=row_id,
+        reference=text,
         pairs={decoding: _pair(reference, original, export, decoding) for decoding in Decoding},
         encoder_error=float(np.linalg.norm(after - before) / np.linalg.norm(before)),
         divergence=float(divergence.mean()),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from shared.text import normalise_transcript
 from trainer.telemetry.records import WordErrors
@@ -116,3 +117,40 @@ class Verdict:
     figures: Figures | None
     agreements: Sequence[Agreement]
     worst: Sequence[Comparison]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An export after the gate; *computed* is the type it really ran in, "" where it did not run.
+
+    *speed* is audio seconds per second of one clip after the other, without timestamps; None where nothing ran.
+    """
+
+    folder: Path
+    stored: str
+    computed: str
+    verdict: Verdict
+    speed: float | None
+
+    @property
+    def computed_otherwise(self) -> bool:
+        """Whether the device lacks the type that the weights are stored in; int8 alone leaves the rest to it."""
+        own = self.stored == "int8" and self.computed.startswith("int8")
+        return bool(self.computed) and self.computed != self.stored and not own
+
+
+@dataclass(frozen=True, slots=True)
+class GateRun:
+    """What the gate found on *rows* clips of *audio_seconds*; *original_speed* is as `Checked.speed`."""
+
+    split: str
+    rows: int
+    audio_seconds: float
+    device: str
+    original_speed: float | None
+    exports: Sequence[Checked]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every export may be used."""
+        return not any(export.verdict.problems for export in self.exports)

@@ -19,8 +19,7 @@ from trainer.exporting.model_card import (
     write_card,
 )
 from trainer.gate.judge import judge
-from trainer.gate.measure import Checked, GateRun
-from trainer.gate.verdict import Comparison, Decoding, Pair
+from trainer.gate.verdict import Checked, Comparison, Decoding, GateRun, Pair
 
 STORE = StoreRecord(
     uuid="0123456789abcdef",
