@@ -1,5 +1,7 @@
 """The demo model: `transformers` opens it like a real Whisper, with the real special tokens in the real order."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from tokenizers import Tokenizer
 from transformers import WhisperForConditionalGeneration, WhisperProcessor, WhisperTokenizerFast
 from transformers.models.whisper import tokenization_whisper
 
+from preprocess.demo.build import build_demo
 from preprocess.demo.model import build_model
 from preprocess.demo.tokenizer import LANGUAGES, SPECIAL_TOKENS, TIMESTAMPS
 from shared.errors import UsageError
@@ -130,3 +133,13 @@ def test_the_same_model_is_made_every_time_and_not_twice(directory, tmp_path):
 def test_no_mel_bins_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="0 mel bins"):
         build_model(tmp_path / "model", num_mel_bins=0)
+
+
+def test_a_demo_has_a_model_of_its_own_for_each_number_of_mel_bins(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("preprocess.demo.build.build_corpus_visibly", made.append)
+    assert build_demo(tmp_path, None) == (tmp_path / "corpus", tmp_path / "model-80")
+    assert build_demo(tmp_path, 128) == (tmp_path / "corpus", tmp_path / "model-128")
+    assert made == [tmp_path / "corpus"] * 2
+    configs = [json.loads((tmp_path / f"model-{bins}" / "config.json").read_text()) for bins in (80, 128)]
+    assert [config["num_mel_bins"] for config in configs] == [80, 128]
