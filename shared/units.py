@@ -58,6 +58,11 @@ def format_count(count: int) -> str:
     return f"{count:,}"
 
 
+def format_share(share: float) -> str:
+    """A share of 1 in percent: `12.34 %`."""
+    return f"{100 * share:.2f} %"
+
+
 def format_seconds(seconds: float) -> str:
     """A time in at most two units: `3.4 s`, `42 s`, `4 min 05 s`, `1 h 04 min`, `2 d 03 h`; `-` if not finite."""
     if not math.isfinite(seconds):

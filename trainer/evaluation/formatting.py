@@ -7,11 +7,6 @@ _SMALLEST_P = 0.001
 UNKNOWN = "-"
 
 
-def format_share(share: float) -> str:
-    """A rate in percent: `12.34 %`."""
-    return f"{100 * share:.2f} %"
-
-
 def format_interval(interval: Interval) -> str:
     """Both ends in percent: `11.80 to 12.90 %`."""
     return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from shared.errors import UsageError
 from shared.system.durable import json_bytes, write_durably
 from shared.text import one_line
-from shared.units import format_count
+from shared.units import format_count, format_share
 from trainer.evaluation.bootstrap import LEVEL, Interval
 from trainer.evaluation.formatting import (
     format_interval,
@@ -23,7 +23,6 @@ from trainer.evaluation.formatting import (
     format_points,
     format_points_interval,
     format_real_time_factor,
-    format_share,
     format_silence,
     verdict,
 )

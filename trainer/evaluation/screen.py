@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.text import one_line
-from shared.units import format_audio, format_count
+from shared.units import format_audio, format_count, format_share
 from trainer.evaluation.bootstrap import FEW_ROWS, PairedDifference
 from trainer.evaluation.formatting import (
     format_interval,
@@ -18,7 +18,6 @@ from trainer.evaluation.formatting import (
     format_points,
     format_points_interval,
     format_real_time_factor,
-    format_share,
     format_silence,
     verdict,
 )

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.text import one_line
-from shared.units import format_audio, format_bytes, format_count, format_rate
-from trainer.evaluation.formatting import UNKNOWN, format_share
+from shared.units import format_audio, format_bytes, format_count, format_rate, format_share
+from trainer.evaluation.formatting import UNKNOWN
 from trainer.gate.judge import JUDGED_BY
 from trainer.gate.verdict import Checked, Comparison, GateRun
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from shared.errors import UsageError
 from shared.system.durable import write_durably
 from shared.text import one_line
-from shared.units import format_count
+from shared.units import format_count, format_share
 from trainer.telemetry.health import HealthWarning
 from trainer.telemetry.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
 from trainer.telemetry.record_lines import evaluation_line, source_lines, step_line, transcript_lines
@@ -111,8 +111,8 @@ class BestWer(Sink):
         if not best:
             return
         lines = [f"step: {record.step}"]
-        lines += [f"WER {name}: {errors.wer * 100:.2f} %" for name, errors in record.overall.items()]
-        lines += [f"CER {name}: {errors.cer * 100:.2f} %" for name, errors in record.overall.items()]
+        lines += [f"WER {name}: {format_share(errors.wer)}" for name, errors in record.overall.items()]
+        lines += [f"CER {name}: {format_share(errors.cer)}" for name, errors in record.overall.items()]
         lines += [f"clips: {format_count(record.rows)}", f"encoder context: {record.padding}"]
         lines += [f"{_OWNER}{self._run}"]
         _replace(self._path, ("\n".join(lines) + "\n").encode())

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from shared.text import one_line
-from shared.units import format_audio_rate, format_bytes, format_count, format_rate, format_seconds
+from shared.units import format_audio_rate, format_bytes, format_count, format_rate, format_seconds, format_share
 from trainer.telemetry.records import EvaluationRecord, StepRecord, Transcript, WordErrors
 
 _PADDING = {"own": "", "window": " at 30 s"}
@@ -33,7 +33,7 @@ def step_line(record: StepRecord, max_steps: int) -> str:
 
 def wer_words(overall: Mapping[str, WordErrors]) -> str:
     """`WER 12.70 % raw, 11.30 % basic`: raw and normalised, always both."""
-    return "WER " + ", ".join(f"{errors.wer * 100:.2f} % {name}" for name, errors in overall.items())
+    return "WER " + ", ".join(f"{format_share(errors.wer)} {name}" for name, errors in overall.items())
 
 
 def padding_words(record: EvaluationRecord) -> str:
@@ -43,7 +43,7 @@ def padding_words(record: EvaluationRecord) -> str:
 
 def evaluation_line(record: EvaluationRecord, *, best: bool) -> str:
     """An `EvaluationRecord` in one line."""
-    cer = ", ".join(f"{errors.cer * 100:.2f} % {name}" for name, errors in record.overall.items())
+    cer = ", ".join(f"{format_share(errors.cer)} {name}" for name, errors in record.overall.items())
     return (
         f"evaluation at step {format_count(record.step)}{padding_words(record)}: {wer_words(record.overall)}; "
         f"CER {cer}; {format_count(record.rows)} clips in {format_seconds(record.seconds)}"
