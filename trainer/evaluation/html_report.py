@@ -4,8 +4,6 @@ The page needs nothing but itself: it runs no script and loads nothing, which it
 comes from outside is put on one line, freed of control characters, and escaped.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ from shared.errors import UsageError
 from shared.system.durable import json_bytes, write_durably
 from shared.text import one_line
 from shared.units import format_count, format_share
-from trainer.evaluation.bootstrap import LEVEL, Interval
 from trainer.evaluation.formatting import (
     format_interval,
     format_p,
@@ -27,9 +24,9 @@ from trainer.evaluation.formatting import (
     verdict,
 )
 from trainer.evaluation.plots import drawn_sources, duration_plot, source_plot
-from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult, ModelResult, Score
-from trainer.evaluation.scoring import Normaliser
+from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult
 from trainer.evaluation.screen import few_rows_note, headline
+from trainer.evaluation_metrics import NORMALISERS, metrics
 
 METRICS, PAGE = "metrics.json", "evaluation.html"
 MAX_CHARACTERS = 600
@@ -37,12 +34,6 @@ MAX_CHARACTERS = 600
 MAX_PIECES = 120
 """The most stretches of an alignment that are shown."""
 _SOURCES_IN_TABLE = 100
-NORMALISERS = {
-    Normaliser.RAW: "as written; only white space, control characters and Unicode composition are evened out",
-    Normaliser.BASIC: "Whisper's BasicTextNormalizer: lower case, no punctuation, nothing in brackets",
-    Normaliser.BASIC_SS: "basic, then ß as ss",
-}
-"""What every normaliser does, in words."""
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -77,60 +68,6 @@ def write_evaluation(result: EvaluationResult, output: Path) -> None:
         partial = output / f".{name}.partial"
         partial.unlink(missing_ok=True)
         write_durably(output / name, content, partial)
-
-
-def metrics(result: EvaluationResult) -> dict[str, Any]:
-    """The content of `metrics.json`: plain values; rates and differences are shares, 1 is 100 %.
-
-    Every rate stands below the name of its normaliser.
-    """
-    facts = result.facts
-    return {
-        "title": facts.title,
-        "decoding": facts.decoding or None,
-        "rows": len(facts.rows),
-        "audio_seconds": facts.audio_seconds,
-        "baseline": facts.baseline,
-        "normalisers": {str(name): words for name, words in NORMALISERS.items()},
-        "bootstrap": {"level": LEVEL, "resamples": result.resamples, "seed": result.seed},
-        "models": [_model_metrics(model) for model in result.models],
-    }
-
-
-def _model_metrics(model: ModelResult) -> dict[str, Any]:
-    run = model.transcripts
-    compared = model.against_baseline
-    return {
-        "name": model.name,
-        "real_time_factor": run.real_time_factor,
-        "silence": run.silence and {**asdict(run.silence), "examples": list(run.silence.examples)},
-        "overall": _scores(model.overall),
-        "by_source": {source: _scores(scores) for source, scores in model.by_source.items()},
-        "by_duration": [
-            {"shortest": found.shortest, "longest": found.longest, **_scores({DETAIL_NORMALISER: found.score})}
-            for found in model.by_duration
-        ],
-        "against_baseline": compared
-        and {
-            str(name): {
-                "wer_difference": found.difference,
-                "wer_difference_interval": _ends(found.interval),
-                "p_value": found.p_value,
-            }
-            for name, found in compared.items()
-        },
-    }
-
-
-def _scores(scores: Mapping[Normaliser, Score]) -> dict[str, Any]:
-    return {
-        str(name): {**asdict(score.errors), "wer_interval": _ends(score.interval), "rows": score.rows}
-        for name, score in scores.items()
-    }
-
-
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
 
 
 def render_page(result: EvaluationResult) -> str:
