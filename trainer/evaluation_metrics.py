@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from trainer.evaluation.bootstrap import LEVEL, Interval
+from trainer.evaluation.bootstrap import LEVEL, ConfidenceInterval
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult, ModelResult, Score
 from trainer.evaluation.scoring import Normaliser
 
@@ -66,5 +66,5 @@ def _scores(scores: Mapping[Normaliser, Score]) -> dict[str, Any]:
     }
 
 
-def _ends(interval: Interval) -> list[float]:
+def _ends(interval: ConfidenceInterval) -> list[float]:
     return [interval.low, interval.high]

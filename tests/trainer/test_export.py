@@ -22,10 +22,10 @@ from trainer.export import main
 from trainer.exporting.conversion import convert, export_folders
 from trainer.exporting.files import RECORD, Checkpoint, file_digest
 from trainer.exporting.problems import file_problems
-from trainer.exporting.settings import spread
+from trainer.exporting.settings import spread_quantizations
 from trainer.gate.measure import Candidate, gate_rows, run_gate
 from trainer.gate.models import OriginalModel, load_export
-from trainer.gate.realtimestt import Listener
+from trainer.gate.realtimestt import RealtimeSTTModel
 from trainer.train import main as train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -134,7 +134,7 @@ def test_whatever_a_model_says_its_float32_export_says_token_for_token(trained, 
         model.max_length = 40
     said = set()
     for language in ("de", "en", "fr", "ja"):
-        original, export = (Listener(model, language).hear(features, labels) for model in models)
+        original, export = (RealtimeSTTModel(model, language).hear(features, labels) for model in models)
         assert original.tokens == export.tokens
         np.testing.assert_allclose(original.next_tokens, export.next_tokens, atol=1e-3)
         said |= {tuple(tokens) for tokens in original.tokens.values()}
@@ -174,9 +174,9 @@ def test_several_types_lie_side_by_side_and_their_sizes_are_shown(trained, tmp_p
 
 def test_the_types_may_follow_one_option_or_repeat_it():
     twice = ["--quantization", "float16", "--quantization", "int8", "--threads", "1"]
-    assert spread(["--quantization", "float16", "int8", "--threads", "1"]) == twice
-    assert spread(twice) == twice
-    assert spread(["--quantization=int8", "--output", "a"]) == ["--quantization=int8", "--output", "a"]
+    assert spread_quantizations(["--quantization", "float16", "int8", "--threads", "1"]) == twice
+    assert spread_quantizations(twice) == twice
+    assert spread_quantizations(["--quantization=int8", "--output", "a"]) == ["--quantization=int8", "--output", "a"]
 
 
 def test_an_unknown_type_is_refused(trained, tmp_path, capsys):

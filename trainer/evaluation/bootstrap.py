@@ -27,7 +27,7 @@ Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """A percentile interval at `LEVEL`; the ends are in the unit of what it is about."""
 
     low: float
@@ -42,7 +42,7 @@ class PairedDifference:
     """
 
     difference: float
-    interval: Interval
+    interval: ConfidenceInterval
     p_value: float
 
     @property
@@ -51,7 +51,7 @@ class PairedDifference:
         return self.p_value <= 1 - LEVEL
 
 
-def rate_interval(errors: Counts, lengths: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+def rate_interval(errors: Counts, lengths: Counts, *, resamples: int = RESAMPLES, seed: int = 0) -> ConfidenceInterval:
     """The interval of the rate sum(*errors*) / sum(*lengths*), both int64[rows]; the same for the same arguments.
 
     Raises ValueError where there are no rows, or not as many of the one as of the other.
@@ -80,9 +80,9 @@ def paired_difference(
     )
 
 
-def _interval(drawn: NDArray[np.float64]) -> Interval:
+def _interval(drawn: NDArray[np.float64]) -> ConfidenceInterval:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
+    return ConfidenceInterval(float(low), float(high))
 
 
 def _resampled_rates(errors: Counts, lengths: Counts, resamples: int, seed: int) -> NDArray[np.float64]:

@@ -1,13 +1,13 @@
 """Figures of an evaluation in words, the same on the screen and on the page."""
 
-from trainer.evaluation.bootstrap import Interval, PairedDifference
+from trainer.evaluation.bootstrap import ConfidenceInterval, PairedDifference
 from trainer.evaluation.inputs import SilenceCheck
 
 _SMALLEST_P = 0.001
 UNKNOWN = "-"
 
 
-def format_interval(interval: Interval) -> str:
+def format_interval(interval: ConfidenceInterval) -> str:
     """Both ends in percent: `11.80 to 12.90 %`."""
     return f"{100 * interval.low:.2f} to {100 * interval.high:.2f} %"
 
@@ -17,7 +17,7 @@ def format_points(difference: float) -> str:
     return f"{100 * difference:+.2f} points"
 
 
-def format_points_interval(interval: Interval) -> str:
+def format_points_interval(interval: ConfidenceInterval) -> str:
     """Both ends of a difference, in points: `-0.61 to -0.25`."""
     return f"{100 * interval.low:+.2f} to {100 * interval.high:+.2f}"
 
@@ -27,7 +27,7 @@ def format_p(value: float) -> str:
     return f"< {_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.3f}"
 
 
-def verdict(compared: PairedDifference) -> str:
+def significance(compared: PairedDifference) -> str:
     """What a comparison with the baseline comes to: `better`, `worse` or `not significant`."""
     if not compared.significant:
         return "not significant"

@@ -21,7 +21,7 @@ from trainer.evaluation.formatting import (
     format_points_interval,
     format_real_time_factor,
     format_silence,
-    verdict,
+    significance,
 )
 from trainer.evaluation.plots import drawn_sources, duration_plot, source_plot
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult
@@ -115,7 +115,7 @@ def _environment() -> Environment:
         "share": format_share,
         "short": _short,
         "silence": format_silence,
-        "verdict": verdict,
+        "significance": significance,
     }
     return environment
 

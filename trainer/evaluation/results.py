@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from trainer.evaluation.bootstrap import (
     FEW_ROWS,
     RESAMPLES,
-    Interval,
+    ConfidenceInterval,
     PairedDifference,
     paired_difference,
     rate_interval,
@@ -39,7 +39,7 @@ class Score:
     """Rates over *rows* clips, and the 95 % interval of the WER."""
 
     errors: WordErrors
-    interval: Interval
+    interval: ConfidenceInterval
     rows: int
 
 

@@ -19,14 +19,14 @@ from trainer.evaluation.formatting import (
     format_points_interval,
     format_real_time_factor,
     format_silence,
-    verdict,
+    significance,
 )
 from trainer.evaluation.results import EvaluationResult, ModelResult, Score
 from trainer.evaluation.scoring import Normaliser
 from trainer.telemetry.record_lines import wer_words
 
 _SOURCES_SHOWN = 12
-_VERDICT_STYLES = {"better": "green", "worse": "red", "not significant": "dim"}
+_SIGNIFICANCE_STYLES = {"better": "green", "worse": "red", "not significant": "dim"}
 _NORMALISER = "normaliser"
 _NARROWEST = 5
 _FIGURES = ("WER", "95 % interval", "CER")
@@ -130,7 +130,7 @@ def _differences(compared: Mapping[Normaliser, PairedDifference]) -> Iterator[Te
             Text(format_points(found.difference)),
             Text(format_points_interval(found.interval)),
             Text(format_p(found.p_value)),
-            Text(verdict(found), style=_VERDICT_STYLES[verdict(found)]),
+            Text(significance(found), style=_SIGNIFICANCE_STYLES[significance(found)]),
         )
         for name, found in compared.items()
     ]

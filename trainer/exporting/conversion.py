@@ -14,7 +14,14 @@ import torch
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from shared.system.durable import fsync_directory, fsync_tree, json_bytes
 from shared.units import format_bytes
-from trainer.exporting.files import RECORD, Checkpoint, digests, expected_config, expected_preprocessor, read_record
+from trainer.exporting.files import (
+    RECORD,
+    Checkpoint,
+    digests,
+    expected_config,
+    expected_preprocessor,
+    read_export_record,
+)
 
 PARTIAL = ".partial-"
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
@@ -59,7 +66,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def _require_same(folder: Path, identity: Mapping[str, str]) -> None:
-    found = read_record(folder) if folder.is_dir() else {}
+    found = read_export_record(folder) if folder.is_dir() else {}
     if all(found.get(name) == value for name, value in identity.items()):
         return
     of = "this" if found.get("checkpoint") == identity["checkpoint"] else "another"

@@ -124,7 +124,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_export_record(folder: Path) -> dict[str, Any]:
     """What `RECORD` of an export says; {} where there is none, or it is damaged."""
     value = read_json(folder / RECORD)
     return value if isinstance(value, dict) else {}

@@ -12,8 +12,8 @@ from trainer.exporting.files import (
     digests,
     expected_config,
     expected_preprocessor,
+    read_export_record,
     read_json,
-    read_record,
     vocabulary,
 )
 
@@ -80,7 +80,7 @@ def _tokenizer_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _digest_problems(folder: Path) -> Iterator[str]:
-    recorded = read_record(folder).get("digests")
+    recorded = read_export_record(folder).get("digests")
     found = digests(folder)
     if not isinstance(recorded, dict):
         yield f"{RECORD}: damaged"

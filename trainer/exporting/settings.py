@@ -77,7 +77,7 @@ class ExportSettings(TrainerSettings):
         return _named(self.output)
 
 
-def spread(argv: Sequence[str]) -> list[str]:
+def spread_quantizations(argv: Sequence[str]) -> list[str]:
     """*argv* with `--quantization a b` as `--quantization a --quantization b`, which is how the parser takes lists."""
     found: list[str] = []
     values = 0

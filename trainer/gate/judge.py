@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from trainer.evaluation.scoring import Normaliser, count_errors, rates, score_all
-from trainer.gate.verdict import Agreement, Comparison, Decoding, Figures, Limits, Verdict
+from trainer.gate.verdict import Agreement, Comparison, Decoding, Figures, GateVerdict, Limits
 
 _MAX_DIFFERENCE = 0.001
 """Word error rates of original and export may be this far apart, in either direction: 0.1 points."""
@@ -52,18 +52,18 @@ def limits(stored: str, computed: str) -> Limits:
     return Limits(1e-2, 1e-5, 0.99) if stored == "float16" else Limits(1e-4, 1e-7, 0.99)
 
 
-def judge(stored: str, computed: str, file_problems: Sequence[str], rows: Sequence[Comparison]) -> Verdict:
+def judge(stored: str, computed: str, file_problems: Sequence[str], rows: Sequence[Comparison]) -> GateVerdict:
     """The verdict on an export *stored* and *computed* as these types; without *rows* its files alone are judged."""
     judged = transcripts_are_judged(stored, computed)
     if not rows:
-        return Verdict(judged, list(file_problems), None, [], [])
+        return GateVerdict(judged, list(file_problems), None, [], [])
     figures = _figures(rows, limits(stored, computed))
     agreements = [_agreement(rows, decoding) for decoding in rows[0].pairs]
     worst = _worst(rows)
     problems = [*file_problems, *_figure_problems(rows, figures)]
     if judged:
         problems += _transcript_problems(agreements, worst)
-    return Verdict(judged, problems, figures, agreements, worst)
+    return GateVerdict(judged, problems, figures, agreements, worst)
 
 
 def _typical(errors: Sequence[float]) -> float:

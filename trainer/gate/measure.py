@@ -17,7 +17,7 @@ from shared.store import StoreSplit
 from trainer.data.dataset import monitored_rows
 from trainer.gate.judge import judge
 from trainer.gate.models import OriginalModel, as_array, load_export
-from trainer.gate.realtimestt import Heard, Listener
+from trainer.gate.realtimestt import HeardClip, RealtimeSTTModel
 from trainer.gate.verdict import Checked, Comparison, Decoding, GateRun, Pair
 
 
@@ -35,7 +35,7 @@ class _Running:
     """An export in the course of the gate."""
 
     candidate: Candidate
-    listener: Listener | None
+    model: RealtimeSTTModel | None
     problems: list[str]
     computed: str = ""
     rows: list[Comparison] = field(default_factory=list)
@@ -46,7 +46,7 @@ class _Running:
         stored = self.candidate.stored
         verdict = judge(stored, self.computed, self.problems, self.rows)
         # Of an export that stopped midway no speed is known.
-        speed = audio_seconds / self.seconds if self.seconds and self.listener else None
+        speed = audio_seconds / self.seconds if self.seconds and self.model else None
         return Checked(self.candidate.folder, stored, self.computed, verdict, speed)
 
 
@@ -82,7 +82,7 @@ def run_gate(
 ) -> GateRun:
     """Every one of *rows* of *split* through *original* and all *candidates*; *tell* is called after each."""
     device = original.model.device
-    reference = Listener(original, language)
+    reference = RealtimeSTTModel(original, language)
     running = [_start(candidate, device, language, threads) for candidate in candidates]
     if rows and device == "cuda":
         # What a GPU does first takes longer than it will ever take again.
@@ -103,12 +103,12 @@ def _start(candidate: Candidate, device: str, language: str, threads: int) -> _R
     problems = list(candidate.file_problems)
     try:
         model = load_export(candidate.folder, device, threads)
-        return _Running(candidate, Listener(model, language), problems, str(model.model.compute_type))
+        return _Running(candidate, RealtimeSTTModel(model, language), problems, str(model.model.compute_type))
     except (RuntimeError, ValueError, TypeError) as error:
         return _Running(candidate, None, [*problems, f"faster-whisper cannot load it: {error}"])
 
 
-def _one_row(reference: Listener, running: Sequence[_Running], split: StoreSplit, row: int) -> float:
+def _one_row(reference: RealtimeSTTModel, running: Sequence[_Running], split: StoreSplit, row: int) -> float:
     """Adds the comparison of *row* to every one of *running*; the original's seconds."""
     payload, frames, floor = split.log_mel(row).tobytes(), int(split.num_frames[row]), float(split.floor[row])
     features = np.ascontiguousarray(rebuild(payload, split.spec, frames, floor).T)
@@ -118,20 +118,22 @@ def _one_row(reference: Listener, running: Sequence[_Running], split: StoreSplit
     row_id, text = int(split.row_id[row]), reference.tokenizer.decode(labels).strip()
     first = reference.hear(features, labels)
     for export in running:
-        if export.listener is None:
+        if export.model is None:
             continue
         try:
-            second = export.listener.hear(features, labels)
+            second = export.model.hear(features, labels)
         except (RuntimeError, ValueError, TypeError) as error:
             export.problems.append(f"it cannot transcribe row {row_id}: {error}")
-            export.listener = None
+            export.model = None
             continue
         export.seconds += second.seconds
         export.rows.append(_compare(reference, first, second, row_id=row_id, text=text, frames=frames))
     return first.seconds
 
 
-def _compare(reference: Listener, original: Heard, export: Heard, *, row_id: int, text: str, frames: int) -> Comparison:
+def _compare(
+    reference: RealtimeSTTModel, original: HeardClip, export: HeardClip, *, row_id: int, text: str, frames: int
+) -> Comparison:
     # What the encoder makes of the clip itself: in 30 s that are mostly padding, damage would hide.
     before, after = (as_array(heard.encoded)[:, : -(-frames // 2)] for heard in (original, export))
     divergence = (np.exp(original.next_tokens) * (original.next_tokens - export.next_tokens)).sum(axis=-1)
@@ -147,7 +149,7 @@ def _compare(reference: Listener, original: Heard, export: Heard, *, row_id: int
     )
 
 
-def _pair(reference: Listener, original: Heard, export: Heard, decoding: Decoding) -> Pair:
+def _pair(reference: RealtimeSTTModel, original: HeardClip, export: HeardClip, decoding: Decoding) -> Pair:
     before, after = original.tokens[decoding], export.tokens[decoding]
     said, text = original.texts[decoding], export.texts[decoding]
     if reference.tokenizer.decode(after).strip() != text:

@@ -33,7 +33,7 @@ Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardClip:
     """What one model makes of one clip; *tokens* and *texts* by decoding.
 
     *seconds* are the encoder's and the first decoding's.
@@ -47,7 +47,7 @@ class Heard:
 
 
 @dataclass(slots=True)
-class Listener:
+class RealtimeSTTModel:
     """A model with RealtimeSTT's options for *language*."""
 
     model: Any
@@ -60,7 +60,7 @@ class Listener:
         self.tokenizer = Tokenizer(self.model.hf_tokenizer, known, task="transcribe", language=self.language)
         self.options = _realtimestt_options(self.model, self.language)
 
-    def hear(self, features: Features, labels: Sequence[int]) -> Heard:
+    def hear(self, features: Features, labels: Sequence[int]) -> HeardClip:
         """What is said in *features* float32[mel bins, frames] whose labels are *labels*."""
         started = perf_counter()
         pipeline = BatchedInferencePipeline(self.model)
@@ -71,7 +71,7 @@ class Listener:
         result, *_ = self.model.generate_with_fallback(encoded, self.prompt(sequential), self.tokenizer, sequential)
         tokens = {Decoding.BATCHED: found[0]["tokens"], Decoding.SEQUENTIAL: result.sequences_ids[0]}
         forced = labels[: PROMPT_LABELS + _FORCED_LABELS][:-1]
-        return Heard(
+        return HeardClip(
             encoded=encoded,
             next_tokens=self.model.next_tokens(encoded, forced, PROMPT_LABELS),
             tokens=tokens,

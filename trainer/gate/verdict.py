@@ -106,7 +106,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """What the gate says of one export; *problems* are why it failed, [] when it did not.
 
     *transcripts_judged* is False for types whose transcripts are only measured. *worst* are the rows that differ most.
@@ -129,7 +129,7 @@ class Checked:
     folder: Path
     stored: str
     computed: str
-    verdict: Verdict
+    verdict: GateVerdict
     speed: float | None
 
     @property
