@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -38,7 +36,7 @@ class Pace:
 
 
 class ProgressBar(Sink):
-    """Shows steps, samples/s, ETA, loss and the last WER with its normalisers' names. A context manager.
+    """Shows steps, samples/s, ETA, loss and the last WER with its normalisers' names.
 
     Made on rank 0 only. On a terminal the bar is live from the start, and events, warnings and evaluations scroll above
     it; the cursor stays visible, because after kill -9 nobody would give it back.
@@ -52,14 +50,6 @@ class ProgressBar(Sink):
         if self._bar is not None:
             self._bar.start()
             console.show_cursor()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def step(self, record: StepRecord) -> None:
         """Moves the bar, or prints a line."""
@@ -98,11 +88,13 @@ class ProgressBar(Sink):
         self._console.print(Text(shown, style), soft_wrap=True)
 
 
-class _Bar:
-    """Rich's progress display with a line of text below the bar."""
+class _Bar(Progress):
+    """Rich's progress display with a line of text below the bar, none while *note* is empty."""
+
+    note = ""
 
     def __init__(self, console: Console, max_steps: int, resumed_step: int) -> None:
-        self._progress = _NotedProgress(
+        super().__init__(
             TextColumn("step {task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[figures]}", markup=False),
@@ -113,38 +105,19 @@ class _Bar:
         )
         self._max_steps = max_steps
         steps = self._steps(resumed_step)
-        self._task = self._progress.add_task(steps, total=max_steps, completed=resumed_step, figures="")
-
-    @property
-    def note(self) -> str:
-        """The line below the bar; none while it is empty."""
-        return self._progress.note
-
-    @note.setter
-    def note(self, text: str) -> None:
-        self._progress.note = text
-
-    def start(self) -> None:
-        self._progress.start()
-
-    def stop(self) -> None:
-        self._progress.stop()
+        self._steps_task = self.add_task(steps, total=max_steps, completed=resumed_step, figures="")
 
     def show(self, step: int, figures: str) -> None:
-        self._progress.update(self._task, completed=step, description=self._steps(step), figures=figures)
-
-    def _steps(self, step: int) -> str:
-        return f"{format_count(step)}/{format_count(self._max_steps)}"
-
-
-class _NotedProgress(Progress):
-    note = ""
+        self.update(self._steps_task, completed=step, description=self._steps(step), figures=figures)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """The bars, with the note below them."""
         yield self.make_tasks_table(self.tasks)
         if self.note:
             yield Text(self.note, no_wrap=True, overflow="ellipsis")
+
+    def _steps(self, step: int) -> str:
+        return f"{format_count(step)}/{format_count(self._max_steps)}"
 
 
 def _is_live(console: Console) -> bool:

@@ -1,6 +1,7 @@
 """The screen while a model is trained: a bar on a terminal, a line for each record elsewhere."""
 
 import re
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO, StringIO, TextIOWrapper
@@ -47,7 +48,7 @@ def shown(*, terminal, width=80, environ=None, resumed_step=0):
     """What a short training leaves in a stream."""
     stream, clock = StringIO(), Time()
     console = Console(file=stream, force_terminal=terminal, width=width, _environ=environ or {"TERM": "xterm"})
-    with ProgressBar(console, 60_000, clock, resumed_step) as bar:
+    with closing(ProgressBar(console, 60_000, clock, resumed_step)) as bar:
         bar.event("worst micro-batch: 11.2 GiB [of 16]")
         bar.step(RECORD)
         clock.pass_by(100)
@@ -110,7 +111,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines():
 
 def test_a_screen_in_an_old_encoding_is_written_to_without_an_error():
     screen = TextIOWrapper(BytesIO(), encoding="ascii")
-    with ProgressBar(Console(file=screen), 10, Time()) as bar:
+    with closing(ProgressBar(Console(file=screen), 10, Time())) as bar:
         bar.event("/modelle/größe")
     screen.flush()
     assert screen.buffer.getvalue() == b"/modelle/gr\\xf6\\xdfe\n"
@@ -118,7 +119,7 @@ def test_a_screen_in_an_old_encoding_is_written_to_without_an_error():
 
 def test_a_wer_at_30_s_says_so():
     stream = StringIO()
-    with ProgressBar(Console(file=stream, width=80), 60_000, Time()) as bar:
+    with closing(ProgressBar(Console(file=stream, width=80), 60_000, Time())) as bar:
         bar.evaluated(replace(EVALUATION, padding="window"), best=False)
         bar.step(RECORD)
     assert "WER 12.70 % raw, 11.30 % basic at 30 s (step 12,000)" in stream.getvalue()
