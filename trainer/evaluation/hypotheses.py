@@ -5,6 +5,7 @@ that are named. Every transcript must be there; an empty one is an empty text, n
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +78,6 @@ def _read_csv(path: Path, wanted: Mapping[str, pa.DataType], parse: pacsv.ParseO
     return pacsv.read_csv(path, parse_options=parse, convert_options=convert)
 
 
-def _read_comma(path: Path, wanted: Mapping[str, pa.DataType]) -> pa.Table:
-    return _read_csv(path, wanted, _COMMA)
-
-
-def _read_tab(path: Path, wanted: Mapping[str, pa.DataType]) -> pa.Table:
-    return _read_csv(path, wanted, _TAB)
-
-
 def _read_json(path: Path, wanted: Mapping[str, pa.DataType]) -> pa.Table:
     # With types given, a transcript that reads like a date stays text.
     only = pajson.ParseOptions(explicit_schema=pa.schema(list(wanted.items())), unexpected_field_behavior="ignore")
@@ -107,8 +100,8 @@ def _read_parquet(path: Path, wanted: Mapping[str, pa.DataType]) -> pa.Table:
 
 
 _READERS: dict[str, Callable[[Path, Mapping[str, pa.DataType]], pa.Table]] = {
-    ".csv": _read_comma,
-    ".tsv": _read_tab,
+    ".csv": partial(_read_csv, parse=_COMMA),
+    ".tsv": partial(_read_csv, parse=_TAB),
     ".jsonl": _read_json,
     ".ndjson": _read_json,
     ".json": _read_json,

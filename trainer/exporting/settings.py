@@ -9,16 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.errors import UsageError
 from trainer.settings import TrainerSettings
 
-_QUANTIZATIONS = (
-    "float16",
-    "int8_float16",
-    "int8",
-    "int8_float32",
-    "int8_bfloat16",
-    "int16",
-    "bfloat16",
-    "float32",
-)
+_QUANTIZATIONS = ("float16", "int8_float16", "int8", "int8_float32", "int8_bfloat16", "int16", "bfloat16", "float32")
 """What CTranslate2 stores weights in; `int8_float16` is int8 matrices and float16 for the rest."""
 
 _OPTION = "--quantization"
