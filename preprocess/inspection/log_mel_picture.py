@@ -2,7 +2,7 @@
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,15 @@ _MOST_LINES = 20
 
 
 def save_log_mel_png(
-    path: Path, log_mel: npt.NDArray[np.float32], *, title: str, transcript: str, duration_seconds: float
+    path: Path | IO[bytes],
+    log_mel: npt.NDArray[np.float32],
+    *,
+    title: str,
+    transcript: str,
+    duration_seconds: float,
 ) -> None:
-    """Write *log_mel* (float32, *num_frames* x *num_mel_bins*, Whisper's scale) to *path* as a PNG.
+    """Write *log_mel* (float32, *num_frames* x *num_mel_bins*, Whisper's scale) to *path*, which may be an open
+    file, as a PNG.
 
     Time runs to the right in seconds; the left axis is in Hz, the right one in mel bins; the *transcript* stands
     below, wrapped, and both texts are shown as they are. The same input gives the same bytes. Raises ValueError for an

@@ -67,20 +67,20 @@ def _problem(message: str, remedy: str) -> Text:
     return Text.assemble(("\nnot usable: ", "bold red"), one_line(message), ("\n  -> ", "bold"), one_line(remedy))
 
 
-def _source_splits(facts: SourceFacts) -> Table:
+def _figures(first: str, *names: str) -> Table:
+    """A table of a column of words and some of figures."""
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("split", overflow="fold")
-    for name in ("rows", "files", "encoded audio", "a row"):
+    table.add_column(first, overflow="fold")
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _source_splits(facts: SourceFacts) -> Table:
+    table = _figures("split", "rows", "files", "encoded audio", "a row")
     for split in facts.splits:
-        mean = format_bytes(split.audio_bytes // max(1, split.rows))
-        table.add_row(
-            one_line(split.name),
-            format_count(split.rows),
-            format_count(split.files),
-            format_bytes(split.audio_bytes),
-            mean,
-        )
+        sizes = (format_bytes(size) for size in (split.audio_bytes, split.audio_bytes // max(1, split.rows)))
+        table.add_row(one_line(split.name), format_count(split.rows), format_count(split.files), *sizes)
     return table
 
 
@@ -93,7 +93,7 @@ def _columns(facts: SourceFacts) -> Table:
         style = "dim" if not column.role else "red" if "wrong" in column.role else "green"
         role = Text(column.role or "not read", style=style)
         table.add_row(one_line(column.name), one_line(column.type), role)
-    if (rest := len(facts.columns) - _COLUMNS_SHOWN) and rest > 0:
+    if (rest := len(facts.columns) - _COLUMNS_SHOWN) > 0:
         table.add_row(f"and {rest} more", "", "")
     return table
 
@@ -147,10 +147,7 @@ def _clip(clip: ClipFacts) -> Table:
 
 
 def _store_splits(splits: Sequence[StoreSplitFacts]) -> Table:
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("split", overflow="fold")
-    for name in ("rows", "quarantined", "audio", "bytes", "shards"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = _figures("split", "rows", "quarantined", "audio", "bytes", "shards")
     table.add_column("state")
     for split in splits:
         far = f"{100 * split.committed / max(1, split.shards):.0f} % done"
@@ -168,8 +165,9 @@ def _store_splits(splits: Sequence[StoreSplitFacts]) -> Table:
 
 def _histogram(facts: StoreFacts) -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
-    for justify in ("right", "left", "right"):
-        table.add_column(justify="left" if justify == "left" else "right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
     most = max(count for _, _, count in facts.histogram)
     for low, high, count in facts.histogram:
         bar = "█" * -(-_BAR_CHARACTERS * count // max(1, most))

@@ -1,9 +1,7 @@
 """A row's log-mel as a PNG small enough to be part of a page."""
 
-import os
 import warnings
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +16,13 @@ _COLOURS = 128
 
 def row_png(row: StoreRowFacts, log_mel: NDArray[np.float32]) -> bytes:
     """The picture of *row* with its words, as a PNG of at most 320 kB."""
-    # A file in memory: a run that ended for want of disk still gets its pictures.
-    descriptor = os.memfd_create("log-mel.png")
-    try:
-        path = Path(f"/proc/self/fd/{descriptor}")
-        with warnings.catch_warnings():
-            # Scripts that the font lacks: the page itself shows the words, too.
-            warnings.filterwarnings("ignore", "Glyph .* missing from")
-            save_log_mel_png(path, log_mel, title=row.path, transcript=row.transkription, duration_seconds=row.duration)
-        return shrunk(path.read_bytes())
-    finally:
-        os.close(descriptor)
+    # In memory: a run that ended for want of disk still gets its pictures.
+    file = BytesIO()
+    with warnings.catch_warnings():
+        # Scripts that the font lacks: the page itself shows the words, too.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        save_log_mel_png(file, log_mel, title=row.path, transcript=row.transkription, duration_seconds=row.duration)
+    return shrunk(file.getvalue())
 
 
 def shrunk(png: bytes, max_bytes: int = MAX_PNG_BYTES) -> bytes:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
 from shared.text import one_line
 from shared.units import format_count
@@ -146,7 +147,8 @@ def histogram(bins: Sequence[tuple[float, float, int]], *, title: str, unit: str
         left, right, top = axes.x(start), axes.x(stop), axes.y(count)
         words = f"{start:g} to {stop:g} {unit}: {format_count(count)}"
         parts.append(_bar((left + 0.5, top, right - left - 1, axes.y(0) - top), words))
-    parts += [_text(axes.x(tick), HEIGHT - 8, f"{tick:g} {unit}", "middle") for tick in _ticks_within(bins[-1][1])]
+    ticks = (tick for tick in value_ticks(bins[-1][1]) if tick <= bins[-1][1])
+    parts += [_text(axes.x(tick), HEIGHT - 8, f"{tick:g} {unit}", "middle") for tick in ticks]
     start, stop, count = max(bins, key=lambda found: found[2])
     return _svg(f"{title}: most, {format_count(count)}, from {start:g} to {stop:g} {unit}", parts)
 
@@ -157,7 +159,7 @@ def value_ticks(most: float, *, whole: bool = False) -> list[float]:
     power = 10.0 ** (math.floor(math.log10(most)) - 1)
     for step in (factor * power * scale for scale in (1, 10, 100) for factor in (1, 2, 2.5, 5)):
         number = math.ceil(most / step - 1e-9)
-        if number <= _TICKS and (not whole or step >= 1) and (not whole or step == round(step)):
+        if number <= _TICKS and (not whole or step == round(step)):
             return [step * count for count in range(number + 1)]
     return [0.0, float(math.ceil(most))]
 
@@ -171,17 +173,13 @@ def time_ticks(stop_seconds: float) -> list[tuple[float, str]]:
     return [(step * count, f"{step * count / size:.4g} {name}" if count else "0") for count in range(number + 1)]
 
 
-def _ticks_within(stop: float) -> list[float]:
-    return [tick for tick in value_ticks(stop) if tick <= stop]
-
-
 def _value_axis(ticks: Sequence[float], axes: _Axes, unit: _Format) -> list[str]:
-    parts = []
-    for tick in ticks:
-        y = axes.y(tick)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text(_LEFT - 6, y + 4, unit(tick), "end"))
-    return parts
+    line = f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"'
+    return [
+        f'{line} y1="{y:.1f}" y2="{y:.1f}"/>{_text(_LEFT - 6, y + 4, unit(tick), "end")}'
+        for tick in ticks
+        for y in [axes.y(tick)]
+    ]
 
 
 def _time_axis(axes: _Axes) -> list[str]:
@@ -190,25 +188,13 @@ def _time_axis(axes: _Axes) -> list[str]:
 
 def _line(points: Sequence[tuple[float, float]], axes: _Axes, kind: str) -> Iterator[str]:
     """One path for each stretch of finite values; a stretch of one value is a dot."""
-    for stretch in _stretches(points):
-        places = [f"{axes.x(x):.1f} {axes.y(y):.1f}" for x, y in stretch]
+    for finite, stretch in groupby(points, key=lambda point: math.isfinite(point[1])):
+        places = [f"{axes.x(x):.1f} {axes.y(y):.1f}" for x, y in stretch] if finite else []
         if len(places) > 1:
             yield f'<path class="{kind}" d="M{"L".join(places)}"/>'
-        else:
+        elif places:
             x, y = places[0].split()
             yield f'<circle class="dot" cx="{x}" cy="{y}" r="2.5"/>'
-
-
-def _stretches(points: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float, float]]]:
-    stretch: list[tuple[float, float]] = []
-    for point in points:
-        if math.isfinite(point[1]):
-            stretch.append(point)
-        elif stretch:
-            yield stretch
-            stretch = []
-    if stretch:
-        yield stretch
 
 
 def _limit(limit: Limit, seconds: list[float], axes: _Axes, unit: _Format, *, drawn: bool) -> list[str]:
