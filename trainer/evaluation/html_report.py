@@ -23,10 +23,10 @@ from trainer.evaluation.formatting import (
     format_silence,
     significance,
 )
+from trainer.evaluation.metrics_file import NORMALISERS, metrics
 from trainer.evaluation.plots import drawn_sources, duration_plot, source_plot
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult
 from trainer.evaluation.screen import few_rows_note, headline
-from trainer.evaluation_metrics import NORMALISERS, metrics
 
 METRICS, PAGE = "metrics.json", "evaluation.html"
 MAX_CHARACTERS = 600

@@ -13,7 +13,7 @@ from shared.system.durable import write_durably
 from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate, format_share
 from trainer.evaluation.formatting import UNKNOWN
-from trainer.evaluation_metrics import NORMALISERS
+from trainer.evaluation.metrics_file import NORMALISERS
 from trainer.exporting.files import read_json
 from trainer.gate.verdict import Checked, GateRun
 
