@@ -92,7 +92,7 @@ class RunSettings(SourceSettings):
     stall_timeout: float = Field(
         600.0,
         gt=0,
-        description="seconds without progress for want of disk or memory before the run ends",
+        description="seconds without progress: for want of disk or memory the run ends, an actor at one row is ended",
     )
     recycle_units: int = Field(100, ge=0, description="shards after which an actor starts anew; 0: never")
     recycle_growth: int = Field(

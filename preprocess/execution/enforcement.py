@@ -1,6 +1,6 @@
 """What each of the governor's levels asks of a run. Pure but for what it remembers: the run loop enacts it.
 
-Who may start is `Governor.admit`'s to say, how many actors there are `Crew`'s, and `starting` waits before Ray starts.
+Who may start is `Governor.admit`'s to say, how many actors there are `Crew`'s; `start_gate.py` waits before Ray starts.
 """
 
 from collections.abc import Callable

@@ -61,6 +61,7 @@ class RunLoop:
             if self.run.stop.requested:
                 self._give_up()
             self._enact(self._enforce())
+            self._enact(self._end_stuck())
             self._enact(self._resize())
             self._enact(self.scheduler.on_tick())
             self._show()
@@ -68,7 +69,7 @@ class RunLoop:
     def _show(self) -> None:
         """One look at everything."""
         for actor, answer in self.cluster.progress().items():
-            self.run.stats.observe(actor, answer.worker, answer.memory_bytes, answer.cpu_seconds)
+            self.run.stats.observe(actor, answer.worker, answer.memory_bytes, answer.cpu_seconds, now=self.now())
         self.governor.watchdog.actor_pids = self.cluster.actor_pids
         usage = read_usage(self.run.job.layout.root)
         self._scan(usage)
@@ -212,6 +213,17 @@ class RunLoop:
         actions = scheduler.on_recycled(actor, num_actors=max(1, scheduler.num_actors - 1))
         if StartActor(actor) not in actions:
             stats.ended(actor)
+        return actions
+
+    def _end_stuck(self) -> list[Action]:
+        """A row that hangs is a row that kills: its actor ends, and the search for the row begins."""
+        actions: list[Action] = []
+        for view in self.run.stats.stuck(self.now(), self.enforcer.stall_seconds):
+            seconds = format_seconds(self.enforcer.stall_seconds)
+            self.run.view.event(f"actor {view.number} is at row {view.rows} of {view.unit} for {seconds}: it is ended")
+            self.cluster.end_actor(view.number)
+            self._lost(view.number)
+            actions += self.scheduler.on_died(view.number)
         return actions
 
     def _end_for_want(self, reason: str) -> NoReturn:

@@ -43,6 +43,7 @@ class RunStats:
     cpu_seconds: float = 0.0
     _actors: dict[int, ActorView] = field(default_factory=dict)
     _since: dict[int, float] = field(default_factory=dict)
+    _moved: dict[int, float] = field(default_factory=dict)
     _workers: dict[int, WorkerProgress] = field(default_factory=dict)
     _cpu: dict[int, float] = field(default_factory=dict)
     _history: deque[tuple[float, int, float]] = field(default_factory=deque)
@@ -104,7 +105,7 @@ class RunStats:
         if known.state is ActorState.IDLE and state is ActorState.WORKING:
             self.stage_seconds[RESERVE] += now - self._since[actor]
             self.actor_seconds += now - self._since[actor]
-        self._since[actor] = now
+        self._since[actor] = self._moved[actor] = now
         restarts = known.restarts + (state is ActorState.RESTARTING)
         self.restarts += state is ActorState.RESTARTING
         self._workers.pop(actor, None)
@@ -112,11 +113,13 @@ class RunStats:
 
     def ended(self, actor: int) -> None:
         """*actor* is no more, and no other takes its place."""
-        for known in (self._actors, self._workers, self._cpu, self._since):
+        for known in (self._actors, self._workers, self._cpu, self._since, self._moved):
             known.pop(actor, None)
 
-    def observe(self, actor: int, worker: WorkerProgress, memory_bytes: int, cpu_seconds: float = 0.0) -> None:
-        """*actor* told what it is at; an answer about another unit than its present one came late and is dropped."""
+    def observe(
+        self, actor: int, worker: WorkerProgress, memory_bytes: int, cpu_seconds: float = 0.0, *, now: float
+    ) -> None:
+        """*actor* told *now* what it is at; an answer about another unit than its present one came late: dropped."""
         known = self._actors.get(actor)
         if known is None:
             return
@@ -127,8 +130,15 @@ class RunStats:
         self.peak_memory_bytes[actor] = max(memory_bytes, self.peak_memory_bytes.get(actor, 0))
         self._actors[actor] = replace(known, memory_bytes=memory_bytes)
         if known.unit and worker.unit == known.unit:
+            if worker.rows != known.rows:
+                self._moved[actor] = now
             self._workers[actor] = worker
             self._actors[actor] = replace(self._actors[actor], rows=worker.rows)
+
+    def stuck(self, now: float, seconds: float) -> list[ActorView]:
+        """Actors that are at the same row since *seconds* or longer, also those that do not answer any more."""
+        at_work = (view for view in self._actors.values() if view.state in {ActorState.WORKING, ActorState.BISECTING})
+        return [view for view in at_work if now - self._moved[view.number] >= seconds]
 
     def snapshot(self, now: float, usage: Usage, disk: DiskFigures) -> Snapshot:
         """The run at *now*, with rates over the last minute."""

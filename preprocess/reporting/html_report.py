@@ -159,7 +159,7 @@ def _short(text: str) -> str:
 
 
 def _drawn(plot: str) -> Markup:
-    return Markup(plot)  # noqa: S704 - plots.py has escaped what it was given
+    return Markup(plot)  # noqa: S704 - svg_plots.py has escaped what it was given
 
 
 def _forecast_rows(summary: RunSummary, facts: ReportFacts) -> list[tuple[str, str, str, str]]:

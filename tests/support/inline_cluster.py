@@ -1,6 +1,7 @@
 """Stands in for the cluster in tests of the run loop: one worker in this process, and actors that die when told to."""
 
 from collections import deque
+from time import monotonic
 
 from preprocess.execution.ray_cluster import ActorDied, ActorDone, ActorGaveUp, ActorReady
 from preprocess.features.worker import FeatureWorker, WorkerSettings
@@ -15,6 +16,7 @@ class InlineCluster:
     """
 
     actor_pids = frozenset()
+    now = staticmethod(monotonic)
 
     def __init__(self, job, deaths=0, look=lambda _tasks: None):
         self.worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))

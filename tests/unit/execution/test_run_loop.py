@@ -1,5 +1,6 @@
 """The run loop with its real scheduler, governor and worker, and a cluster that works in this process."""
 
+from collections import deque
 from io import StringIO
 
 import pytest
@@ -66,7 +67,9 @@ def run(job, settings, sensor):
             context = RunContext(job, settings, stats, view, StopRequest())
             # The inline cluster's look at the reservations.
             cluster.admission = admission
-            RunLoop(context, cluster, scheduler, governor, Crew(Recycling(0, 0), 2), Enforcer(30.0)).until_done()
+            RunLoop(
+                context, cluster, scheduler, governor, Crew(Recycling(0, 0), 2), Enforcer(30.0), cluster.now
+            ).until_done()
         return stats
 
     return run_job
@@ -119,3 +122,38 @@ def test_an_actor_that_dies_gives_its_reservation_back_and_its_unit_is_made_by_a
     assert job.open_units() == []
     assert stats.restarts == 2
     assert cluster.admission.ledger.reserved_bytes == 0
+
+
+class Hanging(InlineCluster):
+    """One row of the source never ends, whoever works on it; time goes by while nothing else happens."""
+
+    def __init__(self, job, row_id):
+        super().__init__(job)
+        self.row_id, self.clock, self.ended = row_id, 0.0, []
+        self.now = lambda: self.clock
+
+    def wait(self, timeout_seconds):
+        self.clock += 1.0
+        hangs = [work for work in self.work if self._hangs(work[1])]
+        if hangs and not self.starting:
+            self.work.remove(hangs[0])
+            found = super().wait(timeout_seconds)
+            self.work.append(hangs[0])
+            return found
+        return super().wait(timeout_seconds)
+
+    def _hangs(self, task):
+        return task.unit.start <= self.row_id < task.unit.stop and self.row_id not in task.crashed_rows
+
+    def end_actor(self, actor):
+        self.ended += [actor for other, _, _ in self.work if other == actor]
+        self.work = deque(work for work in self.work if work[0] != actor)
+
+
+def test_a_row_that_hangs_is_found_and_quarantined_and_the_rest_is_written(job, run):
+    cluster = Hanging(job, row_id=4)
+    stats = run(cluster)
+    assert job.open_units() == []
+    assert stats.quarantined == {"crashed": 1, "empty_transcript": 1}
+    assert cluster.ended
+    assert cluster.clock < 30.0 * (len(cluster.ended) + 2)

@@ -39,7 +39,7 @@ class Story:
             self.stats.set_state(actor, ActorState.WORKING, self.now, f"unit {self.open[actor]}", ROWS)
         elif kind == "observe":
             name = "an earlier unit" if late else f"unit {self.open.get(actor)}"
-            self.stats.observe(actor, WorkerProgress(name, ROWS, rows, rows * 2.0, 0), 1000 + rows)
+            self.stats.observe(actor, WorkerProgress(name, ROWS, rows, rows * 2.0, 0), 1000 + rows, now=0.0)
         elif kind == "commit" and actor in self.open:
             unit = Unit("train", self.open.pop(actor), 0, ROWS, ROWS)
             report = UnitReport(unit, ROWS - 1, {"undecodable": 1}, 2.0 * ROWS, 100, {"decode": 0.1}, 0.2, 2000)
@@ -105,7 +105,7 @@ def test_the_time_before_the_first_row_does_not_count_in_the_rate_nor_in_what_is
     for now in range(30):
         assert stats.snapshot(float(now), usage, DISK).eta_seconds is None
     for rows in (2, 4, 6):
-        stats.observe(0, WorkerProgress("unit 0", ROWS, rows, rows * 2.0, 0), 1000)
+        stats.observe(0, WorkerProgress("unit 0", ROWS, rows, rows * 2.0, 0), 1000, now=0.0)
         seen = stats.snapshot(29.0 + rows / 2, usage, DISK)
         assert seen.rows_per_second == 2.0
         assert seen.eta_seconds == (ROWS * UNITS - rows) / 2
@@ -134,7 +134,7 @@ def test_cpu_seconds_add_up_over_an_actors_processes():
     stats = Story().stats
     stats.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
     for seconds in (5.0, 8.0, 2.0, 3.0):
-        stats.observe(0, WorkerProgress("unit 0", ROWS, 0, 0.0, 0), 1, seconds)
+        stats.observe(0, WorkerProgress("unit 0", ROWS, 0, 0.0, 0), 1, seconds, now=0.0)
     assert stats.cpu_seconds == 11.0
 
 
@@ -143,7 +143,7 @@ def test_the_load_counts_audio_of_open_units_and_the_largest_actor_that_there_wa
     assert stats.load(1.0, 0) == Load(1.0, 0.0, 0.0, 0, ACTOR_BYTES)
     for actor in (0, 1):
         stats.set_state(actor, ActorState.WORKING, 0.0, "unit 0", ROWS)
-        stats.observe(actor, WorkerProgress("unit 0", ROWS, 1, 2.0, 0), 150 + actor, 4.0)
+        stats.observe(actor, WorkerProgress("unit 0", ROWS, 1, 2.0, 0), 150 + actor, 4.0, now=0.0)
     stats.ended(1)
     assert stats.load(2.0, 1) == Load(2.0, 2.0, 8.0, 1, 151)
 
@@ -151,3 +151,14 @@ def test_the_load_counts_audio_of_open_units_and_the_largest_actor_that_there_wa
 def test_a_snapshot_has_the_governors_figures():
     seen = Story().snapshot()
     assert (seen.disk_reserved_bytes, seen.disk_reserve_bytes, seen.disk_missing_bytes) == (3, 2, 1)
+
+
+def test_an_actor_is_stuck_from_its_last_new_row_on_whether_it_answers_or_not():
+    stats = RunStats(ROWS, 1, 0, 0, disk_forecast_bytes=1, started=0.0)
+    stats.set_state(0, ActorState.WORKING, 0.0, "unit 0", ROWS)
+    stats.observe(0, WorkerProgress("unit 0", ROWS, 1, 2.0, 0), 1, now=5.0)
+    stats.observe(0, WorkerProgress("unit 0", ROWS, 1, 2.0, 0), 1, now=14.0)
+    assert stats.stuck(14.9, 10.0) == []
+    assert [view.number for view in stats.stuck(15.0, 10.0)] == [0]
+    stats.set_state(0, ActorState.IDLE, 15.0)
+    assert stats.stuck(99.0, 10.0) == []

@@ -58,6 +58,12 @@ def test_448_labels_are_accepted_and_449_are_not(labeller):
     assert caught.value.reason == "too_many_labels"
 
 
+def test_a_transcript_that_no_448_labels_can_hold_is_rejected_without_being_tokenised(labeller, monkeypatch):
+    monkeypatch.setattr(labeller, "_tokenizer", None)
+    with pytest.raises(RowRejectedError, match="10000000 characters"):
+        labeller("x" * 10_000_000)
+
+
 def test_a_tokenizer_that_truncates_or_pads_gives_all_labels_and_no_more(tokenizer_json, labeller):
     value = json.loads(tokenizer_json)
     value["truncation"] = {"direction": "Right", "max_length": 8, "strategy": "LongestFirst", "stride": 0}

@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.text import normalise_transcript, one_line
+from shared.text import LONG_CHARACTERS, normalise_transcript, one_line
 
 ANY_TEXT = st.text(st.characters())
 GERMAN = st.text("aäoöuüßAÄOÖUÜẞ0123456789.,;:!?-„“'€%", min_size=1)
@@ -61,3 +61,15 @@ def test_what_is_shown_is_one_line_without_control_characters_and_once_is_enough
 
 def test_an_escape_sequence_or_a_turned_direction_is_seen_and_not_obeyed():
     assert one_line("a\x1b[31m\tb\u202ec") == "a\N{REPLACEMENT CHARACTER}[31m b\N{REPLACEMENT CHARACTER}c"
+
+
+@given(
+    st.text(st.sampled_from("aẹu\u0301\u0323\u0344\u0316각ᄀ"), min_size=LONG_CHARACTERS, max_size=LONG_CHARACTERS + 20)
+)
+def test_long_texts_are_brought_into_the_same_form_as_short_ones(text):
+    assert normalise_transcript(text) == unicodedata.normalize("NFC", text)
+
+
+def test_a_transcript_of_unordered_combining_marks_ends():
+    # Python's own normalisation takes six minutes for these.
+    assert normalise_transcript("u" + "\u0301\u0323" * 100_000) == "ụ" + "\u0323" * 99_999 + "\u0301" * 100_000
