@@ -23,6 +23,8 @@ from shared.schema import (
 SILENCE = np.float32(-1.5)
 """A frame of digital silence: `(log10(1e-10) + 4) / 4`."""
 
+_HZ_PER_MEL, _LOG_HZ = 200.0 / 3, 1_000.0
+_LOG_MEL, _LOG_STEP = _LOG_HZ / _HZ_PER_MEL, np.log(6.4) / 27
 _PAD = N_FFT // 2
 _NUM_BINS = N_FFT // 2 + 1
 _MIN_POWER = np.float32(1e-10)
@@ -35,17 +37,24 @@ _BLOCK_SAMPLES = (_BLOCK_FRAMES - 1) * HOP_LENGTH + N_FFT
 _GROUP_FILTERS = 32
 
 
+def mel_frequencies(count: int) -> NDArray[np.float64]:
+    """*count* frequencies in Hz, 0 to 8,000, even on Slaney's mel scale: linear below 1 kHz, logarithmic above."""
+    top = _LOG_MEL + np.log(SAMPLING_RATE / 2 / _LOG_HZ) / _LOG_STEP
+    mels = np.linspace(0.0, top, count)
+    logarithmic = _LOG_HZ * np.exp(_LOG_STEP * (mels - _LOG_MEL))
+    return np.where(mels >= _LOG_MEL, logarithmic, _HZ_PER_MEL * mels)
+
+
 def mel_filters(num_mel_bins: int) -> NDArray[np.float32]:
-    """Whisper's filter bank, `[num_mel_bins, 201]`: Slaney scale and norm, 0 to 8,000 Hz.
-
-    Imports librosa; the driver calls it once and hands the array to the actors.
-    """
-    import librosa  # noqa: PLC0415 - costs 100 MB, and actors never call this
-
-    bank: NDArray[np.float32] = librosa.filters.mel(
-        sr=SAMPLING_RATE, n_fft=N_FFT, n_mels=num_mel_bins, fmin=0, fmax=SAMPLING_RATE / 2, htk=False, norm="slaney"
-    )
-    return bank.astype(np.float32, copy=False)
+    """Whisper's filter bank, `[num_mel_bins, 201]`: Slaney scale and norm, 0 to 8,000 Hz; librosa's to the last bit."""
+    edges = mel_frequencies(num_mel_bins + 2)
+    widths = np.diff(edges)[:, None]
+    ramps = np.subtract.outer(edges, np.fft.rfftfreq(N_FFT, 1 / SAMPLING_RATE))
+    triangles = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:])).astype(np.float32)
+    # librosa rounds before the norm, which gives each filter the area 1, and after it.
+    norm = 2.0 / (edges[2:] - edges[:-2])
+    bank: NDArray[np.float32] = (triangles * norm[:, None]).astype(np.float32)
+    return bank
 
 
 class LogMel:

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from preprocess.features.log_mel import mel_frequencies
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.text import one_line
 
@@ -112,9 +113,7 @@ def _draw_image(figure: "Figure", axes: "Axes", log_mel: npt.NDArray[np.float32]
 
 def _bins_of(frequencies_hz: tuple[int, ...], num_mel_bins: int) -> npt.NDArray[Any]:
     """Where *frequencies_hz* lie on the axis of mel bins, of which bin i is centred on the i-th inner mel frequency."""
-    from librosa import mel_frequencies  # noqa: PLC0415 - seconds to import, and only this command draws
-
-    edges = mel_frequencies(num_mel_bins + 2, fmin=0.0, fmax=SAMPLING_RATE / 2)
+    edges = mel_frequencies(num_mel_bins + 2)
     bins = np.interp(frequencies_hz, edges, np.arange(-1, num_mel_bins + 1))
     # 0 Hz and 8 kHz are edges, half a bin outside the picture: their ticks stand at its border.
     return np.clip(bins, -0.5, num_mel_bins - 0.5)

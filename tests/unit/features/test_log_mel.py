@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import librosa
 import numpy as np
 import pytest
 
@@ -26,6 +27,12 @@ def test_the_filter_bank_is_float32_and_weighs_every_bin_but_the_first_and_the_l
     assert filters.dtype == np.float32
     assert filters.shape == (num_mel_bins, 201)
     assert np.flatnonzero(filters.sum(axis=0) == 0).tolist() == [0, 200]
+
+
+@pytest.mark.parametrize("num_mel_bins", [80, 128])
+def test_the_filter_bank_is_librosas_to_the_last_bit(num_mel_bins):
+    expected = librosa.filters.mel(sr=16_000, n_fft=400, n_mels=num_mel_bins, fmax=8_000, htk=False, norm="slaney")
+    np.testing.assert_array_equal(FILTERS[num_mel_bins], expected)
 
 
 @pytest.mark.parametrize("num_samples", [0, 1, 160, 201, 16_000, 479_999, 480_000, 480_001])
