@@ -19,6 +19,7 @@ from typing import Any, Self
 import psutil
 import ray
 import ray.exceptions
+from ray._private.node import Node
 
 from preprocess.features.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.governor.process_memory import give_memory_back
@@ -161,6 +162,8 @@ class Cluster:
                 return
             memory = {"object_store_memory": OBJECT_STORE_BYTES}
             folder = str(make_ray_folder(self._layout, self._mark))
+            # Nobody scales this cluster, asks its pages or follows its logs: three processes of Python less, 0.3 GB.
+            Node.start_monitor = Node.start_log_monitor = Node.start_api_server = lambda _node, **_options: None
             ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=folder, **memory, **options)
         except Exception as error:
             # Nothing narrower will do: Ray raises bare Exceptions when its processes do not come up.
