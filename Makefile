@@ -13,6 +13,8 @@ DEMO := .demo
 DEMO_OPTIONS :=
 DEMO_STEPS := 1500
 
+# Hundreds of processes that compile the same files again and again are minutes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo demo-train test tools lint faults hostile kills planted soak bench clean
 
