@@ -59,6 +59,8 @@ class Workshop:
     def __init__(self, folder, output, *options, checkpointing=False):
         plain = ["--store", str(folder / "store"), "--model", str(folder / "model"), "--output", str(output)]
         own = ["--global-batch-size", "8", "--max-steps", "4", "--logging-steps", "1", "--eval-steps", "99"]
+        # In contexts of 30 s the same would take minutes.
+        own += ["--full-context-share", "0"]
         settings = parse_settings(TrainSettings, [*plain, *own, *options], prog="t", about="t")
         output.mkdir(exist_ok=True)
         data = open_data(settings, print)
@@ -85,7 +87,7 @@ class Workshop:
 
 
 def test_a_step_that_runs_out_of_memory_is_repeated_with_smaller_micro_batches(folder, tmp_path):
-    shop = Workshop(folder, tmp_path / "out", "--full-context-share", "0")
+    shop = Workshop(folder, tmp_path / "out")
 
     def too_large(_module, arguments):
         if arguments[0].shape[0] * arguments[0].shape[1] > 500:
@@ -274,7 +276,7 @@ def test_the_last_checkpoint_without_room_is_an_error(folder, tmp_path):
 
 
 def test_a_record_tells_what_was_measured(folder, tmp_path):
-    shop = Workshop(folder, tmp_path / "out", "--full-context-share", "0")
+    shop = Workshop(folder, tmp_path / "out")
     shop.run()
     for record in shop.ears.records:
         assert record.samples_per_second == pytest.approx(8 / record.seconds_per_step)
