@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, Self
 
 from shared.errors import UsageError
@@ -93,6 +94,7 @@ class ModelShape:
         }
         return Counter(trained)
 
+    @cache  # noqa: B019 - shapes are few and small, and a search for what fits asks hundreds of times
     def weights(self) -> Counter[Weight]:
         """Every weight of the model, and how many there are of each."""
         return Counter([*self._encoder(), *self._decoder()])
