@@ -25,6 +25,7 @@ from shared.system.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster
 from tests.support.samples import wav, write_source
 
+pytestmark = pytest.mark.usefixtures("quick_plans")
 ROWS = [(wav(1_600 + 160 * n, seed=n), f"{n}.wav", f"Satz {n}") for n in range(9)]
 UNTOLD = (wav(), "untold.wav", "")
 GB = 10**9

@@ -25,6 +25,7 @@ from shared.shard import write_quarantine
 from shared.system.owner_mark import own_mark
 from tests.support.samples import quarantined_row, wav, write_source
 
+pytestmark = pytest.mark.usefixtures("quick_plans")
 GOOD = [(wav(1_600 + 160 * n, seed=n), f"{n}.wav", f"Satz {n}: schöne Grüße") for n in range(8)]
 
 

@@ -14,6 +14,7 @@ from shared.store import open_split
 from shared.verification import verify_store
 from tests.support.samples import wav, write_source
 
+pytestmark = pytest.mark.usefixtures("quick_plans")
 ROWS = [(wav(1_600 + 160 * n, seed=n), f"{n}.wav", f"Satz {n}") for n in range(9)]
 BAD = [(b"", "", "Satz"), (b"no sound" * 100, "", "Satz"), (b"no sound" * 100, "", "Satz")]
 
@@ -107,13 +108,13 @@ def test_one_split_can_be_prepared_after_another(job, settings):
         ({"text_column": "source", "source_column": "transkription"}, "text_column was transkription, now source"),
     ],
 )
-@pytest.mark.usefixtures("job")
+@pytest.mark.usefixtures("quick_plans", "job")
 def test_other_settings_are_refused_with_what_differs(settings, change, words):
     with pytest.raises(StoreMismatchError, match=words):
         plan_job(settings.model_copy(update=change))
 
 
-@pytest.mark.usefixtures("job")
+@pytest.mark.usefixtures("quick_plans", "job")
 def test_a_source_that_changed_is_refused(settings, tmp_path):
     write_source(tmp_path / "source/train.parquet", ROWS)
     with pytest.raises(StoreMismatchError, match="source_fingerprint was"):
