@@ -1,25 +1,55 @@
-"""Fixtures that many tests share: real German speech and a tiny model, made once a session."""
+"""Fixtures that many tests share: real German speech and a tiny model, made once for all processes of a session."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from preprocess.demo.corpus import build_corpus
 from preprocess.demo.model import build_model
+from preprocess.planning.sample import sample_rows
+
+# Two test processes have a core each: threads that outnumber cores wait for each other, and work at it. Libraries look
+# when they are imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_folder(tmp_path_factory) -> Path:
+    """One folder of this session for all test processes, which may make the same in it at the same time."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    os.environ["TESTS_SHARED_FOLDER"] = str(folder)
+    return folder
+
+
+@pytest.fixture
+def quick_plans(monkeypatch):
+    """Plans take their sample in this process; tests/unit/planning/test_sample.py shows that another takes the same."""
+    monkeypatch.setattr("preprocess.planning.job.sample_apart", sample_rows)
 
 
 @pytest.fixture(scope="session")
-def demo_corpus(tmp_path_factory) -> Path:
+def demo_cache(shared_folder) -> Path:
+    """The cache of every `make demo`: an hour of speech is spoken once, by the first that needs it."""
+    folder = shared_folder / "demo-cache"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_corpus(shared_folder) -> Path:
     """A data set in the Hub's Parquet layout: 48 train and 12 test clips, some of them too long for Whisper."""
-    folder = tmp_path_factory.mktemp("demo") / "corpus"
+    folder = shared_folder / "demo" / "corpus"
     build_corpus(folder, train_clips=48, test_clips=12)
     return folder
 
 
 @pytest.fixture(scope="session")
-def demo_model(tmp_path_factory) -> Path:
+def demo_model(shared_folder) -> Path:
     """A tiny Whisper model's folder with 80 mel bins and the real special tokens."""
-    folder = tmp_path_factory.mktemp("demo") / "model"
+    folder = shared_folder / "demo" / "model"
     build_model(folder)
     return folder
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from preprocess.demo.model import build_model
 from shared.schema import FeatureSpec
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store
+from tests.support.warm import WarmProcess
 from trainer.model.whisper import sinusoids
 
 ROOT = Path(__file__).parents[2]
@@ -73,26 +75,23 @@ def training_store(root, model, *, clips=48, test_clips=8, longest=120, spec=SPE
 
 @dataclass
 class Training:
-    """`trainer.train` as a user types it, on *ranks* CPU processes."""
+    """`trainer.train` on *ranks* CPU processes: warm, or where it is *cold* as a user types it, with torchrun."""
 
     output: Path
     options: tuple[str, ...]
     ranks: int = 1
+    cold: bool = False
 
-    def command(self):
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.ranks}"]
-        start = launcher if self.ranks > 1 else []
-        return [sys.executable, *start, "-m", "trainer.train", "--output", str(self.output), *self.options]
-
-    def start(self, **environment):
+    def start(self):
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("TRAINER_", "PREPROCESS_"))}
         # Two ranks on one core each: threads that outnumber cores are slow, and one order of sums is one result.
-        environment = (
-            clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment
-        )
-        return subprocess.Popen(
-            self.command(), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        environment = clean | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        arguments = ["--output", str(self.output), *self.options]
+        if not self.cold:
+            return WarmProcess("trainer.train", arguments, environment, self.ranks)
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.ranks}"]
+        command = [sys.executable, *(launcher if self.ranks > 1 else []), "-m", "trainer.train", *arguments]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, code=0):
         process = self.start()
@@ -104,7 +103,11 @@ class Training:
         return json.loads((self.output / "metrics.json").read_text())[kind]
 
 
-def tiny_model(folder):
-    """The demo's model folder, made anew."""
-    build_model(folder)
-    return folder
+def tiny_model(folder, num_mel_bins=80):
+    """The demo's model at *folder*, to be changed at will: a copy of one that is made once a session.
+
+    Half of the time that it takes to make is the tokenizer's.
+    """
+    made = Path(os.environ.get("TESTS_SHARED_FOLDER", folder.parent)) / "models" / f"tiny-{num_mel_bins}"
+    build_model(made, num_mel_bins=num_mel_bins)
+    return Path(shutil.copytree(made, folder, dirs_exist_ok=True))

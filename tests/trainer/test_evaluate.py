@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from tokenizers import Tokenizer
 
-from preprocess.demo.model import build_model
 from shared.cli import run_command
 from shared.errors import UsageError
 from shared.model_files import model_file
@@ -189,7 +189,7 @@ def test_watching_where_nothing_is_trained_says_what_to_do(folder, tmp_path, cap
 
 
 def test_a_model_of_other_mel_bins_is_refused(folder, tmp_path, capsys):
-    build_model(tmp_path / "wide", num_mel_bins=128)
+    tiny_model(tmp_path / "wide", num_mel_bins=128)
     assert run(folder, "--model", str(tmp_path / "wide")) == 2
     assert "takes 128 mel bins, the store has 80" in capsys.readouterr().err
 
@@ -203,7 +203,7 @@ def test_watch_scores_every_checkpoint_of_a_training_and_ends_with_it(folder, ca
     training = Training(tmp_path / "out", options)
     process = training.start()
     while process.poll() is None and not checkpoints(training.output):
-        pass
+        time.sleep(0.05)
     assert (
         run(folder, "--watch", str(training.output), "--rows", "2", "--silence-clips", "0", "--resamples", "100") == 0
     )

@@ -12,7 +12,6 @@ import pytest
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from safetensors.torch import load_file, save_file
 
-from preprocess.demo.model import build_model
 from shared.cli import run_command
 from shared.store import open_split
 from shared.text import tokenizer_fingerprint
@@ -317,7 +316,7 @@ def test_a_missing_shard_is_found_before_anything_is_converted(trained, tmp_path
 
 
 def test_a_store_of_another_model_is_refused(trained, tmp_path, capsys):
-    build_model(tmp_path / "wide", num_mel_bins=128)
+    tiny_model(tmp_path / "wide", num_mel_bins=128)
     arguments = ["--checkpoint", str(tmp_path / "wide"), "--output", str(tmp_path / "o")]
     assert run_command(main, [*arguments, "--store", str(trained / "store")]) == 2
     assert "mel bins" in capsys.readouterr().err

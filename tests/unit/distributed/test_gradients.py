@@ -1,14 +1,13 @@
 """Two ranks with micro-batches have the gradients of one process with one batch."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from shared.schema import FeatureSpec
 from tests.support.training import ROOT, tiny_model, training_store
+from tests.support.warm import WarmProcess
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +21,12 @@ def folder(tmp_path_factory):
 
 def gradients(folder, ranks, frames, failing="never"):
     path = folder / f"gradients-{ranks}-{frames}-{failing}.pt"
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
     script = str(ROOT / "tests" / "support" / "rank_gradients.py")
     arguments = [str(folder / "store"), str(folder / "model"), str(frames), failing, str(path)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *launcher, script, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    process = WarmProcess(script, arguments, environment, ranks)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
     return torch.load(path)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from preprocess.demo.model import build_model
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from tests.support.training import tiny_model
 from trainer.exporting.conversion import PARTIAL, convert, export_folders, folder_bytes
@@ -71,7 +70,7 @@ def test_its_configuration_is_the_checkpoints(good, model):
 
 def test_a_model_of_128_bins_is_loaded_with_128_bins_even_where_its_preprocessor_names_none(tmp_path):
     """faster-whisper takes 80 where nothing says otherwise."""
-    build_model(tmp_path / "model", num_mel_bins=128)
+    tiny_model(tmp_path / "model", num_mel_bins=128)
     checkpoint = checkpoint_with(tmp_path / "model", tmp_path / "bare", "preprocessor_config.json", feature_size=None)
     convert(checkpoint, tmp_path / "export", "float16")
     loaded = WhisperModel(str(tmp_path / "export"), device="cpu", cpu_threads=1)
