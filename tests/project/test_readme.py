@@ -100,7 +100,8 @@ def test_every_python_program_of_the_readme_runs(desk):
         assert done.returncode == 0, f"{program}\n{done.stderr}"
 
 
-def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(tmp_path):
+def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(tmp_path, demo_cache):
+    (tmp_path / "cache").symlink_to(demo_cache)
     assert blocks("console") == ["make demo\nmake test\n"]
     demo = ["make", "-C", str(ROOT), "demo", f"DEMO={tmp_path}"]
     first = subprocess.run(demo, capture_output=True, text=True, check=False)

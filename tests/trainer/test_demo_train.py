@@ -11,8 +11,9 @@ STEPS = 300
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, demo_cache):
     folder = tmp_path_factory.mktemp("demo-train")
+    (folder / "cache").symlink_to(demo_cache)
     small = [f"DEMO={folder}", "DEMO_OPTIONS=--limit 48 --no-metrics --no-report", f"DEMO_STEPS={STEPS}"]
     done = subprocess.run(["make", "-C", str(ROOT), "demo-train", *small], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
