@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
+import preprocess.planning.job
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.plan import main
 from preprocess.planning.completion import finish, store_bytes
 from preprocess.planning.cost import Cost, CostMeter
 from preprocess.planning.estimate import estimate, run_seconds
+from preprocess.planning.forecast import sample_rows
 from preprocess.planning.job import plan_job, resample
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
@@ -45,7 +47,10 @@ def planned(capsys):
 
 def commit(settings, units=None):
     """Makes the shards of the first *units* open units (or all, and finishes) as a run does, without Ray."""
-    job = plan_job(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        # As tests/unit/test_sampling.py shows, another process takes the same.
+        patch.setattr(preprocess.planning.job, "sample_apart", sample_rows)
+        job = plan_job(settings)
     job.layout.root.mkdir(exist_ok=True)
     prepare_store(job.layout, job.record, "{}\n", "")
     worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
