@@ -13,8 +13,8 @@ from preprocess.plan import main
 from preprocess.planning.completion import finish, store_bytes
 from preprocess.planning.cost import Cost, CostMeter
 from preprocess.planning.estimate import estimate, run_seconds
-from preprocess.planning.forecast import sample_rows
 from preprocess.planning.job import plan_job, resample
+from preprocess.planning.sample import sample_rows
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
 from shared.cli import python_command, run_command
