@@ -1,34 +1,55 @@
 """An undisturbed run with five actors, and what was seen of it while it worked."""
 
 import errno
+import fcntl
+import json
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.support.runs import Run, kill, shared_memory
+from tests.support.scraper import Scraped, Scraper, port_of
 from tests.support.stores import contents
 
 LONG = "ein-ziemlich-langer-name-fuer-einen-ordner"
 """Three of them are longer than the path of a socket may be."""
+OBSERVED = ("--report", "--metrics", "--metrics-port", "0", "--metrics-linger", "2", "--actors", "5")
+"""The run shows all that a run can show. Others are spared what they are not about."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Straight:
-    """The run, its store's contents, and what was seen at its first committed shard."""
+    """The *options* that it shares with other runs, what it made, said and left, and what was *seen* from outside."""
 
-    run: Run
+    store: Path
     options: list[str]
-    memory_before: set[str]
-    status: int = -1
-    expected: dict[str, str] = field(default_factory=dict)
-    actors: int = 0
-    listening: set[str] = field(default_factory=set)
-    auth_modes: set[str] = field(default_factory=set)
-    object_store_bytes: int = -1
+    status: int
+    stderr: str
+    stdout: str
+    expected: dict[str, str]
+    left_in_memory: list[str]
+    seen: "Seen"
+    scraped: Scraped
+
+
+@dataclass(frozen=True)
+class Seen:
+    """At the first committed shard: *listening* are addresses and ports, *token* is what Ray's own servers ask for.
+
+    *scripts* are the files that its processes of Python run.
+    """
+
+    actors: int
+    scripts: list[str]
+    listening: list[tuple[str, int]]
+    port: int
+    auth_modes: list[str]
+    token: str
+    object_store_bytes: int
 
 
 class SmallDisk:
@@ -62,27 +83,31 @@ class SmallDisk:
 
 
 @pytest.fixture(scope="session")
-def straight(tmp_path_factory, demo_corpus, demo_model):
-    options = ["--source", str(demo_corpus), "--model", str(demo_model), "--no-report", "--no-metrics"]
-    folder = tmp_path_factory.mktemp("straight") / LONG / LONG / LONG
-    folder.mkdir(parents=True)
-    run = Run(folder / "store", options)
-    seen = Straight(run, options, shared_memory())
-    assert run.until(run.committed), run.messages()
-    with run.held():
-        _look(seen)
-    seen.status = run.wait()
-    seen.expected = contents(run.store)
-    return seen
+def straight(shared_folder, demo_corpus, demo_model):
+    """Made by the test process that needs it first; another waits for it."""
+    told = shared_folder / "straight.json"
+    with (shared_folder / "straight.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            options = ["--source", str(demo_corpus), "--model", str(demo_model), "--no-report", "--no-metrics"]
+            folder = shared_folder / "straight" / LONG / LONG / LONG
+            folder.mkdir(parents=True, exist_ok=True)
+            told.write_text(json.dumps(asdict(_observed(folder / "store", options)), default=str))
+    found = json.loads(told.read_text())
+    store, seen, scraped = Path(found.pop("store")), Seen(**found.pop("seen")), Scraped(**found.pop("scraped"))
+    return Straight(store=store, seen=seen, scraped=scraped, **found)
 
 
 @pytest.fixture
 def start(straight, tmp_path):
-    """Starts runs as the undisturbed one was, each on its own store unless told otherwise; ends what is left."""
+    """Starts runs like the undisturbed one, each on its own store unless told otherwise; ends what is left.
+
+    Three more actors would be seconds of start-up, and make the same.
+    """
     runs = []
 
-    def start_run(*more, store=tmp_path / "store", prefix=(), **environment):
-        runs.append(Run(store, [*straight.options, *more], environment, prefix))
+    def start_run(*more, store=tmp_path / "store", prefix=(), actors=2, **environment):
+        runs.append(Run(store, [*straight.options, "--actors", str(actors), *more], environment, prefix))
         return runs[-1]
 
     yield start_run
@@ -102,14 +127,36 @@ def small_disk(tmp_path):
         holder.kill()
 
 
-def _look(seen):
-    processes = [psutil.Process(seen.run.process.pid), *seen.run.processes()]
+def _observed(store, options):
+    before = shared_memory()
+    run = Run(store, [*options, *OBSERVED])
+    try:
+        assert run.until(lambda: port_of(run)), run.messages()
+        with Scraper(port_of(run)) as scraper:
+            assert run.until(run.committed), run.messages()
+            with run.held():
+                seen = _look(run, scraper.port)
+            status = run.wait()
+    finally:
+        run.end()
+    left = [name for name in shared_memory() - before if "plasma" in name]
+    stdout = run.stdout.read_text()
+    return Straight(store, options, status, run.messages(), stdout, contents(store), left, seen, scraper.seen)
+
+
+def _look(run, port):
+    processes = [psutil.Process(run.process.pid), *run.processes()]
     connections = [found for process in processes for found in process.net_connections("inet")]
-    seen.listening = {found.laddr.ip for found in connections if found.status == psutil.CONN_LISTEN}
-    seen.actors = len(seen.run.actors())
-    own = [*seen.run.named("raylet"), *seen.run.named("gcs_server")]
-    seen.auth_modes = {process.environ().get("RAY_AUTH_MODE", "none") for process in own}
-    seen.object_store_bytes = _touched(seen.run.named("raylet")[0].pid, "plasma")
+    own = [process.environ() for process in (*run.named("raylet"), *run.named("gcs_server"))]
+    return Seen(
+        actors=len(run.actors()),
+        scripts=[Path(word).name for process in processes for word in process.cmdline() if word.endswith(".py")],
+        listening=sorted({tuple(found.laddr) for found in connections if found.status == psutil.CONN_LISTEN}),
+        port=port,
+        auth_modes=sorted({environment.get("RAY_AUTH_MODE", "none") for environment in own}),
+        token=own[0]["RAY_AUTH_TOKEN"],
+        object_store_bytes=_touched(run.named("raylet")[0].pid, "plasma"),
+    )
 
 
 def _touched(pid, name):

@@ -82,7 +82,7 @@ def refusing(run, expected, call, error, log):
     with ExitStack() as stack:
         with run.held():
             if call == "rename":
-                assert run.until(lambda: len(run.actors()) == 5), run.messages()
+                assert run.until(lambda: len(run.actors()) == 2), run.messages()
             pids = [actor.pid for actor in run.actors()][: None if call == "rename" else 1]
             paths = list(partials(run, expected, pids))
             stack.enter_context(traced(pids, call, log, f"{call}:error={error}", paths=paths))

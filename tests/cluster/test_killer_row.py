@@ -26,7 +26,7 @@ if any("default_worker" in argument for argument in sys.orig_argv):
 
 def test_exactly_the_row_that_kills_its_actor_is_quarantined_as_crashed(start, straight, tmp_path):
     shard = "data/train-00007-of-00016.parquet"
-    rows = pq.read_table(straight.run.store / shard, columns=["row_id", "path"]).to_pylist()
+    rows = pq.read_table(straight.store / shard, columns=["row_id", "path"]).to_pylist()
     (tmp_path / "patch").mkdir()
     (tmp_path / "patch" / "sitecustomize.py").write_text(SITECUSTOMIZE.format(path=rows[1]["path"]))
     run = start(PYTHONPATH=str(tmp_path / "patch"))

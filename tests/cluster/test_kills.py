@@ -33,7 +33,7 @@ def check(run, straight):
 
 
 def test_two_actors_that_are_killed_are_started_again_within_the_run(start, straight):
-    run = at_work(start())
+    run = at_work(start(actors=3))
     for actor in run.actors()[:2]:
         kill(actor)
     check(run, straight)

@@ -11,7 +11,7 @@ from tests.support.memory_group import Hog, MemoryGroup
 from tests.support.stores import differences
 
 MB = 1 << 20
-LIMIT_BYTES = 1_600 * MB
+LIMIT_BYTES = 1_400 * MB
 """Enough for Ray, the driver and four actors."""
 RAM_BUDGET_BYTES = 1_000 * MB
 """Enough for one or two."""
@@ -34,7 +34,7 @@ def said(run, words):
 
 
 def test_work_pauses_while_a_hog_holds_the_memory_and_goes_on_when_it_gives_it_back(start, straight, group, hog):
-    run = start(prefix=group.enter)
+    run = start(prefix=group.enter, actors=5)
     assert run.until(run.committed), run.messages()
     with run.held():
         hog.fill_to(0.85)
@@ -46,10 +46,10 @@ def test_work_pauses_while_a_hog_holds_the_memory_and_goes_on_when_it_gives_it_b
     assert group.most_bytes <= LIMIT_BYTES
 
 
-def test_at_the_last_level_the_actors_go_before_the_kernel_kills_and_the_same_command_goes_on(
+def test_at_the_last_level_the_actors_go_before_the_kernel_kills_and_the_same_command_goes_on_with_as_many_as_fit(
     start, straight, group, hog
 ):
-    run = start(prefix=group.enter)
+    run = start(prefix=group.enter, actors=5)
     assert run.until(run.committed), run.messages()
     with run.held():
         hog.fill_to(0.97)
@@ -59,27 +59,21 @@ def test_at_the_last_level_the_actors_go_before_the_kernel_kills_and_the_same_co
     assert "the same command goes on" in run.messages()
     assert group.oom_kills == 0
     hog.hold(0)
-    again = start(prefix=group.enter)
+    again = start(prefix=group.enter, actors=5)
     assert again.wait() == 0, again.messages()
     assert differences(run.store, straight.expected) == []
-    assert group.oom_kills == 0
-
-
-def test_the_run_starts_with_as_many_actors_as_memory_has_room_for(start, straight, group):
-    run = start(prefix=group.enter)
-    assert run.wait() == 0, run.messages()
-    assert 1 <= most_actors(run) < 5
-    assert "level emergency" not in run.stdout.read_text()
-    assert differences(run.store, straight.expected) == []
+    # It starts with as many actors as there is room for.
+    assert 1 <= most_actors(again) < 5
+    assert "level emergency" not in again.stdout.read_text()
     assert group.oom_kills == 0
 
 
 def test_all_processes_of_a_run_together_keep_to_its_memory_budget(start, straight):
-    run = start("--ram-budget", f"{RAM_BUDGET_BYTES}")
+    run = start("--ram-budget", f"{RAM_BUDGET_BYTES}", actors=5)
     most = 0
     while run.process.poll() is None:
         most = max(most, proportional_bytes([psutil.Process(run.process.pid), *run.processes()]))
-        time.sleep(0.1)
+        time.sleep(0.3)
     assert run.process.returncode == 0, run.messages()
     assert 0 < most <= RAM_BUDGET_BYTES
     assert differences(run.store, straight.expected) == []

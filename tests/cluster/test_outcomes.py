@@ -21,7 +21,7 @@ def test_a_wrong_column_is_2_and_nothing_is_written(start, demo_corpus, tmp_path
 
 
 def test_more_quarantined_rows_than_allowed_is_4_and_the_store_is_complete(start, straight, tmp_path):
-    shutil.copytree(straight.run.store, tmp_path / "store")
+    shutil.copytree(straight.store, tmp_path / "store")
     run = start("--max-quarantine", "0")
     assert run.wait() == 4
     assert "2 rows were quarantined" in run.messages()

@@ -14,6 +14,8 @@ import urllib.request
 from contextlib import contextmanager, suppress
 
 from tests.support.runs import REPOSITORY
+from tests.support.scraper import Scraper
+from tests.support.stores import differences
 
 RULES = REPOSITORY / "deploy" / "prometheus"
 START_SECONDS = 60
@@ -90,15 +92,15 @@ class Prometheus:
         return False
 
 
-def test_a_run_that_is_starved_of_disk_is_scraped_and_raises_the_alarm_and_a_finished_one_says_so(
-    start, small_disk, tmp_path
+def test_a_run_that_is_starved_of_disk_waits_alive_and_raises_the_alarm_and_once_there_is_room_goes_on_and_says_so(
+    start, straight, small_disk, tmp_path
 ):
     store, port = small_disk.seen / "store", free_port()
     options = ["--disk-reserve", "20MB", "--metrics", "--metrics-port", str(port), "--metrics-linger", "20"]
     run = start(*options, prefix=small_disk.enter)
     folder = tmp_path.parent / f"{tmp_path.name}-prometheus"
     folder.mkdir()
-    with Prometheus(folder, f"127.0.0.1:{port}").running() as server:
+    with Prometheus(folder, f"127.0.0.1:{port}").running() as server, Scraper(port) as scraper:
         groups = server.get("/api/v1/rules")["groups"]
         assert sum(len(group["rules"]) for group in groups) > 8
         assert [rule["lastError"] for group in groups for rule in group["rules"] if rule.get("lastError")] == []
@@ -113,3 +115,7 @@ def test_a_run_that_is_starved_of_disk_is_scraped_and_raises_the_alarm_and_a_fin
         assert server.value("speech_prep_progress_ratio") == 1
         assert server.until(lambda: "SpeechPrepCompleted" in server.firing()), server.get("/api/v1/alerts")
     assert run.wait() == 0, run.messages()
+    assert differences(store, straight.expected) == []
+    assert set(scraper.seen.health) == {200}
+    assert scraper.seen.value("pauses_total") >= 1
+    assert scraper.seen.value("paused_seconds_total") >= 2

@@ -10,9 +10,10 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from contextlib import contextmanager, suppress
 
-from tests.support.runs import REPOSITORY, kill, processes_of
+from tests.support.runs import PATIENCE_SECONDS, REPOSITORY, kill, processes_of
 
 COLUMNS, LINES = 80, 24
 CURSOR_HIDDEN, ALTERNATE_SCREEN = "\x1b[?25l", "\x1b[?1049h"
@@ -64,9 +65,19 @@ class Terminal:
 
 
 @contextmanager
-def in_terminal(straight, tmp_path, **environment):
+def in_terminal(straight, tmp_path, *more, **environment):
     store = tmp_path / "store"
-    command = [sys.executable, "-m", "preprocess.run", *straight.options, "--store", str(store), "--view", "live"]
+    command = [
+        sys.executable,
+        "-m",
+        "preprocess.run",
+        "--view",
+        "live",
+        *straight.options,
+        "--store",
+        str(store),
+        *more,
+    ]
     whole = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS", "LINES"}}
     whole |= {"TERM": "xterm-256color", "PYTHONPATH": str(REPOSITORY), **environment}
     terminal = Terminal(command, tmp_path, whole)
@@ -80,6 +91,12 @@ def in_terminal(straight, tmp_path, **environment):
         terminal.close()
 
 
+def wait_until(terminal, condition):
+    while not condition():
+        assert terminal.process.poll() is None, terminal.text
+        time.sleep(0.05)
+
+
 def frames(text):
     """What each drawing of the view wrote, without escapes; a drawing begins with the way back to its first line."""
     return [ESCAPE.sub("", part) for part in re.split(r"(?:\x1b\[1A\x1b\[2K)+", text)]
@@ -87,7 +104,7 @@ def frames(text):
 
 def test_the_view_fits_the_window_shows_everything_and_ends_in_the_summary(straight, tmp_path):
     with in_terminal(straight, tmp_path) as (terminal, _):
-        assert terminal.process.wait(120) == 0, terminal.process.stderr.read()
+        assert terminal.process.wait(PATIENCE_SECONDS) == 0, terminal.process.stderr.read()
         text = terminal.text
     drawn = [frame for frame in frames(text) if "Rows" in frame and "actor" in frame]
     assert len(drawn) > 5
@@ -104,9 +121,8 @@ def test_the_view_fits_the_window_shows_everything_and_ends_in_the_summary(strai
 
 
 def test_with_no_color_nothing_is_coloured(straight, tmp_path):
-    with in_terminal(straight, tmp_path, NO_COLOR="1") as (terminal, store):
-        while not list(store.glob("data/*")):
-            assert terminal.process.poll() is None
+    with in_terminal(straight, tmp_path, "--actors", "1", NO_COLOR="1") as (terminal, store):
+        wait_until(terminal, lambda: list(store.glob("data/*")))
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.process.wait(60) == 130, terminal.process.stderr.read()
         text = terminal.text
@@ -115,12 +131,10 @@ def test_with_no_color_nothing_is_coloured(straight, tmp_path):
 
 
 def test_after_kill_9_the_terminal_is_as_it_was(straight, tmp_path):
-    with in_terminal(straight, tmp_path) as (terminal, store):
-        while not list(store.glob("data/*")):
-            assert terminal.process.poll() is None
+    with in_terminal(straight, tmp_path, "--actors", "1") as (terminal, _):
+        wait_until(terminal, lambda: "Rows" in terminal.text)
         os.kill(terminal.process.pid, signal.SIGKILL)
         terminal.process.wait()
         assert terminal.modes == terminal.modes_before
         text = terminal.text
-    assert "Rows" in text
     assert CURSOR_HIDDEN not in text
