@@ -23,7 +23,7 @@ demo: .venv/preprocess.installed
 
 # Random weights and an hour of speech: the model can only learn its own clips, so those are what it is scored on.
 demo-train: .venv/train.installed demo
-	$(BIN)/torchrun --standalone --nproc_per_node=2 -m trainer.train --store $(DEMO)/store \
+	$(BIN)/python -m trainer.train --nproc-per-node 2 --store $(DEMO)/store \
 	  --model $(DEMO)/cache/datasets/demo/model-80 --output $(DEMO)/model --eval-split train --eval-padding own \
 	  --global-batch-size 16 --learning-rate 3e-3 --warmup-steps 50 --max-steps $(DEMO_STEPS) \
 	  --logging-steps 50 --eval-steps 150 --save-steps 500 --eval-rows 64 --full-context-share 0

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
-from shared.errors import ExitCode, SpeechPrepError, UsageError
+from shared.errors import ExitCode, InterruptedRunError, SpeechPrepError, UsageError
 from shared.settings import Folders, LayeredSettings
 from shared.units import format_bytes
 
@@ -56,6 +56,10 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     """Runs *command* and turns its errors into one message on stderr and the documented exit code."""
     try:
         return int(command(sys.argv[1:] if argv is None else argv))
+    except InterruptedRunError as error:
+        # As was asked for: one line, and no error.
+        print("; ".join(part for part in (error.message, error.remedy) if part), file=sys.stderr)
+        return int(error.exit_code)
     except SpeechPrepError as error:
         print(f"error: {error}", file=sys.stderr)
         return int(error.exit_code)

@@ -37,6 +37,10 @@ class UsageError(SpeechPrepError):
     exit_code = ExitCode.USAGE
 
 
+class RanksMissingError(UsageError):
+    """Some of the ranks that a training is said to have never came; nothing was trained."""
+
+
 class SourceError(UsageError):
     """The data set is not what the settings say: a missing column, file or split."""
 
@@ -63,6 +67,10 @@ class InterruptedRunError(SpeechPrepError):
     """The run was asked to stop; open units were given up and the same command goes on."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+class RankLostError(SpeechPrepError):
+    """Another rank of a training has ended, and says why by itself; the same command goes on."""
 
 
 class ReservationOutgrownError(SpeechPrepError):

@@ -1,4 +1,4 @@
-"""The trainer: torchrun DDP straight from a finished store. Never imports ray."""
+"""The trainer: DDP straight from a finished store. Never imports ray."""
 
 import os
 

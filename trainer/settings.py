@@ -45,6 +45,10 @@ class TrainSettings(TrainerSettings):
     eval_split: str | None = Field(None, description="split to evaluate on [test, else validation, where there is one]")
     wait_for_store: bool = Field(default=False, description="wait until the store is complete instead of refusing it")
 
+    nproc_per_node: int | None = Field(
+        None, ge=1, le=1024, description="processes on this machine, one for each GPU [1, or as torchrun says]"
+    )
+
     learning_rate: float = Field(1e-5, gt=0, allow_inf_nan=False, description="peak of the linear schedule")
     warmup_steps: int = Field(500, ge=0, description="steps over which the learning rate rises")
     max_steps: int | None = Field(None, ge=1, description="optimiser steps [as many as --num-epochs takes]")

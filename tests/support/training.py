@@ -89,8 +89,8 @@ class Training:
         arguments = ["--output", str(self.output), *self.options]
         if not self.cold:
             return WarmProcess("trainer.train", arguments, environment, self.ranks)
-        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.ranks}"]
-        command = [sys.executable, *(launcher if self.ranks > 1 else []), "-m", "trainer.train", *arguments]
+        ranks = ["--nproc-per-node", str(self.ranks)] if self.ranks > 1 else []
+        command = [sys.executable, "-m", "trainer.train", *ranks, *arguments]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, code=0):

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -261,8 +261,14 @@ def test_other_settings_that_change_the_order_of_clips_are_refused(straight, opt
 
 @pytest.mark.parametrize("mistake", [("--max-steps", "some"), ("--split", "holdout"), ("--stpes", "9")])
 def test_what_all_ranks_find_wrong_is_said_by_the_first(options, tmp_path, capsys, monkeypatch, mistake):
+    @contextmanager
+    def alone_as(rank):
+        yield Ranks(rank, 1, CPU)
+
     def told(rank):
-        monkeypatch.setenv("RANK", str(rank))
+        for name, value in {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "here", "MASTER_PORT": 1}.items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setattr("trainer.training.run.join_ranks", lambda: alone_as(rank))
         # argparse leaves by itself.
         with suppress(SystemExit):
             assert run_command(main, ["--output", str(tmp_path), *options, *mistake]) != 0
@@ -298,7 +304,7 @@ def test_what_one_rank_finds_wrong_while_all_train_is_told_by_that_rank():
     assert caught.value.remedy == "put it back"
 
 
-def test_ranks_whose_torchrun_is_killed_save_and_end(options, tmp_path):
+def test_ranks_whose_launcher_is_killed_save_and_end(options, tmp_path):
     training = Training(
         tmp_path / "out", (*options, *SHORT, "--max-steps", "9999", "--save-steps", "9999"), ranks=2, cold=True
     )

@@ -21,13 +21,11 @@ def whole_state(optimiser: Optimizer, ranks: Ranks) -> dict[str, Any]:
     if not isinstance(optimiser, ZeroRedundancyOptimizer):
         return {"kind": kind(optimiser), "state": copy_to_cpu(_own_state(optimiser))} if ranks.is_main else {}
     own = _own_state(optimiser)
-    shapes = {
-        place: {name: (value.shape, value.dtype) for name, value in entry.items()} for place, entry in own.items()
-    }
+    shapes = [[place, {name: _shape(value) for name, value in entry.items()}] for place, entry in own.items()]
     found: dict[int, Any] = copy_to_cpu(own) if ranks.is_main else {}
     for sender, sent in enumerate(ranks.gather(shapes)[1:], 1):
         if ranks.is_main:
-            found |= {place: _received(entry, sender, ranks) for place, entry in sent.items()}
+            found |= {place: _received(entry, sender, ranks) for place, entry in sent}
         elif ranks.rank == sender:
             for value in _tensors(own):
                 ranks.send_to_main(value.cpu())
@@ -85,5 +83,13 @@ def _tensors(state: Mapping[int, Mapping[str, torch.Tensor]]) -> Iterator[torch.
         yield from entry.values()
 
 
+def _shape(value: torch.Tensor) -> list[Any]:
+    """As `_received` reads it: sizes, and the type by its name in torch."""
+    return [list(value.shape), str(value.dtype).rpartition(".")[2]]
+
+
 def _received(entry: Mapping[str, Any], sender: int, ranks: Ranks) -> dict[str, torch.Tensor]:
-    return {name: ranks.receive(torch.empty(shape, dtype=dtype), sender) for name, (shape, dtype) in entry.items()}
+    return {
+        name: ranks.receive(torch.empty(shape, dtype=getattr(torch, dtype)), sender)
+        for name, (shape, dtype) in entry.items()
+    }

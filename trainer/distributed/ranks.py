@@ -1,10 +1,10 @@
-"""The ranks of a run: who this process is, on which device, and how they agree. One process without torchrun is rank 0.
+"""The ranks of a run: on which device this process is, and how they agree. A process that nobody launched is rank 0.
 
-Tensors travel by NCCL on GPUs and by gloo on CPUs; small Python values always by gloo, so that they never wait for a
-GPU's queue.
+Tensors travel by NCCL on GPUs and by gloo on CPUs; small values always by gloo, so that they never wait for a GPU's
+queue, and as JSON, so that nobody can send code. Who this process is, is `place.py`'s to read.
 """
 
-import ctypes
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -16,13 +16,15 @@ from weakref import WeakSet
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
-from shared.errors import UsageError
+from shared.errors import RanksMissingError, UsageError, first_line
+from trainer.distributed.place import Place, read_place
 
 _TIMEOUT = timedelta(minutes=30)
 """Longer than any evaluation or checkpoint keeps one rank busy alone."""
-ORPHANED = signal.SIGUSR1
-"""What a rank is told by when torchrun is gone: several times, once for each of torchrun's threads that ends."""
+_JOIN_TIMEOUT = timedelta(minutes=3)
+"""For ranks that were started by hand, where nobody knows whether there are others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +58,23 @@ class Ranks:
 
     def any(self, *, flag: bool) -> bool:
         """Whether any rank says so."""
-        return bool(max(self.gather(flag)))
+        return bool(self._agreed(int(flag), dist.ReduceOp.MAX))
 
     def least(self, value: int) -> int:
         """The smallest *value* of all ranks."""
-        return int(min(self.gather(value)))
+        return self._agreed(value, dist.ReduceOp.MIN)
 
     def gather(self, value: Any) -> list[Any]:
-        """Every rank's *value*, in the order of ranks, on every rank."""
+        """Every rank's *value*, which JSON can tell, in the order of ranks, on every rank."""
         if self.world_size == 1:
             return [value]
-        found: list[Any] = [None] * self.world_size
-        dist.all_gather_object(found, value, group=_cpu_group())
-        return found
+        own = _as_bytes(value)
+        sizes = [torch.empty(1, dtype=torch.int64) for _ in range(self.world_size)]
+        dist.all_gather(sizes, torch.tensor([len(own)]), group=_cpu_group())
+        longest = int(max(sizes))
+        found = [torch.empty(longest, dtype=torch.uint8) for _ in sizes]
+        dist.all_gather(found, torch.nn.functional.pad(own, (0, longest - len(own))), group=_cpu_group())
+        return [_from_bytes(text[: int(size)]) for text, size in zip(found, sizes, strict=True)]
 
     def send_to_main(self, tensor: torch.Tensor) -> None:
         """Sends *tensor*, which lies on the CPU, to rank 0, which `receive`s it."""
@@ -80,12 +86,22 @@ class Ranks:
         return tensor
 
     def from_main(self, value: Any) -> Any:
-        """Rank 0's *value*, on every rank."""
-        if self.world_size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0, group=_cpu_group())
-        return box[0]
+        """Rank 0's *value*, which JSON can tell, on every rank."""
+        return self.gather(value if self.is_main else None)[0]
+
+    def _agreed(self, value: int, how: Any) -> int:
+        numbers = torch.tensor([value])
+        if self.world_size > 1:
+            dist.all_reduce(numbers, how, group=_cpu_group())
+        return int(numbers)
+
+
+def _as_bytes(value: Any) -> torch.Tensor:
+    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+
+
+def _from_bytes(tensor: torch.Tensor) -> Any:
+    return json.loads(tensor.numpy().tobytes())
 
 
 class _Member(Protocol):
@@ -117,32 +133,23 @@ def is_lost(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistBackendError) or "by peer" in said or "gloo/transport" in said
 
 
-def _end_with_parent() -> None:
-    """Asks to be stopped politely when torchrun is killed: nobody would wait for this process any more."""
-    # Linux' prctl(2), which Python has no name for.
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ORPHANED)
-
-
-_PR_SET_PDEATHSIG = 1
-
-
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
-    """Joins the ranks that torchrun started, and leaves them at the end.
+    """Joins the other ranks of this process's environment, and leaves them at the end.
 
-    Raises UsageError where there are fewer GPUs than ranks on this machine.
+    Until they are joined signals end the process. Raises UsageError where there are fewer GPUs than ranks on this
+    machine, RanksMissingError where some of the ranks never come.
     """
-    rank, world_size, local = (_number(name, default) for name, default in _VARIABLES)
-    device = _device(local)
-    _pin_threads()
-    if world_size == 1:
+    place = read_place(os.environ)
+    device = _device(place)
+    _pin_threads(place)
+    if place.world_size == 1:
         yield Ranks(0, 1, device)
         return
-    _end_with_parent()
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+    with _interruptible():
+        _meet(place, device)
     try:
-        _groups["cpu"] = dist.new_group(backend="gloo", timeout=_TIMEOUT) if device.type == "cuda" else None
-        yield Ranks(rank, world_size, device)
+        yield Ranks(place.rank, place.world_size, device)
     finally:
         # Whoever lets the group go last waits for its threads, which may need Python: only the group itself lets them.
         for member in tuple(_members):
@@ -151,26 +158,45 @@ def join_ranks() -> Iterator[Ranks]:
         dist.destroy_process_group()
 
 
-_VARIABLES = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+def _meet(place: Place, device: torch.device) -> None:
+    by_hand = place.launcher is None and not place.elastic
+    try:
+        waits = _JOIN_TIMEOUT if by_hand else _TIMEOUT
+        store, rank, world_size = next(rendezvous(place.meeting, place.rank, place.world_size, timeout=waits))
+    except dist.DistError as error:
+        message = f"the {place.world_size} ranks that WORLD_SIZE tells of did not come together: {first_line(error)}"
+        raise RanksMissingError(message, "start all of them, or unset RANK and WORLD_SIZE") from error
+    store.set_timeout(_TIMEOUT)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_TIMEOUT)
+    _groups["cpu"] = dist.new_group(backend="gloo", timeout=_TIMEOUT) if device.type == "cuda" else None
 
 
-def _number(name: str, default: int) -> int:
-    return int(os.environ.get(name, default))
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """In here Ctrl-C ends the process as it is: while torch waits for others, no Python would hear of it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def _device(local_rank: int) -> torch.device:
+def _device(place: Place) -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    if local_rank >= torch.cuda.device_count():
-        message = f"rank {local_rank} of this machine has no GPU: there are {torch.cuda.device_count()}"
-        raise UsageError(message, f"torchrun --nproc_per_node={torch.cuda.device_count()}")
-    device = torch.device("cuda", local_rank)
+    # On every rank alike: one that stays away would be waited for.
+    ranks, gpus = max(place.local_world_size, place.local_rank + 1), torch.cuda.device_count()
+    if gpus < ranks:
+        message = f"{ranks} ranks are to share the GPUs of this machine, one each, and it has {gpus}"
+        raise UsageError(message, f"--nproc-per-node {gpus}")
+    device = torch.device("cuda", place.local_rank)
     torch.cuda.set_device(device)
     return device
 
 
-def _pin_threads() -> None:
+def _pin_threads(place: Place) -> None:
     """On CPU the ranks of a machine share its cores; more threads than cores is the commonest slowness."""
-    ranks = _number("LOCAL_WORLD_SIZE", 1)
-    if "OMP_NUM_THREADS" not in os.environ or ranks > 1:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks))
+    # What torchrun sets where nobody did is one thread.
+    if "OMP_NUM_THREADS" not in os.environ or place.elastic:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // place.local_world_size))

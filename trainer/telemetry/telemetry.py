@@ -30,7 +30,7 @@ class Telemetry:
 
     A sink that raises OSError (a full disk, a closed pipe) is given up and the others are told so: what shows a
     training must not end it. Any other error is a bug and goes up. A context manager: leaving it closes every sink, the
-    first last, and an exception that leaves it is an event.
+    first last, and an exception that leaves it is an event; not on the screen, where whoever catches it shows it.
     """
 
     def __init__(self, sinks: Iterable[Sink] = ()) -> None:
@@ -44,7 +44,8 @@ class Telemetry:
     ) -> None:
         try:
             if error is not None:
-                self.event(f"training was ended by {type(error).__name__}: {error}")
+                text = f"training was ended by {type(error).__name__}: {error}"
+                self._tell(lambda sink: None if isinstance(sink, ProgressBar) else sink.event(text))
         finally:
             self.close()
 

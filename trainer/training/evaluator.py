@@ -1,7 +1,7 @@
 """Transcribing clips of a store with the model in training: greedy, length-sorted, split over the ranks."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import perf_counter
 
 import numpy as np
@@ -49,7 +49,8 @@ class Evaluator:
     def __call__(self, model: WhisperForConditionalGeneration, step: int) -> EvaluationRecord:
         """The record of *model* after *step*; every rank calls it and gets the same."""
         started = perf_counter()
-        found = [transcript for part in self.ranks.gather(self._own_share(model)) for transcript in part]
+        shares = self.ranks.gather([asdict(transcript) for transcript in self._own_share(model)])
+        found = [Transcript(**transcript) for share in shares for transcript in share]
         found.sort(key=lambda transcript: transcript.row_id)
         references = [transcript.reference for transcript in found]
         hypotheses = [transcript.hypothesis for transcript in found]

@@ -163,6 +163,6 @@ class TrainingLoop:
         """Writes which rows made a loss that is no number, and tells of it; every rank calls it."""
         output, rank = self.settings.output_folder, self.stepper.ranks.rank
         path = write_nonfinite(output, self.loader.split, plan.step + 1, rank, result.bad) if result.bad else None
-        for written in self.stepper.ranks.gather(path):
+        for written in self.stepper.ranks.gather(None if path is None else str(path)):
             if written is not None:
                 self.telemetry.event(f"step {plan.step + 1}: the loss is no number; its rows are in {written}")

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from shared.cli import python_command
-from shared.errors import ResourceLimitError, SpeechPrepError, StoreError, first_line
+from shared.errors import RankLostError, ResourceLimitError, SpeechPrepError, StoreError, first_line
 from shared.system.durable import json_bytes
 from shared.system.stop_request import StopRequest
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
@@ -17,7 +17,8 @@ from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.spec_augment import SpecAugment
-from trainer.distributed.ranks import ORPHANED, Ranks, is_lost, join_ranks
+from trainer.distributed.place import ORPHANED
+from trainer.distributed.ranks import Ranks, is_lost, join_ranks
 from trainer.settings import TrainSettings
 from trainer.telemetry.telemetry import Telemetry, open_telemetry
 from trainer.telemetry.tensorboard_server import start_tensorboard
@@ -35,12 +36,12 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
 
     What is left behind when it stops is a checkpoint that the same command goes on from. Raises what ends it:
     UsageError and StoreError before anything is trained, InterruptedRunError after a signal, ResourceLimitError for
-    want of memory or disk, SpeechPrepError when the training has diverged.
+    want of memory or disk, RankLostError when another rank has ended, SpeechPrepError when the training has diverged.
     """
-    stop = StopRequest(ORPHANED)
-    stop.install()
-    console = Console(stderr=True)
+    stop, console = StopRequest(ORPHANED), Console(stderr=True)
     with join_ranks() as ranks, _in_plain_words(), ExitStack() as stack:
+        # Not before: while ranks wait for each other, nobody would look at it.
+        stop.install()
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
@@ -68,7 +69,7 @@ def _in_plain_words() -> Iterator[None]:
         if not is_lost(error):
             raise
         message = "another rank of this run has ended, which says why by itself"
-        raise SpeechPrepError(message, "the same command goes on at the last checkpoint") from error
+        raise RankLostError(message, "the same command goes on at the last checkpoint") from error
 
 
 def _assembled(setup: Setup, data: Data, console: Console, stop: StopRequest, stack: ExitStack) -> TrainingLoop:

@@ -138,6 +138,11 @@ def test_an_error_becomes_a_message_and_its_status(error, status, capsys):
     assert shown.err.strip()
 
 
+def test_a_stop_that_was_asked_for_is_one_line_and_no_error(capsys):
+    assert run_command(raising(InterruptedRunError("stopped after step 3", "the same command goes on")), []) == 130
+    assert capsys.readouterr().err == "stopped after step 3; the same command goes on\n"
+
+
 def test_a_defect_is_not_dressed_up_as_an_error_of_the_user():
     with pytest.raises(ZeroDivisionError):
         run_command(raising(ZeroDivisionError()), [])
