@@ -35,6 +35,10 @@ def main(argv: Sequence[str]) -> int:
     """Prepares the source's splits in the store; the exit code is one of `ExitCode`."""
     about = "Compute Whisper log-mel features and labels into one Parquet store. Restart it at any time: it goes on."
     settings = parse_settings(RunSettings, argv, prog="python -m preprocess.run", about=about)
+    if settings.ray_address:
+        from preprocess.execution.ray_cluster import check_nodes  # noqa: PLC0415 - as costly as in `session`
+
+        check_nodes(settings.ray_address)
     # Before there is anything to give up, SIGTERM is what Ctrl-C is.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings.prepare()

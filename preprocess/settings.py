@@ -100,7 +100,7 @@ class RunSettings(SourceSettings):
         ge=0,
         description="bytes by which an actor grows before it starts anew; 0: never [512MB]",
     )
-    ray_address: str | None = Field(None, description="join a running Ray cluster [start one here]")
+    ray_address: str | None = Field(None, description="join a Ray cluster of this machine [start one here]")
     metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")
     metrics_host: str = Field("127.0.0.1", description="address of metrics and status page; others can see them there")
     metrics_port: int = Field(9108, ge=0, le=65535, description="their port; 0: any that is free")

@@ -9,7 +9,8 @@ import atexit
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -26,12 +27,14 @@ from preprocess.governor.process_memory import give_memory_back
 from preprocess.workspace.environment import ACTOR_ENVIRONMENT
 from preprocess.workspace.processes import end_processes
 from preprocess.workspace.ray_folder import make_ray_folder, ray_folder, remove_link
-from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError, first_line
+from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError, UsageError, first_line
 from shared.layout import StoreLayout
 
 OBJECT_STORE_BYTES = 75 << 20
 """Ray's minimum; reports of a few hundred bytes are all that passes."""
 STOP_TICK_SECONDS = 0.25
+SMALL_SHARE = 0.001
+"""Of what each machine has 1 of; hundreds of actors ask for it."""
 END_SECONDS = 5.0
 """How long a killed actor may take to be gone."""
 VITAL = {"raylet", "gcs_server"}
@@ -131,6 +134,7 @@ class Cluster:
         self._watching: dict[int, Any] = {}
         self._pids: dict[int, int] = {}
         self._vital: list[psutil.Process] = []
+        self._place: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -159,6 +163,8 @@ class Cluster:
         try:
             if self._address:
                 ray.init(self._address, log_to_driver=False, runtime_env={"env_vars": ACTOR_ENVIRONMENT})
+                # Ray's own name for a machine: nodes that join later get none of our actors.
+                self._place = {f"node:{ray.util.get_node_ip_address()}": SMALL_SHARE}
                 return
             memory = {"object_store_memory": OBJECT_STORE_BYTES}
             folder = str(make_ray_folder(self._layout, self._mark))
@@ -176,7 +182,7 @@ class Cluster:
     def start_actor(self, actor: int) -> None:
         """Starts actor *actor* in place of whatever had its number; `ActorReady` follows."""
         self._forget(actor)
-        handle = FeatureActor.remote(self._settings)
+        handle = FeatureActor.options(resources=self._place).remote(self._settings)
         self._actors[actor] = handle
         self._pending[handle.ready.remote()] = (actor, False)
 
@@ -265,6 +271,52 @@ class Cluster:
     def _whole(self) -> bool:
         """True while Ray's own processes live, as far as they were started here."""
         return all(_lives(process) for process in self._vital)
+
+
+def check_nodes(address: str) -> None:
+    """Raises UsageError where actors of the Ray cluster at *address* could work on another machine than this one.
+
+    Budgets, locks and the owners of unfinished files are of one machine. Joins the cluster only for the look; raises
+    ClusterError where that fails.
+    """
+    try:
+        ray.init(address, log_to_driver=False, configure_logging=False)
+        strange = foreign_nodes(ray.nodes())
+    except Exception as error:
+        # As in `Cluster`: Ray raises what it likes.
+        message = f"cannot join the Ray cluster at {address}: {first_line(error)}"
+        raise ClusterError(message, "check --ray-address, or leave it out to start Ray here") from error
+    finally:
+        ray.shutdown()
+    if strange:
+        message = f"the Ray cluster at {address} has nodes on other machines: {', '.join(strange)}"
+        raise UsageError(message, "join a cluster of this machine alone, or leave out --ray-address to start one here")
+
+
+def foreign_nodes(nodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The live ones of Ray's *nodes* whose address is none of this machine's, in words.
+
+    Host names prove nothing: two machines, or containers, may have the same.
+    """
+    here = {_bare(entry.address) for entries in psutil.net_if_addrs().values() for entry in entries}
+    return [
+        f"{node['NodeManagerAddress']} ({node['NodeManagerHostname']})"
+        for node in nodes
+        if node["Alive"] and not _addresses(node["NodeManagerAddress"]) & here
+    ]
+
+
+def _addresses(name: str) -> set[str]:
+    """What *name*, mostly an address already, stands for; nothing where nobody knows."""
+    try:
+        return {_bare(str(entry[4][0])) for entry in socket.getaddrinfo(name, None)}
+    except OSError:
+        return set()
+
+
+def _bare(address: str) -> str:
+    """*address* without an IPv6 zone."""
+    return address.partition("%")[0]
 
 
 def _lives(process: psutil.Process) -> bool:

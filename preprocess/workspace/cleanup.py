@@ -2,8 +2,9 @@
 
 Everything is done through descriptors of directories opened once without following links, so that a path swapped for a
 link in between leads nowhere. What may go is decided by pure functions over names; what is not recognised stays, and so
-does what lies on another device. (`shutil.rmtree` is not used: where an entry is swapped under its hand it raises
-errors of all kinds, stops half-way, or waits for ever at a named pipe.)
+does what lies on another device. A file that somebody holds locked is alive whatever its name says: host name and
+process number may be those of another container. (`shutil.rmtree` is not used: where an entry is swapped under its hand
+it raises errors of all kinds, stops half-way, or waits for ever at a named pipe.)
 """
 
 import errno
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.system.locks import is_held
 from shared.system.owner_mark import OwnerMark, is_provably_dead
 from shared.units import format_bytes
 
@@ -111,6 +113,8 @@ def _remove_entry(path: Path, parent: int, status: os.stat_result, *, dry_run: b
     try:
         if foreign:
             error = "it lies on another device"
+        elif kind == "file" and is_held(Path(path.name), parent):
+            error = "a live process is writing it"
         elif kind == "folder":
             with opened_folder(Path(path.name), parent) as descriptor:
                 below = _remove_entries(path, descriptor, lambda _name, _mode: True, dry_run=dry_run)

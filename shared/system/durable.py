@@ -4,6 +4,7 @@ Order of a commit: write aside, flush, fsync, close, link to the final name, rem
 """
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -23,11 +24,14 @@ class DurableFile:
     Used as a context manager: leaving the block without `publish` removes the partial file. Raises FileExistsError when
     *partial* exists, and OSError from any step; after an error nothing new is visible, except where the error came from
     the directory's own fsync: then the final name may exist and the next attempt settles it.
+
+    The partial file is locked (flock) as long as it has that name, so that a cleanup sees that somebody is at it.
     """
 
     def __init__(self, partial: Path) -> None:
         self.partial = partial
         self._fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._lock = _lock(self._fd, partial)
         self.file = io.BufferedWriter(_NamedFile(self._fd, partial), buffer_size=1 << 20)
 
     def __enter__(self) -> Self:
@@ -41,8 +45,11 @@ class DurableFile:
             with suppress(OSError):
                 self.file.close()
         finally:
-            with suppress(FileNotFoundError):
-                self.partial.unlink()
+            try:
+                with suppress(FileNotFoundError):
+                    self.partial.unlink()
+            finally:
+                os.close(self._lock)
 
     def seal(self) -> None:
         """Flushes to the device and closes: the bytes now survive a power cut, the name does not yet."""
@@ -64,6 +71,20 @@ class DurableFile:
         # Also for the loser: whoever sees the name as committed must know that it is durable.
         fsync_directory(final.parent)
         return won
+
+
+def _lock(fd: int, partial: Path) -> int:
+    """Locks the new file; returns a descriptor that keeps the lock while the sealed file waits for its name."""
+    try:
+        lock = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
+    except OSError:
+        os.close(fd)
+        partial.unlink()
+        raise
+    # Nobody else knows the file yet; where the file system has no locks, its owner's mark alone speaks for it.
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
 
 
 class _NamedFile(io.FileIO):

@@ -56,16 +56,30 @@ def hold_unread(folder: Path, option: str, processes: Path = PROCESSES) -> Itera
         yield
 
 
-def is_held(path: Path) -> bool:
-    """Whether a process holds *path*, a folder or lock file, at this moment; False where there is none."""
+def is_held(path: Path, parent: int | None = None) -> bool:
+    """Whether a process holds *path*, a folder or file, at this moment; False where there is none.
+
+    With *parent*, an open folder, it is the name of an entry there, which is not followed where it is a link.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if parent is None else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, flags, dir_fd=parent)
     except FileNotFoundError:
         return False
     try:
         return not take(descriptor, path, shared=True)
     finally:
         os.close(descriptor)
+
+
+def remove_unheld(partial: Path) -> None:
+    """Removes the unfinished file that a killed process left at *partial*, if there is one.
+
+    Raises StoreBusyError where a live one is writing it.
+    """
+    if is_held(partial):
+        raise StoreBusyError(f"another run is writing {partial}", "wait for it, or stop it, then repeat the command")
+    partial.unlink(missing_ok=True)
 
 
 def take(descriptor: int, path: Path, *, shared: bool = False, wait: bool = False) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from shared.cli import run_command
 from shared.errors import ExitCode
-from shared.system.durable import json_bytes
+from shared.system.durable import DurableFile, json_bytes
 from shared.system.locks import hold, readers
 from tests.support.samples import feature_row, make_store
 from trainer.checkpoints.checkpoint import TrainState, point_best_at
@@ -70,6 +70,16 @@ def test_what_is_archived_can_be_had_back(output, tmp_path):
     assert names(tmp_path / "attic") == {"checkpoint-00000001.tar", "checkpoint-00000003.tar"}
     with tarfile.open(tmp_path / "attic" / "checkpoint-00000003.tar") as tar:
         assert tar.extractfile("checkpoint-00000003/model.safetensors").read() == b"\x03" * 5_000
+
+
+def test_an_archive_that_another_training_is_packing_is_left_to_it(output, tmp_path, capsys):
+    attic = tmp_path / "attic"
+    attic.mkdir()
+    with DurableFile(attic / ".partial-checkpoint-00000001.tar") as other:
+        assert run_command(main, [str(output), "--archive", str(attic)]) == 1
+        assert "another run is writing" in capsys.readouterr().err
+        other.seal()
+        assert other.partial.exists()
 
 
 def test_an_archive_that_exists_is_not_overwritten_and_nothing_is_removed(output, tmp_path, capsys):

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from shared.errors import SpeechPrepError
 from shared.layout import StoreLayout, read_record
-from shared.system.durable import fsync_directory
+from shared.system.durable import DurableFile
+from shared.system.locks import remove_unheld
 from trainer.checkpoints.checkpoint import PARTIAL, STATE, TRAINING, TrainState, checkpoints, latest, points_at
 from trainer.telemetry.tensorboard import owner
 
@@ -110,17 +111,15 @@ def _pack(path: Path, archive: Path) -> None:
         raise SpeechPrepError(f"{archive} exists already", "move it away; nothing was removed")
     archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_name(f"{PARTIAL}{archive.name}")
-    try:
-        with partial.open("wb") as file:
-            # Weights do not get smaller; curves do.
-            with tarfile.open(fileobj=file, mode="w:gz" if archive.suffix == ".gz" else "w") as tar:
-                tar.add(path, path.name)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(archive)
-    finally:
-        partial.unlink(missing_ok=True)
-    fsync_directory(archive.parent)
+    # Another training may be packed into the same folder at this moment.
+    remove_unheld(partial)
+    with DurableFile(partial) as durable:
+        # Weights do not get smaller; curves do.
+        with tarfile.open(fileobj=durable.file, mode="w:gz" if archive.suffix == ".gz" else "w") as tar:
+            tar.add(path, path.name)
+        durable.seal()
+        if not durable.publish(archive):
+            raise SpeechPrepError(f"{archive} exists already", "move it away; nothing was removed")
 
 
 def _tidying(folder: Path, name: str, why: str, archive: Path | None = None) -> Tidying:

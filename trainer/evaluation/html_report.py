@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from shared.errors import UsageError
 from shared.system.durable import json_bytes, write_durably
+from shared.system.locks import remove_unheld
 from shared.text import one_line
 from shared.units import format_count, format_share
 from trainer.evaluation.formatting import (
@@ -66,7 +67,7 @@ def write_evaluation(result: EvaluationResult, output: Path) -> None:
     page = render_page(result).encode("utf-8", "backslashreplace")
     for name, content in ((METRICS, json_bytes(metrics(result))), (PAGE, page)):
         partial = output / f".{name}.partial"
-        partial.unlink(missing_ok=True)
+        remove_unheld(partial)
         write_durably(output / name, content, partial)
 
 

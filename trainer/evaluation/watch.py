@@ -8,7 +8,7 @@ from rich.text import Text
 
 from shared.errors import UsageError
 from shared.system.durable import json_bytes, write_durably
-from shared.system.locks import is_held
+from shared.system.locks import is_held, remove_unheld
 from trainer.checkpoints.checkpoint import checkpoints
 from trainer.checkpoints.output_folder import LOCK
 from trainer.evaluation.html_report import require_writable, write_evaluation
@@ -80,7 +80,9 @@ def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: 
     result = evaluate_transcripts(facts, resamples=settings.resamples)
     results = _results(output, checkpoint)
     write_evaluation(result, results.parent)
-    write_durably(results.with_name(_SETTINGS), made_with, results.with_name(f".{_SETTINGS}.partial"))
+    partial = results.with_name(f".{_SETTINGS}.partial")
+    remove_unheld(partial)
+    write_durably(results.with_name(_SETTINGS), made_with, partial)
     _say(console, f"{checkpoint.name}: {model_line(result.models[0])}; {headline(result)}")
 
 

@@ -6,6 +6,7 @@ and renamed, so that one that exists is whole.
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from shared.system.durable import fsync_directory, fsync_tree, json_bytes
+from shared.system.locks import hold
 from shared.units import format_bytes
 from trainer.exporting.files import (
     RECORD,
@@ -39,25 +41,37 @@ def export_folders(output: Path, quantizations: Sequence[str]) -> dict[str, Path
 def convert(checkpoint: Checkpoint, folder: Path, quantization: str) -> bool:
     """Makes the export *folder*, complete or not at all; False where it is there already, from the same checkpoint.
 
-    Raises UsageError where *folder* holds something else, ResourceLimitError where its disk has no room, and
-    SpeechPrepError where CTranslate2 cannot convert the model.
+    Raises UsageError where *folder* holds something else, ResourceLimitError where its disk has no room,
+    SpeechPrepError where CTranslate2 cannot convert the model; StoreBusyError where another export makes it now.
     """
     identity = {"checkpoint": checkpoint.fingerprint(), "quantization": quantization}
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         _require_same(folder, identity)
         return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Whoever holds the folder, empty so far, owns what lies beside it; its name goes to what was made.
+    with hold(folder, "--output"):
+        if any(folder.iterdir()):
+            _require_same(folder, identity)
+            return False
+        _make(folder, checkpoint, identity)
+    return True
+
+
+def _make(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> None:
     aside = folder.parent / f"{PARTIAL}{folder.name}"
     shutil.rmtree(aside, ignore_errors=True)
-    _check_room(folder.parent, checkpoint, quantization)
     try:
+        _check_room(folder.parent, checkpoint, identity["quantization"])
         _fill(aside, checkpoint, identity)
         fsync_tree(aside)
         aside.rename(folder)
         fsync_directory(folder.parent)
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return True
 
 
 def folder_bytes(folder: Path) -> int:

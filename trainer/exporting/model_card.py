@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.layout import StoreRecord
 from shared.system.durable import write_durably
+from shared.system.locks import remove_unheld
 from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate, format_share
 from trainer.evaluation.formatting import UNKNOWN
@@ -85,7 +86,9 @@ def installed_versions() -> dict[str, str]:
 def write_card(facts: CardFacts) -> Path:
     """Writes the card into the export, in place of one that is there; its path."""
     path = facts.export.folder / CARD
-    write_durably(path, render_card(facts).encode("utf-8", "backslashreplace"), path.with_name(f".{CARD}.partial"))
+    partial = path.with_name(f".{CARD}.partial")
+    remove_unheld(partial)
+    write_durably(path, render_card(facts).encode("utf-8", "backslashreplace"), partial)
     return path
 
 

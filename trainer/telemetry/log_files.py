@@ -10,6 +10,7 @@ from pathlib import Path
 
 from shared.errors import UsageError
 from shared.system.durable import write_durably
+from shared.system.locks import remove_unheld
 from shared.text import one_line
 from shared.units import format_count, format_share
 from trainer.telemetry.health import HealthWarning
@@ -163,6 +164,6 @@ def _best_owner(path: Path) -> str | None:
 
 def _replace(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
-    # What kill -9 left of this run's last attempt; no other run writes here.
-    partial.unlink(missing_ok=True)
+    # What kill -9 left of this run's last attempt.
+    remove_unheld(partial)
     write_durably(path, content, partial)

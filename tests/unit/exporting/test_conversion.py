@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
+from shared.errors import ResourceLimitError, SpeechPrepError, StoreBusyError, UsageError
+from shared.system.locks import hold
 from tests.support.training import tiny_model
 from trainer.exporting.conversion import PARTIAL, convert, export_folders, folder_bytes
 from trainer.exporting.files import FILES, RECORD, Checkpoint
@@ -143,6 +144,14 @@ def test_what_a_killed_conversion_left_is_replaced(model, tmp_path):
     (left / "model.bin").write_bytes(b"half")
     convert(Checkpoint.read(model), tmp_path / "export", "int8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["export"]
+
+
+def test_a_second_export_to_the_same_folder_leaves_the_first_ones_work_alone(model, tmp_path):
+    (tmp_path / f"{PARTIAL}export").mkdir()
+    (tmp_path / f"{PARTIAL}export" / "model.bin").write_bytes(b"half")
+    with hold(tmp_path / "export", "--output"), pytest.raises(StoreBusyError, match="another run"):
+        convert(Checkpoint.read(model), tmp_path / "export", "int8")
+    assert (tmp_path / f"{PARTIAL}export" / "model.bin").read_bytes() == b"half"
 
 
 def test_an_export_that_has_no_room_is_not_begun(model, tmp_path):

@@ -1,11 +1,13 @@
 """A file appears whole under its name or not at all, and the first of two writers keeps it."""
 
 import errno
+import fcntl
 import os
 
 import pytest
 
 from shared.system.durable import DurableFile, json_bytes, write_durably
+from shared.system.locks import is_held
 
 
 def write(folder, name, content, final, **options):
@@ -88,3 +90,31 @@ def test_a_disk_that_refuses_leaves_the_old_content(tmp_path, monkeypatch):
 
 def test_json_is_the_same_for_the_same_value_and_readable():
     assert json_bytes({"b": 1, "a": "ß"}) == json_bytes({"a": "ß", "b": 1}) == '{\n  "a": "ß",\n  "b": 1\n}\n'.encode()
+
+
+def test_a_partial_file_is_held_until_it_has_its_name(tmp_path):
+    """Whoever cleans up sees that somebody is at it, also while the sealed file is still checked."""
+    with DurableFile(tmp_path / "partial") as durable:
+        assert is_held(tmp_path / "partial")
+        durable.seal()
+        assert is_held(tmp_path / "partial")
+        durable.publish(tmp_path / "final")
+    assert not is_held(tmp_path / "final")
+
+
+def test_a_file_system_without_locks_takes_a_file_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert write(tmp_path, "partial", b"x", tmp_path / "final")
+
+
+def test_without_descriptors_nothing_is_left_behind(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    with pytest.raises(OSError, match="Too many"):
+        DurableFile(tmp_path / "partial")
+    assert names(tmp_path) == []

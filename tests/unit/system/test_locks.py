@@ -11,7 +11,8 @@ import pytest
 
 from shared.errors import StoreBusyError, UsageError
 from shared.system import locks
-from shared.system.locks import hold, is_held, take
+from shared.system.durable import DurableFile
+from shared.system.locks import hold, is_held, remove_unheld, take
 
 HOLD = """
 import sys
@@ -103,6 +104,16 @@ def test_nobody_holds_what_is_not_there_and_looking_disturbs_no_other_look(tmp_p
     with (tmp_path / ".lock").open() as file:
         assert take(file.fileno(), tmp_path, shared=True)
         assert not is_held(tmp_path / ".lock")
+
+
+def test_an_unfinished_file_goes_where_its_writer_is_dead_and_stays_where_he_lives(tmp_path):
+    partial = tmp_path / "partial"
+    remove_unheld(partial)
+    partial.touch()
+    remove_unheld(partial)
+    assert not partial.exists()
+    with DurableFile(partial), pytest.raises(StoreBusyError, match="another run is writing"):
+        remove_unheld(partial)
 
 
 def test_who_waits_gets_the_lock_when_it_is_free(tmp_path):

@@ -19,6 +19,7 @@ from preprocess.workspace.cleanup import (
     remove_all_partials,
     remove_dead_partials,
 )
+from shared.system.durable import DurableFile
 from shared.system.owner_mark import OwnerMark, own_mark, process_start
 
 HERE, BOOT = "vm-1.example.org", "0123456789ab"
@@ -92,6 +93,20 @@ def test_dead_owners_files_go_and_all_others_stay(partial):
         sleeper.kill()
         sleeper.wait()
     assert [removal.path for removal in remove_dead_partials(partial)] == [neighbours]
+
+
+@pytest.mark.parametrize("remove", [remove_all_partials, remove_dead_partials])
+def test_a_file_that_somebody_holds_is_alive_whoever_its_name_says_is_dead(partial, remove):
+    """The same host name and number may be another container's, or another machine's."""
+    name = f"train-00000-of-00009.parquet.{replace(own_mark(), pid=DEAD).text}"
+    with DurableFile(partial / name) as written:
+        (told,) = remove(partial)
+        assert (told.path.name, told.num_bytes, told.error) == (name, 0, "a live process is writing it")
+        assert remove(partial, dry_run=True) == [told]
+        written.file.write(b"x")
+        written.seal()
+        assert written.publish(partial.parent / "shard.parquet")
+    assert remove(partial) == []
 
 
 def test_a_folder_or_link_with_a_dead_owners_name_is_not_a_partial_file(partial, tmp_path):

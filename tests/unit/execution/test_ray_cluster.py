@@ -1,0 +1,55 @@
+"""Which Ray clusters may be joined: those of this machine, whatever its name."""
+
+import os
+
+import psutil
+import pytest
+import ray
+
+from preprocess import run
+from preprocess.execution.ray_cluster import foreign_nodes
+from shared.cli import run_command
+
+HERE = os.uname().nodename
+OURS = next(entry.address for entries in psutil.net_if_addrs().values() for entry in entries if "." in entry.address)
+
+
+def node(address, host=HERE, *, alive=True):
+    return {"Alive": alive, "NodeManagerAddress": address, "NodeManagerHostname": host}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", OURS, "localhost"])
+@pytest.mark.parametrize("host", [HERE, "speech-prep-head-x2k4q"])
+def test_nodes_of_this_machine_or_pod_are_welcome(address, host):
+    assert foreign_nodes([node(address, host), node(address, host)]) == []
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7", "no-such-host.invalid"])
+def test_a_machine_of_our_name_is_another_machine(address):
+    assert foreign_nodes([node("127.0.0.1"), node(address)]) == [f"{address} ({HERE})"]
+
+
+def test_a_node_that_is_gone_is_no_hindrance():
+    assert foreign_nodes([node("192.0.2.7", alive=False)]) == []
+
+
+def test_a_cluster_over_several_machines_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    for name, answer in (
+        ("init", None),
+        ("shutdown", None),
+        ("nodes", [node("127.0.0.1"), node("192.0.2.7", "gpu-2")]),
+    ):
+        monkeypatch.setattr(ray, name, lambda *_, answer=answer, **__: answer)
+    folders = ["--base-dir", str(tmp_path / "base"), "--store", str(tmp_path / "store")]
+    assert run_command(run.main, ["--demo", "--ray-address", "10.0.0.1:6379", *folders]) == 2
+    assert "nodes on other machines: 192.0.2.7 (gpu-2)" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_does_not_answer_is_told(tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise ConnectionError("ray client connection timeout")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    assert run_command(run.main, ["--demo", "--ray-address", "10.0.0.1:6379", "--store", str(tmp_path / "store")]) == 1
+    assert "cannot join the Ray cluster at 10.0.0.1:6379: ray client connection timeout" in capsys.readouterr().err
