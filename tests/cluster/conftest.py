@@ -40,7 +40,7 @@ class Straight:
 class Seen:
     """At the first committed shard: *listening* are addresses and ports, *token* is what Ray's own servers ask for.
 
-    *scripts* are the files that its processes of Python run.
+    *scripts* are the files that its processes of Python run, where they have not renamed themselves.
     """
 
     actors: int
