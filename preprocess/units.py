@@ -7,40 +7,12 @@ bytes, so that a store never mixes two plans.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from preprocess.sources.base import Block, Columns, SplitLayout
 from shared.layout import SplitRecord
 from shared.schema import FORMAT_VERSION, FeatureSpec, fingerprint
-
-Part = Literal["all", "train", "test"]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which rows of a source split belong to a split: all of them, or one side of a stable hash split."""
-
-    part: Part = "all"
-    test_fraction: float = 0.0
-
-    def mask(self, start: int, stop: int) -> NDArray[np.bool_]:
-        """bool[stop - start]: whether each row id from *start* to *stop* (exclusive) belongs."""
-        if self.part == "all":
-            return np.ones(stop - start, np.bool_)
-        is_test = _uniform(np.arange(start, stop, dtype=np.uint64)) < self.test_fraction
-        return is_test if self.part == "test" else ~is_test
-
-
-def _uniform(row_ids: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """A fixed pseudo-random number in [0, 1) for each row id: SplitMix64 (Steele et al. 2014)."""
-    mixed = row_ids * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    return (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
+from shared.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +51,7 @@ class FeatureSettings:
     language: str
     max_duration: float
     columns: Columns = field(default_factory=Columns)
+    format_version: int = FORMAT_VERSION
 
 
 def plan_split(
@@ -117,11 +90,19 @@ def plan_split(
         "test_fraction": selection.test_fraction,
     }
     digest = fingerprint(
-        [FORMAT_VERSION, name, layout.name, layout.fingerprint, settings, [[u.start, u.stop] for u in units]]
+        [features.format_version, name, layout.name, layout.fingerprint, settings, [[u.start, u.stop] for u in units]]
     )
     num_rows = sum(unit.num_rows for unit in units)
     record = SplitRecord(
-        digest, len(units), num_rows, rows_per_unit, layout.name, layout.fingerprint, forecast_bytes, settings
+        digest,
+        len(units),
+        num_rows,
+        rows_per_unit,
+        layout.name,
+        layout.fingerprint,
+        forecast_bytes,
+        settings,
+        row_bounds=(*(unit.start for unit in units), *(unit.stop for unit in units[-1:])),
     )
     return SplitPlan(name, layout.name, selection, units, record)
 

@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 
 from shared.errors import StoreError
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
-from shared.schema import FORMAT_VERSION, INDEX_SCHEMA, FeatureSpec
+from shared.membership import REPAIR, Membership, Place, shard_counts
+from shared.schema import FORMAT_VERSION, FeatureSpec, index_schema
 from shared.shard import payload_offsets, payload_pages
 from shared.system.durable import DurableFile, json_bytes, write_durably
 
-_INDEX_SOURCE = ["row_id", "num_frames", "floor", "labels", "duration", "source", "crc32"]
-_ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED, PLAN_DIGEST = b"rows_in", b"rows_out", b"rows_quarantined", b"plan_digest"
+_ADDED = {"shard", "offset", "num_labels"}
+"""Columns of the index that no shard has."""
 SHARD_DIGESTS = b"shard_digests"
 """Entry of the index file's metadata: `IndexedShard.frame_digest` of every shard, separated by blanks."""
 _DIGEST_BYTES = 16
@@ -49,7 +50,7 @@ class SplitTotals:
 
 @dataclass(frozen=True, slots=True)
 class IndexedShard:
-    """One shard as the index sees it: *rows* with the columns of INDEX_SCHEMA, and its *metadata*.
+    """One shard as the index sees it: *rows* with the columns of `index_schema`, and its *metadata*.
 
     *content_digest* covers its row ids, lengths and payload checksums, *frame_digest* all bytes between the payloads'
     pages and the shard's quarantine file.
@@ -90,41 +91,30 @@ class SplitScan:
         )
 
 
-def shard_counts(metadata: pq.FileMetaData, name: str) -> tuple[int, int, int]:
-    """Rows in, out and quarantined, as the shard itself states them. Raises StoreError when they do not add up."""
-    try:
-        values = metadata.metadata or {}
-        rows_in, rows_out, quarantined = (int(values[key]) for key in (_ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED))
-    except (KeyError, ValueError) as error:
-        raise StoreError(f"{name} does not state its row counts: {error!r}", "verify the store") from error
-    if rows_in != rows_out + quarantined or rows_out != metadata.num_rows:
-        message = f"{name}: {rows_in} rows in, {rows_out} out ({metadata.num_rows} found), {quarantined} quarantined"
-        raise StoreError(message, "verify the store")
-    return rows_in, rows_out, quarantined
-
-
-def index_shard(layout: StoreLayout, split: str, unit: int, num_units: int, spec: FeatureSpec) -> IndexedShard:
-    """One committed shard for the index; reads everything but its payloads. Raises StoreError when it is damaged."""
-    path = layout.shard(split, unit, num_units)
+def index_shard(place: Place, spec: FeatureSpec) -> IndexedShard:
+    """The shard at *place* for the index; reads everything but its payloads. Raises StoreError when it is damaged."""
+    path, schema = place.shard, index_schema(place.version)
+    names = [*(name for name in schema.names if name not in _ADDED), "crc32"]
     try:
         file = pq.ParquetFile(path)
-        table, metadata = file.read(columns=_INDEX_SOURCE), file.metadata
+        table, metadata = file.read(columns=names), file.metadata
         sizes = table["num_frames"].to_numpy().astype(np.int64) * spec.payload_bytes(1)
-        columns = {name: table[name] for name in _INDEX_SOURCE}
-        columns["shard"] = pa.array(np.full(len(table), unit, np.int32))
+        columns = {name: table[name] for name in names}
+        columns["shard"] = pa.array(np.full(len(table), place.unit, np.int32))
         columns["offset"] = pa.array(payload_offsets(metadata, sizes, path.name))
         columns["num_labels"] = pc.list_value_length(table["labels"]).cast(pa.int32())
-        rows = pa.Table.from_arrays([columns[field.name] for field in INDEX_SCHEMA], schema=INDEX_SCHEMA)
-        frame = _frame_digest(path, payload_pages(metadata, sizes), layout.quarantined(split, unit, num_units))
+        rows = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+        frame = _frame_digest(path, payload_pages(metadata, sizes), place.quarantined)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read: {error}", "verify the store") from error
+        raise StoreError(f"{path} cannot be read: {error}", REPAIR) from error
     return IndexedShard(rows, metadata, _content_digest(table), frame)
 
 
 def _content_digest(table: pa.Table) -> bytes:
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for name in ("row_id", "num_frames", "crc32"):
-        digest.update(np.ascontiguousarray(table[name].to_numpy()).data)
+    for name in ("row_id", "piece", "num_frames", "crc32"):
+        if name in table.column_names:
+            digest.update(np.ascontiguousarray(table[name].to_numpy()).data)
     return digest.digest()
 
 
@@ -147,42 +137,41 @@ def index_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).hexdigest()
 
 
-def write_index(layout: StoreLayout, split: str, record: SplitRecord, spec: FeatureSpec) -> SplitTotals:
+def write_index(
+    layout: StoreLayout, split: str, record: SplitRecord, spec: FeatureSpec, version: int = FORMAT_VERSION
+) -> SplitTotals:
     """Writes the index of a split whose shards are all committed, durably; returns the split's totals.
 
-    Raises StoreError when a shard is missing, damaged, of another plan, or the rows do not add up to the plan's.
+    Raises StoreError when a shard is missing, damaged or not the one that its name says, and where shards and
+    quarantine have not exactly the rows of the plan.
     """
     layout.index.mkdir(exist_ok=True)
-    scan = SplitScan()
+    scan, membership, schema = SplitScan(), Membership(), index_schema(version)
     with DurableFile(layout.partial / f"index-{split}.parquet") as durable:
-        with pq.ParquetWriter(durable.file, INDEX_SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-            for unit, path in _shards(layout, split, record):
-                shard = index_shard(layout, split, unit, record.num_units, spec)
-                _check_plan(shard.metadata, path, record)
-                scan.add(shard, path)
+        with pq.ParquetWriter(durable.file, schema, compression="zstd", write_page_checksum=True) as writer:
+            for place in _places(layout, split, record, version):
+                shard = index_shard(place, spec)
+                for problem in membership.problems(place, shard.metadata, shard.rows):
+                    raise StoreError(problem, REPAIR)
+                scan.add(shard, place.shard)
                 if len(shard.rows):
                     writer.write_table(shard.rows)
             writer.add_key_value_metadata({SHARD_DIGESTS.decode(): " ".join(scan.frame_digests)})
         if scan.rows + scan.quarantined != record.num_rows:
             found = f"{scan.rows} rows and {scan.quarantined} quarantined"
-            raise StoreError(f"split {split!r}: {found}, planned were {record.num_rows}", "verify the store")
+            raise StoreError(f"split {split!r}: {found}, planned were {record.num_rows}", REPAIR)
         durable.seal()
         durable.publish(layout.index_of(split), replace=True)
     return scan.totals(layout.index_of(split))
 
 
-def _shards(layout: StoreLayout, split: str, record: SplitRecord) -> Iterator[tuple[int, Path]]:
+def _places(layout: StoreLayout, split: str, record: SplitRecord, version: int) -> Iterator[Place]:
     missing = set(range(record.num_units)) - layout.committed(split, record.num_units)
     if missing:
         name = shard_name(split, min(missing), record.num_units)
         raise StoreError(f"{len(missing)} shards of {split!r} are missing, first {name}", "run the same command again")
     for unit in range(record.num_units):
-        yield unit, layout.shard(split, unit, record.num_units)
-
-
-def _check_plan(metadata: pq.FileMetaData, path: Path, record: SplitRecord) -> None:
-    if (metadata.metadata or {}).get(PLAN_DIGEST) != record.digest.encode():
-        raise StoreError(f"{path} belongs to another plan", "verify the store")
+        yield Place(layout, split, unit, record, version)
 
 
 def check_index(layout: StoreLayout, split: str, totals: Mapping[str, Any]) -> None:
@@ -211,10 +200,10 @@ def write_complete(layout: StoreLayout, record: StoreRecord, totals: Mapping[str
     write_durably(layout.complete, json_bytes(value), layout.partial / "COMPLETE")
 
 
-def read_complete(layout: StoreLayout, uuid: str | None = None) -> dict[str, Any]:
+def read_complete(layout: StoreLayout, uuid: str | None = None, version: int = FORMAT_VERSION) -> dict[str, Any]:
     """Totals by split as `COMPLETE` states them, {} before any split is complete.
 
-    Raises StoreError if it is damaged, or belongs to another store than that with *uuid*.
+    Raises StoreError if it is damaged, or belongs to another store than that with *uuid*, which has format *version*.
     """
     remedy = "remove it and run the same command again: it is made anew"
     try:
@@ -224,6 +213,6 @@ def read_complete(layout: StoreLayout, uuid: str | None = None) -> dict[str, Any
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{layout.complete} is damaged: {error!r}", remedy) from error
-    if uuid is not None and (value.get("uuid"), value.get("format_version")) != (uuid, FORMAT_VERSION):
+    if uuid is not None and (value.get("uuid"), value.get("format_version")) != (uuid, version):
         raise StoreError(f"{layout.complete} belongs to another store", remedy)
     return splits

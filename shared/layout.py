@@ -10,13 +10,13 @@ STORE/
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from shared.errors import StoreError, StoreMismatchError
-from shared.schema import FORMAT_VERSION, FeatureSpec
+from shared.schema import FORMAT_VERSION, FORMAT_VERSIONS, FeatureSpec
 
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 """Split names that file names and the `datasets` library can carry."""
@@ -27,6 +27,7 @@ class SplitRecord:
     """What a split's shards were planned from. *digest* covers everything that decides their bytes.
 
     *forecast_bytes* is what the plan expected of the finished split, kept so that a resumed run need not sample again.
+    Unit k has the source rows from *row_bounds*[k] to *row_bounds*[k + 1] (exclusive); `()` in format version 1.
     """
 
     digest: str
@@ -37,11 +38,12 @@ class SplitRecord:
     source_fingerprint: str
     forecast_bytes: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    row_bounds: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StoreRecord:
-    """The content of `store.json`."""
+    """The content of `store.json`. *format_version* is the one that the store was begun in, and stays."""
 
     uuid: str
     features: FeatureSpec
@@ -53,20 +55,25 @@ class StoreRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"features": self.features.as_dict()}
+        value = asdict(self) | {"features": self.features.as_dict()}
+        if self.format_version == 1:
+            for split in value["splits"].values():
+                del split["row_bounds"]
+        return value
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], path: Path) -> Self:
-        """From JSON. Raises StoreError for another format version or a missing entry; *path* is for the message."""
+        """From JSON. Raises StoreError for a later format version or a missing entry; *path* is for the message."""
         if not isinstance(value, Mapping):
             raise StoreError(f"{path} is damaged: it holds no record", "restore it from a backup of the store")
-        if value.get("format_version") != FORMAT_VERSION:
-            message = f"{path} has format version {value.get('format_version')}, this software reads {FORMAT_VERSION}"
+        version = value.get("format_version")
+        if type(version) is not int or version not in FORMAT_VERSIONS:
+            message = f"{path} has format version {version}, this software reads up to {FORMAT_VERSION}"
             raise StoreError(message, "install the version that wrote it, or prepare the data again in a new folder")
         try:
             features = FeatureSpec(value["features"]["num_mel_bins"], value["features"]["dtype"])
-            splits = {name: SplitRecord(**split) for name, split in value["splits"].items()}
-            names = ("uuid", "tokenizer", "language", "source")
+            splits = {name: _split_record(split) for name, split in value["splits"].items()}
+            names = ("uuid", "tokenizer", "language", "source", "format_version")
             return cls(features=features, splits=splits, **{name: value[name] for name in names})
         except (KeyError, TypeError, AttributeError) as error:
             raise StoreError(f"{path} is damaged: {error!r}", "restore it from a backup of the store") from error
@@ -79,7 +86,13 @@ class StoreRecord:
                 f"split {name!r} of this store was planned otherwise: {_differences(existing, split)}",
                 "use the settings and source of the first run, or another --store",
             )
+        if self.format_version == 1:
+            split = replace(split, row_bounds=())
         return replace(self, splits={**self.splits, name: existing or split})
+
+
+def _split_record(value: Mapping[str, Any]) -> SplitRecord:
+    return SplitRecord(**{**value, "row_bounds": tuple(value.get("row_bounds", ()))})
 
 
 def _differences(existing: SplitRecord, wanted: SplitRecord) -> str:
@@ -92,6 +105,7 @@ def _flat(record: SplitRecord) -> dict[str, Any]:
     values = asdict(record)
     values.pop("digest")
     values.pop("forecast_bytes")
+    values.pop("row_bounds")
     return {**values.pop("settings"), **values}
 
 

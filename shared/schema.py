@@ -1,6 +1,7 @@
 """The store's columns, the feature specification and the fingerprints that tie a store to its origin.
 
-A store written with another `FORMAT_VERSION` is refused, never guessed at.
+Version 2 identifies a row by (`row_id`, `piece`); version 1 has no `piece`, which then reads as 0. A store goes on in
+the version that it was begun in, and one of a later version than this is refused, never guessed at.
 """
 
 import hashlib
@@ -11,7 +12,12 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""What new stores are written in."""
+FORMAT_VERSIONS = range(1, FORMAT_VERSION + 1)
+"""What is read, verified, trained on and gone on with."""
+_SINCE = {"piece": 2}
+"""Columns that came with a later version than 1."""
 
 SAMPLING_RATE = 16_000
 """Samples per second of everything after decoding."""
@@ -76,11 +82,12 @@ def num_frames_of(num_samples: int) -> int:
     return min(-(-(num_samples + N_FFT // 2) // HOP_LENGTH), window)
 
 
-def shard_schema(spec: FeatureSpec) -> pa.Schema:
+def shard_schema(spec: FeatureSpec, version: int = FORMAT_VERSION) -> pa.Schema:
     """Columns of `data/*.parquet`. `log_mel` carries its dtype and shape as field metadata."""
     layout = {"dtype": spec.dtype, "shape": f"num_frames,{spec.num_mel_bins}", "order": "C"}
     fields: list[pa.Field] = [
         pa.field("row_id", pa.int64(), nullable=False),
+        pa.field("piece", pa.int16(), nullable=False),
         pa.field("log_mel", pa.binary(), nullable=False, metadata=layout),
         pa.field("num_frames", pa.int32(), nullable=False),
         pa.field("floor", pa.float32(), nullable=False),
@@ -91,11 +98,16 @@ def shard_schema(spec: FeatureSpec) -> pa.Schema:
         pa.field("path", pa.string(), nullable=False),
         pa.field("crc32", pa.uint32(), nullable=False),
     ]
-    return pa.schema(fields)
+    return _schema_of(fields, version)
+
+
+def _schema_of(fields: list[pa.Field], version: int) -> pa.Schema:
+    return pa.schema([field for field in fields if version >= _SINCE.get(field.name, 1)])
 
 
 _QUARANTINE_FIELDS: list[pa.Field] = [
     pa.field("row_id", pa.int64(), nullable=False),
+    pa.field("piece", pa.int16(), nullable=False),
     pa.field("path", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
     pa.field("message", pa.string(), nullable=False),
@@ -103,6 +115,7 @@ _QUARANTINE_FIELDS: list[pa.Field] = [
 
 _INDEX_FIELDS: list[pa.Field] = [
     pa.field("row_id", pa.int64(), nullable=False),
+    pa.field("piece", pa.int16(), nullable=False),
     pa.field("shard", pa.int32(), nullable=False),
     pa.field("offset", pa.int64(), nullable=False),
     pa.field("num_frames", pa.int32(), nullable=False),
@@ -114,10 +127,20 @@ _INDEX_FIELDS: list[pa.Field] = [
 ]
 
 
-QUARANTINE_SCHEMA = pa.schema(_QUARANTINE_FIELDS)
-"""Columns of `quarantine/*.parquet`: rows that could not be used, and why."""
-INDEX_SCHEMA = pa.schema(_INDEX_FIELDS)
-"""Columns of `index/*.parquet`: where each row's payload lies, and all that a sampler and a loss need besides."""
+def quarantine_schema(version: int = FORMAT_VERSION) -> pa.Schema:
+    """Columns of `quarantine/*.parquet`: rows that could not be used, and why."""
+    return _schema_of(_QUARANTINE_FIELDS, version)
+
+
+def index_schema(version: int = FORMAT_VERSION) -> pa.Schema:
+    """Columns of `index/*.parquet`: where each row's payload lies, and all that a sampler and a loss need besides."""
+    return _schema_of(_INDEX_FIELDS, version)
+
+
+QUARANTINE_SCHEMA = quarantine_schema()
+"""Those of a new store's quarantine files."""
+INDEX_SCHEMA = index_schema()
+"""Those of a new store's index files."""
 
 
 def fingerprint(value: Any) -> str:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from shared.errors import ReservationOutgrownError, StoreError
-from shared.schema import QUARANTINE_SCHEMA, FeatureSpec, shard_schema
+from shared.schema import FORMAT_VERSION, FeatureSpec, quarantine_schema, shard_schema
 from shared.system.durable import DurableFile
 
 ROW_GROUP_BYTES = 8 << 20
@@ -33,7 +33,10 @@ _NO_LIMIT = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class FeatureRow:
-    """One row of a shard; *payload* is `num_frames x num_mel_bins` values of the store's dtype in C order."""
+    """One row of a shard; *payload* is `num_frames x num_mel_bins` values of the store's dtype in C order.
+
+    *piece* counts the parts of a source row that was split; a whole clip is piece 0.
+    """
 
     row_id: int
     payload: bytes
@@ -44,6 +47,7 @@ class FeatureRow:
     source: str
     duration: float
     path: str
+    piece: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,14 @@ class QuarantinedRow:
     path: str
     reason: str
     message: str
+    piece: int = 0
 
 
 class ShardWriter:
     """Writes feature rows to a sealed, checked Parquet file at *partial*; `publish` gives it its name.
 
     A context manager; leaving it early removes the partial file. Memory stays near two row groups. The same rows and
-    metadata give the same bytes. The file never grows past *max_bytes*.
+    metadata give the same bytes. The file never grows past *max_bytes*. *version* is the store's format.
     """
 
     def __init__(
@@ -69,10 +74,11 @@ class ShardWriter:
         spec: FeatureSpec,
         row_group_bytes: int = ROW_GROUP_BYTES,
         max_bytes: int | None = None,
+        version: int = FORMAT_VERSION,
     ) -> None:
         self._max_bytes = max_bytes
         self._spec = spec
-        self._schema = shard_schema(spec)
+        self._schema = shard_schema(spec, version)
         self._row_group_bytes = row_group_bytes
         self._pending = _PendingRows(self._schema)
         self._groups = 0
@@ -295,9 +301,9 @@ def check_payloads(path: Path, spec: FeatureSpec) -> None:
                 raise StoreError(f"{path.name}: row {row} at byte {offsets[row]} fails its checksum")
 
 
-def write_quarantine(partial: Path, final: Path, rows: Iterable[QuarantinedRow]) -> None:
+def write_quarantine(partial: Path, final: Path, rows: Iterable[QuarantinedRow], version: int = FORMAT_VERSION) -> None:
     """Commits quarantined *rows* under *final*, durably; an earlier file of the same unit gives way."""
-    table = pa.Table.from_pylist([asdict(row) for row in rows], QUARANTINE_SCHEMA)
+    table = pa.Table.from_pylist([asdict(row) for row in rows], quarantine_schema(version))
     with DurableFile(partial) as durable:
         pq.write_table(table, durable.file, compression="zstd", write_page_checksum=True)
         durable.seal()

@@ -23,9 +23,10 @@ from shared.schema import FeatureSpec
 class StoreSplit:
     """One finished split, memory-mapped; picklable, cheap to open (only the index is read).
 
-    *num_frames* int32[rows], *floor* float32[rows], *duration* float32[rows] (seconds), *row_id* int64[rows] and
-    *num_labels* int32[rows] are arrays over all rows. The labels of all rows, *label_values* int32[labels], lie one
-    after the other: a row's begin at *label_offsets* int64[rows + 1]. Payloads and labels are views.
+    *num_frames* int32[rows], *floor* float32[rows], *duration* float32[rows] (seconds), *row_id* int64[rows], *piece*
+    int16[rows] (0 in a store that has none) and *num_labels* int32[rows] are arrays over all rows. The labels of all
+    rows, *label_values* int32[labels], lie one after the other: a row's begin at *label_offsets* int64[rows + 1].
+    Payloads and labels are views.
     """
 
     def __init__(self, root: Path, split: str, record: StoreRecord, totals: Mapping[str, Any]) -> None:
@@ -50,6 +51,9 @@ class StoreSplit:
                 return file.read(columns=[name])[name]
 
             self.row_id = column("row_id").to_numpy()
+            # Before format version 2 every row was a whole clip.
+            has_pieces = "piece" in file.schema_arrow.names
+            self.piece = column("piece").to_numpy() if has_pieces else np.zeros(len(self.row_id), np.int16)
             self.num_frames = column("num_frames").to_numpy()
             self.num_labels = column("num_labels").to_numpy()
             self.floor = column("floor").to_numpy()

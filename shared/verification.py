@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.errors import StoreError, first_line
-from shared.index import PLAN_DIGEST, SHARD_DIGESTS, IndexedShard, SplitScan, index_shard, read_complete, shard_counts
+from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, index_shard, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
-from shared.schema import INDEX_SCHEMA, FeatureSpec, shard_schema
+from shared.membership import Membership, Place, read_keys, shard_counts
+from shared.schema import FeatureSpec, index_schema, shard_schema
 
 _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
 """What reading a damaged file ends in."""
@@ -26,12 +26,17 @@ _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
 
 @dataclass(frozen=True, slots=True)
 class ShardCheck:
-    """What was found in one part of a store: its *problems*, and for a shard the rows and bytes read."""
+    """What was found in one part of a store: its *problems*, and for a shard the rows and bytes read.
+
+    *repairable* problems lie in a shard or its quarantine file, and go when these are made again. A file that the
+    system does not let us read is not known to be bad.
+    """
 
     name: str
     problems: tuple[str, ...]
     rows: int = 0
     num_bytes: int = 0
+    repairable: bool = False
 
 
 def verify_store(root: Path, threads: int = 2) -> Iterator[ShardCheck]:
@@ -42,7 +47,7 @@ def verify_store(root: Path, threads: int = 2) -> Iterator[ShardCheck]:
     layout = StoreLayout(root)
     record = read_record(layout)
     try:
-        complete = read_complete(layout, record.uuid)
+        complete = read_complete(layout, record.uuid, record.format_version)
     except StoreError as error:
         yield ShardCheck(layout.complete.name, (error.message,))
         complete = {}
@@ -58,14 +63,25 @@ def verify_shard(layout: StoreLayout, split: str, unit: int, record: StoreRecord
     """Checks one shard: Parquet page checksums, schema, counts, offsets, payload checksums and quarantine."""
     path = layout.shard(split, unit, record.splits[split].num_units)
     if not path.is_file():
-        return ShardCheck(path.name, (f"{path} is missing: run the same command again",))
+        return ShardCheck(path.name, (f"{path} is missing: run the same command again",), repairable=True)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as rows:
             problems = [*_shard_problems(rows, layout, split, unit, record)]
             num_rows = rows.metadata.num_rows
     except _DAMAGE as error:
-        return ShardCheck(path.name, (f"{path} is damaged: {first_line(error)}",))
-    return ShardCheck(path.name, tuple(problems), num_rows, path.stat().st_size)
+        damaged = is_damage(error)
+        problem = f"{path} {'is damaged' if damaged else 'cannot be read'}: {first_line(error)}"
+        return ShardCheck(path.name, (problem,), repairable=damaged)
+    return ShardCheck(path.name, tuple(problems), num_rows, path.stat().st_size, repairable=bool(problems))
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether *error*, met while a file was read, says that its bytes are missing, short or wrong.
+
+    What the system refuses (EACCES, EIO, EMFILE ...) carries an error number and says nothing about them.
+    """
+    cause = error.__cause__ if isinstance(error, StoreError) and error.__cause__ else error
+    return not isinstance(cause, OSError) or cause.errno is None or isinstance(cause, FileNotFoundError)
 
 
 def _shard_problems(
@@ -73,21 +89,17 @@ def _shard_problems(
 ) -> Iterator[str]:
     planned, spec = record.splits[split], record.features
     path = layout.shard(split, unit, planned.num_units)
-    if not rows.schema_arrow.equals(shard_schema(spec), check_metadata=True):
+    if not rows.schema_arrow.equals(shard_schema(spec, record.format_version), check_metadata=True):
         yield f"{path}: its columns are not those of this store"
         return
-    if (rows.metadata.metadata or {}).get(PLAN_DIGEST) != planned.digest.encode():
-        yield f"{path} belongs to another plan"
-    _, _, quarantined = shard_counts(rows.metadata, path.name)
     for number in range(rows.metadata.num_row_groups):
         # Reading a row group checks its pages; one at a time keeps memory at one row group.
         rows.read_row_group(number)
-    index = index_shard(layout, split, unit, planned.num_units, spec).rows
-    ids = index["row_id"].to_numpy()
-    if len(ids) and not np.all(np.diff(ids) > 0):
-        yield f"{path}: row ids are not strictly increasing"
+    place = Place(layout, split, unit, planned, record.format_version)
+    index = index_shard(place, spec).rows
     yield from _payload_problems(rows, path, index, spec)
-    yield from _quarantine_problems(layout.quarantined(split, unit, planned.num_units), quarantined, set(ids.tolist()))
+    if planned.row_bounds:
+        yield from Membership().problems(place, rows.metadata, index)
 
 
 def _payload_problems(rows: pq.ParquetFile, path: Path, index: pa.Table, spec: FeatureSpec) -> Iterator[str]:
@@ -103,29 +115,13 @@ def _payload_problems(rows: pq.ParquetFile, path: Path, index: pa.Table, spec: F
         view.release()
 
 
-def _quarantine_problems(path: Path, quarantined: int, written: set[int]) -> Iterator[str]:
-    """*quarantined* is the shard's own count, *written* are its row ids."""
-    if not path.exists():
-        if quarantined:
-            yield f"{path} is missing: {quarantined} rows were quarantined"
-        return
-    try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        ids = set(table["row_id"].to_pylist())
-    except _DAMAGE as error:
-        yield f"{path} is damaged: {first_line(error)}"
-        return
-    if not len(ids) == len(table) == quarantined:
-        yield f"{path} has {len(table)} rows, its shard says {quarantined}"
-    if both := sorted(ids & written):
-        yield f"{path}: rows {both[:5]} are both written and quarantined"
-
-
 def _split_problems(
     layout: StoreLayout, split: str, record: StoreRecord, complete: Mapping[str, Any] | None
 ) -> Iterator[str]:
     """Index and COMPLETE against the shards as they are; *complete* is what COMPLETE states of the split."""
     planned = record.splits[split]
+    if not planned.row_bounds:
+        yield from _order_problems(layout, split, record)
     if complete is None:
         done = sum(layout.shard(split, unit, planned.num_units).is_file() for unit in range(planned.num_units))
         yield f"split {split!r} is not complete: {done} of {planned.num_units} shards; run the same command again"
@@ -133,7 +129,7 @@ def _split_problems(
     path, scan = layout.index_of(split), SplitScan()
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as stored:
-            yield from _index_problems(stored, path, scan, _indexed(layout, split, record))
+            yield from _index_problems(stored, path, scan, _indexed(layout, split, record), record.format_version)
         found = asdict(scan.totals(path))
     except _DAMAGE as error:
         yield f"{path} or a shard is damaged: {first_line(error)}"
@@ -143,17 +139,32 @@ def _split_problems(
             yield f"split {split!r}: {name} is {value}, {layout.complete} states {complete.get(name)}"
 
 
+def _order_problems(layout: StoreLayout, split: str, record: StoreRecord) -> Iterator[str]:
+    """Rows across the shards of a split whose record has no row bounds; what cannot be read was named before."""
+    planned, membership, rows = record.splits[split], Membership(), 0
+    for unit in range(planned.num_units):
+        place = Place(layout, split, unit, planned, record.format_version)
+        try:
+            with pq.ParquetFile(place.shard, pre_buffer=False) as file:
+                rows += shard_counts(file.metadata, place.shard.name)[0]
+                yield from membership.problems(place, file.metadata, read_keys(file))
+        except _DAMAGE:
+            membership.skipped = True
+    if rows != planned.num_rows and not membership.skipped:
+        yield f"split {split!r}: {rows} rows in, planned were {planned.num_rows}"
+
+
 def _indexed(layout: StoreLayout, split: str, record: StoreRecord) -> Iterator[tuple[Path, IndexedShard]]:
-    count = record.splits[split].num_units
-    for unit in range(count):
-        yield layout.shard(split, unit, count), index_shard(layout, split, unit, count, record.features)
+    for unit in range(record.splits[split].num_units):
+        place = Place(layout, split, unit, record.splits[split], record.format_version)
+        yield place.shard, index_shard(place, record.features)
 
 
 def _index_problems(
-    stored: pq.ParquetFile, path: Path, scan: SplitScan, shards: Iterable[tuple[Path, IndexedShard]]
+    stored: pq.ParquetFile, path: Path, scan: SplitScan, shards: Iterable[tuple[Path, IndexedShard]], version: int
 ) -> Iterator[str]:
     """Compares the index *stored* at *path* with the *shards*, which *scan* adds up."""
-    if stored.schema_arrow != INDEX_SCHEMA:
+    if stored.schema_arrow != index_schema(version):
         yield f"{path}: its columns are not those of an index"
         return
     digests = (stored.metadata.metadata or {}).get(SHARD_DIGESTS, b"").decode().split()

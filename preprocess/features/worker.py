@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.sources.base import BATCH_BYTES, RowReader, SourceRow
-from preprocess.units import Selection, Unit
+from preprocess.units import Unit
 from shared.errors import InterruptedRunError, RowRejectedError, SourceError
-from shared.index import shard_counts
 from shared.layout import StoreLayout, shard_name
+from shared.membership import shard_counts, unit_metadata
 from shared.schema import FORMAT_VERSION, QuarantineReason
+from shared.selection import Selection
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
 from shared.system.durable import fsync_directory
 from shared.system.owner_mark import OwnerMark, own_mark
@@ -48,6 +49,7 @@ class UnitTask:
     crashed_rows: frozenset[int] = frozenset()
     max_bytes: int | None = None
     batch_bytes: int = BATCH_BYTES
+    format_version: int = FORMAT_VERSION
 
     @property
     def name(self) -> str:
@@ -115,7 +117,8 @@ class FeatureWorker:
         final = self._layout.shard(unit.split, unit.number, task.num_units)
         self.progress = WorkerProgress(task.name, unit.num_rows)
         quarantined: list[QuarantinedRow] = []
-        with ShardWriter(self._partial(task.name), self._settings.pipeline.spec, max_bytes=task.max_bytes) as writer:
+        spec, partial = self._settings.pipeline.spec, self._partial(task.name)
+        with ShardWriter(partial, spec, max_bytes=task.max_bytes, version=task.format_version) as writer:
             for row in self._feature_rows(task, quarantined):
                 with self._clock.stage("write"):
                     writer.append(row)
@@ -168,7 +171,7 @@ class FeatureWorker:
     def _commit_quarantine(self, task: UnitTask, quarantined: list[QuarantinedRow]) -> None:
         final = self._layout.quarantined(task.unit.split, task.unit.number, task.num_units)
         if quarantined:
-            write_quarantine(self._partial(f"quarantine-{task.name}"), final, quarantined)
+            write_quarantine(self._partial(f"quarantine-{task.name}"), final, quarantined, task.format_version)
         elif final.exists():
             # An earlier attempt at this unit rejected rows and died before its shard was committed.
             final.unlink()
@@ -198,11 +201,16 @@ def _spoilt(row: SourceRow) -> SourceRow:
 
 def _metadata(task: UnitTask, rows: int, quarantined: int) -> dict[str, str]:
     """The shard's own account of itself; the same on every attempt, so that attempts are equal byte for byte."""
-    return {
-        "format_version": str(FORMAT_VERSION),
-        "split": task.unit.split,
-        "unit": f"{task.unit.number} of {task.num_units}",
-        "plan_digest": task.plan_digest,
+    unit = task.unit
+    place = unit_metadata(
+        unit.split,
+        unit.number,
+        task.num_units,
+        rows=(unit.start, unit.stop),
+        plan_digest=task.plan_digest,
+        version=task.format_version,
+    )
+    return place | {
         "rows_in": str(task.unit.num_rows),
         "rows_out": str(rows),
         "rows_quarantined": str(quarantined),

@@ -17,7 +17,8 @@ def is_finished(job: PlannedJob) -> bool:
 
 def finish(job: PlannedJob) -> dict[str, SplitTotals]:
     """Indexes every planned split and marks the store complete. All shards must be committed; raises StoreError."""
-    totals = {plan.name: write_index(job.layout, plan.name, plan.record, job.record.features) for plan in job.plans}
+    features, version = job.record.features, job.record.format_version
+    totals = {plan.name: write_index(job.layout, plan.name, plan.record, features, version) for plan in job.plans}
     write_complete(job.layout, job.record, totals)
     return totals
 

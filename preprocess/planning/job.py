@@ -17,11 +17,12 @@ from preprocess.planning.sample import sample_apart, sample_task
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import open_source
-from preprocess.units import FeatureSettings, Selection, SplitPlan, Unit, plan_split, rows_per_unit
+from preprocess.units import FeatureSettings, SplitPlan, Unit, plan_split, rows_per_unit
 from shared.errors import SourceError, StoreMismatchError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
 from shared.model_files import ModelFacts, model_facts
 from shared.schema import FeatureSpec
+from shared.selection import Selection
 from shared.text import tokenizer_fingerprint
 
 MIN_UNITS = 20
@@ -75,7 +76,17 @@ class PlannedJob:
         plan = next(plan for plan in self.plans if plan.name == unit.split)
         reader = self.source.reader(plan.source_split, unit.start, unit.stop)
         record, selection = plan.record, plan.selection
-        return UnitTask(unit, record.num_units, record.digest, reader, selection, crashed_rows, max_bytes, batch_bytes)
+        return UnitTask(
+            unit,
+            record.num_units,
+            record.digest,
+            reader,
+            selection,
+            crashed_rows,
+            max_bytes,
+            batch_bytes,
+            self.record.format_version,
+        )
 
 
 def plan_job(settings: SourceSettings) -> PlannedJob:
@@ -91,7 +102,9 @@ def plan_job(settings: SourceSettings) -> PlannedJob:
     record = _record(layout, source, pipeline, facts)
     # What decides the bytes of a row, as the plan's digest takes it in.
     columns = _named_columns(settings)
-    features = FeatureSettings(pipeline.spec, record.tokenizer, pipeline.language, settings.max_duration, columns)
+    features = FeatureSettings(
+        pipeline.spec, record.tokenizer, pipeline.language, settings.max_duration, columns, record.format_version
+    )
     plans, forecasts = [], {}
     for name, chosen in _chosen_splits(source, settings).items():
         known = record.splits.get(name)

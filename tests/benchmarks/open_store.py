@@ -60,6 +60,7 @@ def _index_rows(shard: int, first: int, count: int) -> pa.Table:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     columns = {
         "row_id": np.arange(first, first + count),
+        "piece": np.zeros(count, np.int16),
         "shard": np.full(count, shard, np.int32),
         "offset": np.cumsum(frames.astype(np.int64) * 256),
         "num_frames": frames,

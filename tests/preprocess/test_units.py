@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from preprocess.sources.base import Block, Columns, SplitLayout
-from preprocess.units import FeatureSettings, Selection, Unit, plan_split
+from preprocess.units import FeatureSettings, Unit, plan_split
 from shared.schema import FeatureSpec
+from shared.selection import Selection
 
 BLOCKS = (Block(40, 4_000), Block(40, 4_000), Block(20, 1_000))
 LAYOUT = SplitLayout("train", BLOCKS, "fingerprint")

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.sources.base import Block
-from preprocess.units import Selection, cut_ranges, rows_per_unit
+from preprocess.units import cut_ranges, rows_per_unit
+from shared.selection import Selection
 from shared.units import (
     format_audio,
     format_audio_rate,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,13 @@ import pytest
 from preprocess.inspect import main as inspect
 from shared.cli import run_command
 from shared.errors import ExitCode
+from shared.index import write_complete, write_index
+from shared.layout import StoreLayout, read_record
+from shared.schema import FeatureSpec
+from shared.shard import FeatureRow
 from shared.store import open_split
 from shared.verification import verify_store
+from tests.support.samples import exchange_shards, write_shard
 
 STORE = Path(__file__).parents[1] / "fixtures" / "store-v1"
 START = [401, 404, 503, 507]
@@ -41,6 +47,8 @@ ROWS = {
         ),
     ],
 }
+
+METADATA = ["format_version", "split", "unit", "plan_digest", "rows_in", "rows_out", "rows_quarantined"]
 
 
 def digest(payload):
@@ -74,6 +82,43 @@ def test_an_earlier_store_opens_with_every_row_as_it_was(split):
 
 def test_an_earlier_store_verifies_without_a_problem():
     assert [problem for check in verify_store(STORE) for problem in check.problems] == []
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_the_rows_of_an_earlier_store_are_whole_clips(split):
+    assert open_split(STORE, split).piece.tolist() == [0] * len(ROWS[split])
+
+
+def test_shards_of_an_earlier_store_are_made_again_byte_for_byte(tmp_path):
+    for path in (STORE / "data").iterdir():
+        metadata = {key: pq.read_metadata(path).metadata[key.encode()].decode() for key in METADATA}
+        rows = [feature_row_of(row) for row in pq.read_table(path).to_pylist()]
+        again = write_shard(tmp_path / path.name, rows, metadata, FeatureSpec(80), version=1)
+        assert again.read_bytes() == path.read_bytes()
+
+
+def feature_row_of(row):
+    row.pop("crc32")
+    return FeatureRow(payload=row.pop("log_mel"), **row)
+
+
+def test_an_earlier_stores_index_is_made_again_byte_for_byte(tmp_path):
+    layout = StoreLayout(shutil.copytree(STORE, tmp_path / "store"))
+    record, before = read_record(layout), (layout.root / "COMPLETE").read_bytes()
+    layout.partial.mkdir()
+    indexes = {path: path.read_bytes() for path in layout.index.iterdir()}
+    totals = {name: write_index(layout, name, split, record.features, 1) for name, split in record.splits.items()}
+    write_complete(layout, record, totals)
+    assert {path: path.read_bytes() for path in layout.index.iterdir()} == indexes
+    assert layout.complete.read_bytes() == before
+
+
+@pytest.mark.parametrize("exchange", ["copied", "swapped"])
+def test_shards_of_an_earlier_store_that_were_exchanged_are_named(tmp_path, exchange):
+    layout = StoreLayout(shutil.copytree(STORE, tmp_path / "store"))
+    exchange_shards(layout.shard("train", 0, 6), layout.shard("train", 1, 6), swap=exchange == "swapped")
+    found = [problem for check in verify_store(layout.root) for problem in check.problems]
+    assert any("train-00001-of-00006.parquet is not the shard that its name says" in problem for problem in found)
 
 
 def test_an_earlier_store_is_inspected_down_to_its_quarantined_row(capsys):

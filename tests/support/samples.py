@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile
 from preprocess.workspace.dataset_card import dataset_card
 from shared.index import write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
+from shared.membership import Place
 from shared.schema import SAMPLING_RATE, FeatureSpec
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
 from shared.system.durable import json_bytes
@@ -57,7 +59,9 @@ def counts(rows_in: int, rows_out: int, plan_digest: str = "plan") -> dict[str, 
 
 
 def split_record(units: Sequence[Unit], digest: str = "plan") -> SplitRecord:
-    return SplitRecord(digest, len(units), sum(map(len, units)), 10, "train", "fingerprint")
+    """A plan in which every unit has the source rows that it lists, counted from 0 on."""
+    bounds = tuple(accumulate(map(len, units), initial=0)) if units else ()
+    return SplitRecord(digest, len(units), bounds[-1] if units else 0, 10, "train", "fingerprint", row_bounds=bounds)
 
 
 def store_record(splits: Mapping[str, Sequence[Unit]], spec: FeatureSpec = SPEC, tokenizer="tokenizer") -> StoreRecord:
@@ -76,20 +80,27 @@ def make_store(
     (layout.root / "README.md").write_text(dataset_card(record))
     for name, units in splits.items():
         for number, unit in enumerate(units):
-            write_unit(layout, name, number, len(units), unit, spec=spec, **options)
+            write_unit(Place(layout, name, number, record.splits[name]), unit, spec=spec, **options)
     finish_store(layout, record)
     layout.partial.rmdir()
     return layout
 
 
-def write_unit(layout, split, number, num_units, unit: Unit, *, spec=SPEC, **options) -> None:
+def write_unit(place: Place, unit: Unit, *, spec=SPEC, **options) -> None:
     """Commits *unit* as a worker does: its quarantined rows, then its shard."""
     rows = [row for row in unit if isinstance(row, FeatureRow)]
     rejected = [row for row in unit if isinstance(row, QuarantinedRow)]
     if rejected:
-        write_quarantine(layout.partial / "quarantine", layout.quarantined(split, number, num_units), rejected)
-    metadata = counts(len(unit), len(rows))
-    write_shard(layout.shard(split, number, num_units), rows, metadata, spec, **options)
+        write_quarantine(place.layout.partial / "quarantine", place.quarantined, rejected)
+    write_shard(place.shard, rows, place.metadata | counts(len(unit), len(rows)), spec, **options)
+
+
+def exchange_shards(first: Path, second: Path, *, swap: bool) -> None:
+    """Puts *first* in the place of *second*, and with *swap* also the other way round."""
+    content = second.read_bytes()
+    second.write_bytes(first.read_bytes())
+    if swap:
+        first.write_bytes(content)
 
 
 def finish_store(layout: StoreLayout, record: StoreRecord) -> None:

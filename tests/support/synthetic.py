@@ -11,6 +11,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from shared.index import write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
+from shared.membership import Place
 from shared.schema import MAX_LABELS, FeatureSpec
 from shared.shard import FeatureRow, ShardWriter
 from shared.store import StoreSplit, open_split
@@ -65,7 +66,8 @@ def speech_split(
     units = [
         range(start, min(start + ROWS_PER_SHARD, len(seconds))) for start in range(0, len(seconds), ROWS_PER_SHARD)
     ]
-    split = SplitRecord("plan", len(units), len(seconds), ROWS_PER_SHARD, "train", "synthetic")
+    bounds = (0, *(unit.stop for unit in units)) if units else ()
+    split = SplitRecord("plan", len(units), len(seconds), ROWS_PER_SHARD, "train", "synthetic", row_bounds=bounds)
     record = StoreRecord("0" * 32, spec, "tokenizer", "de", "synthetic", {"train": split})
     for folder in (layout.data, layout.partial):
         folder.mkdir(parents=True)
@@ -79,8 +81,8 @@ def speech_split(
                 count = labels or labels_of(seconds[row])
                 tokens = [START, *rng.integers(2, shape.vocab_size, count - 2).tolist(), END]
                 writer.append(_row(row, float(seconds[row]), noise, tokens, int(rng.integers(longest))))
-            rows = str(len(unit))
-            writer.seal({"rows_in": rows, "rows_out": rows, "rows_quarantined": "0", "plan_digest": split.digest})
+            place, rows = Place(layout, "train", number, split), str(len(unit))
+            writer.seal(place.metadata | {"rows_in": rows, "rows_out": rows, "rows_quarantined": "0"})
             writer.publish(layout.shard("train", number, len(units)))
     write_complete(layout, record, {"train": write_index(layout, "train", split, spec)})
     return open_split(root, "train")

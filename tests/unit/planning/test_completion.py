@@ -1,5 +1,8 @@
 """The end of a run: indexes and COMPLETE, and figures that agree with the shards."""
 
+from dataclasses import replace
+
+import pyarrow.parquet as pq
 import pytest
 
 from preprocess.execution.run_stats import RunStats
@@ -10,6 +13,7 @@ from preprocess.reporting.run_summary import split_summaries
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
 from shared.errors import StoreError, StoreMismatchError
+from shared.layout import read_record
 from shared.store import open_split
 from shared.verification import verify_store
 from tests.support.samples import wav, write_source
@@ -95,6 +99,25 @@ def test_one_split_can_be_prepared_after_another(job, settings):
     commit(job, job.open_units())
     finish(job)
     assert len(open_split(job.layout.root, "train")) == 9
+
+
+def test_a_store_of_version_1_goes_on_in_version_1(settings):
+    first = plan_job(settings)
+    first.layout.root.mkdir()
+    prepare_store(first.layout, replace(first.record, splits={}, format_version=1), "{}\n", "")
+    job = plan_job(settings)
+    prepare_store(job.layout, job.record, "{}\n", "")
+    commit(job, job.open_units()[:4])
+    again = plan_job(settings)
+    assert (again.record, again.plans) == (job.record, job.plans)
+    commit(again, again.open_units())
+    finish(again)
+    assert is_finished(plan_job(settings))
+    assert read_record(job.layout).format_version == 1
+    files = [path for folder in ("data", "quarantine", "index") for path in (job.layout.root / folder).iterdir()]
+    assert not [path for path in files if "piece" in pq.read_schema(path).names]
+    assert not [problem for check in verify_store(job.layout.root) for problem in check.problems]
+    assert open_split(job.layout.root, "train").piece.tolist() == [0] * 9
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from shared.errors import StoreError
-from shared.index import read_complete, shard_counts, write_complete, write_index
+from shared.index import read_complete, write_complete, write_index
 from shared.layout import StoreLayout, read_record
+from shared.membership import Place, shard_counts
 from shared.schema import INDEX_SCHEMA
 from tests.support.samples import counts, feature_row, make_store, quarantined_row, write_shard
 
@@ -23,9 +24,13 @@ def layout(tmp_path):
     return layout
 
 
+def place(layout, unit):
+    return Place(layout, "train", unit, read_record(layout).splits["train"])
+
+
 def rewrite(layout, unit, rows, metadata):
     layout.shard("train", unit, 3).unlink()
-    write_shard(layout.shard("train", unit, 3), rows, metadata)
+    write_shard(layout.shard("train", unit, 3), rows, place(layout, unit).metadata | metadata)
 
 
 def index_again(layout):
@@ -68,7 +73,7 @@ def test_the_content_digest_hangs_on_rows_and_not_on_where_shards_end(tmp_path):
     for name, group_bytes in (("a", 1), ("b", 8 << 20)):
         layout = make_store(tmp_path / name, {"train": [rows[:4], rows[4:]]}, row_group_bytes=group_bytes)
         digests.append(read_complete(layout)["train"]["content_digest"])
-    other = make_store(tmp_path / "c", {"train": [rows[:4], rows[3:5]]})
+    other = make_store(tmp_path / "c", {"train": [rows[:4], rows[4:5]]})
     assert digests[0] == digests[1] != read_complete(other)["train"]["content_digest"]
     changed = replace(rows[5], payload=rows[4].payload)
     other = make_store(tmp_path / "d", {"train": [rows[:4], [rows[4], changed]]})
@@ -98,7 +103,9 @@ def test_a_shard_of_another_plan_is_refused(layout):
 
 def test_rows_that_do_not_add_up_to_the_plan_are_refused(layout):
     rewrite(layout, 2, [feature_row(4), feature_row(5)], counts(2, 2))
-    with pytest.raises(StoreError, match="4 rows and 2 quarantined, planned were 5"):
+    with pytest.raises(
+        StoreError, match=r"train-00002-of-00003\.parquet has not the rows of its unit \(1 foreign: 5\)"
+    ):
         index_again(layout)
 
 

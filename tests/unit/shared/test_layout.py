@@ -72,8 +72,22 @@ def test_the_record_tells_readers_whispers_constants():
 
 
 def test_another_format_version_is_refused_never_guessed_at(tmp_path):
-    with pytest.raises(StoreError, match="format version 2, this software reads 1"):
-        read_record(write_record(tmp_path, RECORD.as_dict() | {"format_version": 2}))
+    with pytest.raises(StoreError, match="format version 3, this software reads up to 2"):
+        read_record(write_record(tmp_path, RECORD.as_dict() | {"format_version": 3}))
+
+
+def test_a_record_of_version_1_stays_one_and_has_no_row_bounds(tmp_path):
+    old = replace(RECORD, format_version=1)
+    value = old.as_dict()
+    assert "row_bounds" not in value["splits"]["train"]
+    assert read_record(write_record(tmp_path, value)) == old
+    grown = old.admitting("test", replace(SPLIT, row_bounds=(0, 40, 80, 100)))
+    assert read_record(write_record(tmp_path, grown.as_dict())) == grown
+
+
+def test_row_bounds_are_read_as_they_were_written(tmp_path):
+    record = replace(RECORD, splits={"train": replace(SPLIT, row_bounds=(0, 40, 80, 100))})
+    assert read_record(write_record(tmp_path, record.as_dict())) == record
 
 
 @pytest.mark.parametrize(

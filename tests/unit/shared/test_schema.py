@@ -3,13 +3,23 @@
 import pyarrow as pa
 import pytest
 
-from shared.schema import INDEX_SCHEMA, QUARANTINE_SCHEMA, FeatureSpec, fingerprint, num_frames_of, shard_schema
+from shared.schema import (
+    INDEX_SCHEMA,
+    QUARANTINE_SCHEMA,
+    FeatureSpec,
+    fingerprint,
+    index_schema,
+    num_frames_of,
+    quarantine_schema,
+    shard_schema,
+)
 
 
 def test_a_shard_has_the_documented_columns_all_required():
     schema = shard_schema(FeatureSpec(128, "float16"))
     assert {field.name: str(field.type) for field in schema} == {
         "row_id": "int64",
+        "piece": "int16",
         "log_mel": "binary",
         "num_frames": "int32",
         "floor": "float",
@@ -23,13 +33,22 @@ def test_a_shard_has_the_documented_columns_all_required():
     assert not any(field.nullable for schema in (schema, INDEX_SCHEMA, QUARANTINE_SCHEMA) for field in schema)
 
 
+def test_version_1_knew_no_pieces():
+    for schema, old in [
+        (shard_schema(FeatureSpec()), shard_schema(FeatureSpec(), 1)),
+        (INDEX_SCHEMA, index_schema(1)),
+        (QUARANTINE_SCHEMA, quarantine_schema(1)),
+    ]:
+        assert old == pa.schema([field for field in schema if field.name != "piece"])
+
+
 def test_log_mel_carries_its_dtype_shape_and_order():
     metadata = shard_schema(FeatureSpec(80, "uint8")).field("log_mel").metadata
     assert metadata == {b"dtype": b"uint8", b"shape": b"num_frames,80", b"order": b"C"}
 
 
 def test_the_index_has_what_a_sampler_and_a_loss_need():
-    names = ["row_id", "shard", "offset", "num_frames", "floor", "num_labels", "labels", "duration", "source"]
+    names = ["row_id", "piece", "shard", "offset", "num_frames", "floor", "num_labels", "labels", "duration", "source"]
     assert names == INDEX_SCHEMA.names
     assert INDEX_SCHEMA.field("offset").type == pa.int64()
 

@@ -161,8 +161,8 @@ def test_quarantined_rows_keep_id_path_reason_and_message(tmp_path):
     final = tmp_path / "q.parquet"
     write_quarantine(tmp_path / "partial", final, [quarantined_row(3), quarantined_row(5, "too_long")])
     assert pq.read_table(final).to_pylist() == [
-        {"row_id": 3, "path": "clip3.wav", "reason": "undecodable", "message": "no sound in it"},
-        {"row_id": 5, "path": "clip5.wav", "reason": "too_long", "message": "no sound in it"},
+        {"row_id": 3, "piece": 0, "path": "clip3.wav", "reason": "undecodable", "message": "no sound in it"},
+        {"row_id": 5, "piece": 0, "path": "clip5.wav", "reason": "too_long", "message": "no sound in it"},
     ]
     assert list(tmp_path.iterdir()) == [final]
 

@@ -24,7 +24,7 @@ from tests.benchmarks.open_store import measure
 from tests.support.samples import SPEC, feature_row, make_store, quarantined_row
 
 UNITS = [[feature_row(0), quarantined_row(1), feature_row(2, 9)], [quarantined_row(3)], [feature_row(4, 1)]]
-TEST_UNITS = [[feature_row(7)]]
+TEST_UNITS = [[feature_row(0)]]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from preprocess import verify
 from shared.cli import run_command
 from shared.errors import StoreError
 from shared.layout import StoreLayout, read_record
+from shared.membership import Place
 from shared.shard import write_quarantine
 from shared.verification import verify_shard, verify_store
 from tests.support.samples import SPEC, counts, feature_row, make_store, quarantined_row, write_shard
@@ -54,11 +55,15 @@ def chunk(path, name):
     return metadata.row_group(0).column(metadata.schema.names.index(name))
 
 
+def place(layout, unit):
+    return Place(layout, "train", unit, read_record(layout).splits["train"])
+
+
 def rewrite(layout, unit, rows, metadata):
     path = layout.shard("train", unit, 3)
     path.unlink()
     layout.partial.mkdir()
-    write_shard(path, rows, metadata)
+    write_shard(path, rows, place(layout, unit).metadata | metadata)
     layout.partial.rmdir()
 
 
