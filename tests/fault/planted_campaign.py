@@ -10,132 +10,23 @@ test does not even start, or fails without the fault. Exit status 1 unless all a
 
 import argparse
 import ast
-import os
 import queue
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import ExitStack
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.fault.planted.copies import BROKEN, CAUGHT, REPOSITORY, SURVIVED, Copy, Verdict
 from tests.fault.planted.faults import FAULTS, PRODUCT, Fault
 from tests.fault.planted.places import Places
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 300
-CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "broken"
-MALFORMED = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "UnboundLocalError")
-"""Errors of a program that does not even run; a test that ends in one proves nothing about the fault."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of a fault, and why where that is no simple `caught`."""
-
-    outcome: str
-    reason: str = ""
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Copy:
-    """A copy of the tree in *folder* that tests run in; nothing outside is imported."""
-
-    folder: Path
-    seed: int
-
-    @cached_property
-    def product(self) -> Places:
-        """Where faults are planted."""
-        return Places(self.folder, *PRODUCT)
-
-    @cached_property
-    def tests(self) -> Places:
-        """Where they are noticed."""
-        return Places(self.folder, "tests")
-
-    def python(self, *arguments: str) -> tuple[int, str]:
-        """Exit status and output of this Python in the copy; raises TimeoutExpired, with nothing left running."""
-        # Without bytecode two versions of a file that differ within a second cannot be taken for each other.
-        here = {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=self.folder,
-            env=os.environ | here,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
-        return process.returncode, output
-
-    def check_imports(self) -> None:
-        """Raises RuntimeError where another tree's packages would be tested."""
-        status, found = self.python(
-            "-c", "import preprocess, shared, trainer as t; print(preprocess.__file__, shared.__file__, t.__file__)"
-        )
-        if status or any(not Path(file).is_relative_to(self.folder) for file in found.split()):
-            raise RuntimeError(f"the copy in {self.folder} is not what is imported: {found}")
-
-    def test(self, faults: Iterable[Fault]) -> Verdict:
-        """Whether the tests of *faults* notice something; `SURVIVED` when all pass."""
-        report = self.folder / ".report.xml"
-        report.unlink(missing_ok=True)
-        tests = {test for fault in faults for test in fault.node_ids(self.tests)}
-        options = ["-q", "-x", "-p", "no:cacheprovider", "--basetemp=.tmp", f"--hypothesis-seed={self.seed}"]
-        try:
-            status, output = self.python("-m", "pytest", *options, f"--junitxml={report}", *sorted(tests))
-        except subprocess.TimeoutExpired:
-            return Verdict(BROKEN, f"its tests hang for {TIMEOUT_SECONDS} s")
-        if status == 0:
-            return Verdict(SURVIVED)
-        failures = list(ET.parse(report).getroot().iter("failure")) if report.exists() else []
-        if status != 1 or not failures:
-            return Verdict(BROKEN, f"no test could run (status {status}): {_last_line(output)}")
-        said = str(failures[0].get("message"))
-        return Verdict(BROKEN if said.startswith(MALFORMED) else CAUGHT, said.partition("\n")[0])
-
-    @contextmanager
-    def planted(self, fault: Fault) -> Iterator[None]:
-        """The copy with *fault* meanwhile; raises ValueError where it cannot be planted."""
-        file, after = fault.plant(self.product)
-        path = self.folder / file
-        before = path.read_text()
-        path.write_text(after)
-        try:
-            yield
-        finally:
-            path.write_text(before)
-
-
-def make_copy(folder: Path, seed: int = 0) -> Copy:
-    """Copies what git tracks, or would, of the working tree into *folder*."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (REPOSITORY / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, folder / name)
-    copy = Copy(folder, seed)
-    copy.check_imports()
-    return copy
 
 
 def obstacle(fault: Fault, product: Places, tests: Places) -> str:
@@ -161,15 +52,17 @@ def judge(copy: Copy, fault: Fault, *, sound: bool) -> Verdict:
     return Verdict(found.outcome, found.reason, time.monotonic() - started)
 
 
-def run(faults: Sequence[Fault], jobs: int, seed: int) -> list[Verdict]:
+def run(faults: Sequence[Fault], jobs: int, seed: int, timeout_seconds: float = TIMEOUT_SECONDS) -> list[Verdict]:
     """Judges *faults* on *jobs* copies and prints a line for each."""
-    with tempfile.TemporaryDirectory(prefix="planted-") as name, ThreadPoolExecutor(jobs) as pool:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="planted-"))).resolve()
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(jobs):
-            copies.put(make_copy(Path(name).resolve() / str(number), seed))
+            copies.put(stack.enter_context(Copy.of_repository(folder / str(number), seed, timeout_seconds)))
         first = copies.get()
         print(f"{len(faults)} faults; their tests without a fault …", flush=True)
-        without = first.test(fault for fault in faults if not obstacle(fault, first.product, first.tests))
+        without = first.test([fault for fault in faults if not obstacle(fault, first.product, first.tests)])
         copies.put(first)
         sound = without.outcome == SURVIVED
         print("all pass" if sound else f"NOT all pass: {without.reason}", flush=True)
@@ -222,22 +115,19 @@ def chosen(names: Sequence[str]) -> list[Fault]:
     return [fault for fault in FAULTS if not names or fault.name in names or fault.area in names]
 
 
-def _last_line(output: str) -> str:
-    return next((line for line in reversed(output.splitlines()) if line.strip()), "")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these faults or areas")
     parser.add_argument("--jobs", type=int, default=1, help="copies of the tree that are tested at the same time")
     parser.add_argument("--seed", type=int, default=0, help="Hypothesis' seed")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, help="seconds that a fault's tests may take")
     parser.add_argument("--markdown", type=Path, help="writes a table of all faults to this file")
     parser.add_argument("--check", action="store_true", help="only names the faults that cannot be planted, and why")
     given = parser.parse_args()
     faults, started = chosen(given.only), time.monotonic()
     if given.check:
         return check(faults)
-    verdicts = run(faults, given.jobs, given.seed)
+    verdicts = run(faults, given.jobs, given.seed, given.timeout)
     if given.markdown:
         given.markdown.write_text(table(faults, verdicts))
     count = Counter(verdict.outcome for verdict in verdicts)

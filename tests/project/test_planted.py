@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fault.planted.copies import BROKEN, CAUGHT, REPOSITORY, SURVIVED, Copy
 from tests.fault.planted.faults import FAULTS, PRODUCT, Fault
 from tests.fault.planted.places import Places
-from tests.fault.planted_campaign import BROKEN, CAUGHT, REPOSITORY, SURVIVED, obstacle, run
+from tests.fault.planted_campaign import obstacle, run
 
 AREAS = (
     "durability commit accounting checksums offsets ledger admission estimate policy sensors watchdog cleanup locking"
@@ -51,3 +52,16 @@ def test_the_campaign_tells_what_is_caught_from_what_survives_or_proves_nothing(
     faults = [fault("state.level is Level.STOP"), fault("state.memory.level == Level.STOP"), fault("unheard_of")]
     assert [verdict.outcome for verdict in run(faults, 1, 0)] == [CAUGHT, SURVIVED, BROKEN]
     assert capsys.readouterr().out.splitlines()[1] == "all pass"
+
+
+def test_bytecode_of_one_fault_is_not_taken_for_anothers_and_the_file_is_as_before(tmp_path):
+    path, text, seconds = tmp_path / "shared" / "answers.py", "def answer():\n    return 1\n", []
+    path.parent.mkdir()
+    path.write_text(text)
+    before, copy = path.stat().st_mtime_ns, Copy(tmp_path, 0, 1.0)
+    for new in "23":
+        with copy.planted(Fault("any/name", "answer", (("1", new),), ())):
+            seconds.append(int(path.stat().st_mtime))
+            assert new in path.read_text()
+    assert len({*seconds, before // 10**9}) == 3
+    assert (path.read_text(), path.stat().st_mtime_ns) == (text, before)
