@@ -43,6 +43,9 @@ class TrainSettings(TrainerSettings):
     output: Path | None = Field(None, description="folder of the checkpoints [MODEL_DIR/NAME-STORE]")
     split: str = Field("train", description="split to train on")
     eval_split: str | None = Field(None, description="split to evaluate on [test, else validation, where there is one]")
+    check_rows: bool = Field(
+        default=True, description="compare each clip that is read with its checksum; a byte that changed ends the run"
+    )
     wait_for_store: bool = Field(default=False, description="wait until the store is complete instead of refusing it")
 
     nproc_per_node: int | None = Field(

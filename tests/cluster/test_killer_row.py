@@ -16,7 +16,7 @@ if any("default_worker" in argument for argument in sys.orig_argv):
     ordinary = RowPipeline.__call__
 
     def deadly(self, row):
-        if row.path == {path!r}:
+        if row.path == {path!r} and row.audio is not None:
             os.kill(os.getpid(), signal.SIGKILL)
         return ordinary(self, row)
 

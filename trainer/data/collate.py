@@ -52,7 +52,8 @@ def collate(split: StoreSplit, clips: Clips, augment: Augment | None = None) -> 
 def collate_many(split: StoreSplit, micro_batches: Sequence[Clips], empty: Empty = np.empty) -> list[Batch]:
     """Micro-batches of clips of *split*, each as long as its longest.
 
-    *empty* makes the array of the features. Raises ValueError for a micro-batch without clips.
+    *empty* makes the array of the features. Raises ValueError for a micro-batch without clips, and StoreError as
+    `StoreSplit.payloads` and `StoreSplit.check_copies` do.
     """
     counts = np.array([len(clips) for clips in micro_batches])
     if not counts.all():
@@ -89,15 +90,16 @@ def _shape(split: StoreSplit, clips: Clips) -> tuple[int, int, int]:
 def _fill_features(
     split: StoreSplit, clips: Clips, floor: NDArray[np.float32], features: Sequence[NDArray[Any]]
 ) -> None:
-    """Copies the rows of *clips* to where *features* have room for them, and pads them."""
+    """Copies the rows of *clips* to where *features* have room for them, checks the copies, and pads them."""
     blocks = np.concatenate([array.ctypes.data + array.strides[0] * np.arange(len(array)) for array in features])
     rooms = np.repeat([array.strides[0] for array in features], [len(array) for array in features])
     payloads, sizes = split.payloads(clips.rows)
-    if (sizes > rooms).any():
-        raise ValueError("a clip must have as many frames as its row, at least")
     value = _stored(split, np.where(clips.padding == Padding.ZEROS, np.float32(0), floor), floor)
     frames = np.repeat(value[:, np.newaxis], split.spec.num_mel_bins, axis=1)
     fill_features(blocks, rooms, payloads, sizes, frames.view(np.uint8))
+    # What was copied is what is trained on; the file may change between two looks at it.
+    filled = (clip for array in features for clip in array.view(np.uint8).reshape(len(array), -1))
+    split.check_copies(clips.rows, (clip[:size] for clip, size in zip(filled, sizes.tolist(), strict=True)))
 
 
 def _labels(

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.errors import InterruptedRunError, UsageError
+from shared.errors import InterruptedRunError, StoreError, UsageError, first_line
 from shared.index import VERIFY, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record
 from shared.schema import MAX_LABELS, WINDOW_FRAMES
@@ -32,10 +33,11 @@ def open_for_training(
     *,
     wait: bool,
     tell: Callable[[str], None],
+    check_rows: bool = True,
     stop: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> StoreSplit:
-    """*split*, trained or evaluated on, of the finished *store*, its shards looked at.
+    """*split*, trained or evaluated on, of the finished *store*, its shards looked at; *check_rows* is `StoreSplit`'s.
 
     With *wait* an unfinished one is waited for, its progress told when it moves; a split that will not come is not.
     Raises StoreError as `open_split` and `StoreSplit.check_shards` do, InterruptedRunError once *stop* says so while it
@@ -50,7 +52,7 @@ def open_for_training(
             tell(f"waiting for the store: {progress}")
             told = progress
         sleep(WAIT_SECONDS)
-    opened = open_split(store, split)
+    opened = open_split(store, split, check_rows=check_rows)
     opened.check_shards()
     return opened
 
@@ -114,11 +116,23 @@ def _check_vocabulary(split: StoreSplit, vocab_size: int) -> None:
 
 def _check_tokenizer(split: StoreSplit, labeller: Labeller) -> None:
     """The same tokenizer saved by other software is another file: what counts is that it makes the same labels."""
-    table = next(pq.ParquetFile(split.shard_path(0)).iter_batches(_CHECKED_ROWS, columns=["transkription", "labels"]))
-    for text, labels in zip(table["transkription"].to_pylist(), table["labels"].to_pylist(), strict=True):
+    for text, labels in _first_texts(split):
         if labeller(text) != labels:
             message = f"the model's tokenizer makes other labels of {text!r} than the store has"
             raise UsageError(message, "choose the model whose tokenizer the store was prepared with")
+
+
+def _first_texts(split: StoreSplit) -> list[tuple[str, list[int]]]:
+    """Transcripts and labels of some rows, from the first shard that has any."""
+    if not len(split):
+        return []
+    path = split.shard_path(split.shard_of(0))
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = next(file.iter_batches(_CHECKED_ROWS, columns=["transkription", "labels"]))
+    except (OSError, ValueError, KeyError, StopIteration, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read: {first_line(error)}", VERIFY) from error
+    return list(zip(table["transkription"].to_pylist(), table["labels"].to_pylist(), strict=True))
 
 
 def require_rows(split: StoreSplit, rows: int) -> None:

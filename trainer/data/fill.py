@@ -19,9 +19,13 @@ _memcpy = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, ty
 def fill_features(blocks: _Longs, rooms: _Longs, payloads: _Longs, sizes: _Longs, padding: NDArray[np.uint8]) -> None:
     """Row by row: *sizes* bytes at the address *payloads*, then *padding* [rows, bytes of a frame], into a block.
 
-    A block begins at the address *blocks* and has *rooms* bytes, whole frames as *sizes* are. Nothing is checked.
+    A block begins at the address *blocks* and has *rooms* bytes, whole frames as *sizes* are: raises ValueError before
+    anything is written where it has not. That the addresses hold is `StoreSplit.payloads`' promise.
     """
     frame = padding.shape[1]
+    for row in range(len(blocks)):
+        if sizes[row] < 0 or sizes[row] > rooms[row] or sizes[row] % frame or rooms[row] % frame:
+            raise ValueError("a clip must have as many frames as its row, at least, and whole ones")
     for row in range(len(blocks)):
         _memcpy(blocks[row], payloads[row], sizes[row])
         for start in range(sizes[row], rooms[row], frame):
@@ -33,8 +37,17 @@ def fill_labels(labels: NDArray[np.int32], rows: _Longs, inputs: _Longs, places:
     """Row by row, from *rows* int64[4, rows]: where its *labels* start and how many they are, inputs, first place.
 
     A row has that many *inputs*, the last of its labels repeated where they are fewer, and all of its labels but the
-    first as *targets*, at *places* counted from the first. These are filled from row to row without a gap.
+    first as *targets*, at *places* counted from the first. These are filled from row to row without a gap. Raises
+    ValueError before anything is written where labels, inputs or targets would not suffice.
     """
+    all_inputs = all_targets = 0
+    for start, count, width, _ in rows.T:
+        if start < 0 or count < 1 or count > len(labels) - start or width < 0:
+            raise ValueError("a row has labels that the split does not have")
+        all_inputs += width
+        all_targets += count - 1
+    if all_inputs > len(inputs) or all_targets > min(len(targets), len(places)):
+        raise ValueError("the rows have more labels than there is room for")
     inputs_done = targets_done = 0
     for start, count, width, first in rows.T:
         for place in range(width):

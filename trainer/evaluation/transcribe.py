@@ -98,12 +98,12 @@ def _by_model(
 
 
 def windows(split: StoreSplit, rows: Sequence[int]) -> NDArray[np.float32]:
-    """Whisper's input of *rows*, float32[rows, 3000, num_mel_bins]. Raises StoreError for a clip over 30 s."""
+    """Whisper's input of *rows*, float32[rows, 3000, num_mel_bins].
+
+    Raises StoreError for a clip over 30 s, and as `StoreSplit.payload` does.
+    """
     return np.stack(
-        [
-            rebuild(split.log_mel(row).tobytes(), split.spec, int(split.num_frames[row]), float(split.floor[row]))
-            for row in rows
-        ]
+        [rebuild(split.payload(row), split.spec, int(split.num_frames[row]), float(split.floor[row])) for row in rows]
     )
 
 

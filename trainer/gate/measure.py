@@ -110,7 +110,7 @@ def _start(candidate: Candidate, device: str, language: str, threads: int) -> _R
 
 def _one_row(reference: RealtimeSTTModel, running: Sequence[_Running], split: StoreSplit, row: int) -> float:
     """Adds the comparison of *row* to every one of *running*; the original's seconds."""
-    payload, frames, floor = split.log_mel(row).tobytes(), int(split.num_frames[row]), float(split.floor[row])
+    payload, frames, floor = split.payload(row), int(split.num_frames[row]), float(split.floor[row])
     features = np.ascontiguousarray(rebuild(payload, split.spec, frames, floor).T)
     # As faster-whisper pads what it hears.
     features[:, frames:] = 0.0

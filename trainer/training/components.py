@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import torch
@@ -84,9 +85,17 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
         read_record(StoreLayout(store))
     config = model_config(settings.model)
     tokenizer_json = model_file(settings.model, "tokenizer.json")
-    train = open_for_training(store, settings.split, wait=settings.wait_for_store, tell=tell, stop=stop)
+    opened = partial(
+        open_for_training,
+        store,
+        wait=settings.wait_for_store,
+        check_rows=settings.check_rows,
+        tell=tell,
+        stop=stop,
+    )
+    train = opened(settings.split)
     name = evaluation_split(train.record, settings.eval_split)
-    evaluated = open_for_training(store, name, wait=settings.wait_for_store, tell=tell, stop=stop) if name else None
+    evaluated = opened(name) if name else None
     if evaluated is not None and not len(evaluated):
         evaluated = None
     shape = ModelShape.from_config(config)
