@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from shared.errors import StoreError, StoreMismatchError
-from shared.schema import FORMAT_VERSION, FORMAT_VERSIONS, FeatureSpec
+from shared.schema import FORMAT_VERSION, FORMAT_VERSIONS, FeatureDtype, FeatureSpec
 
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 """Split names that file names and the `datasets` library can carry."""
@@ -73,9 +73,10 @@ class StoreRecord:
         try:
             features = FeatureSpec(value["features"]["num_mel_bins"], value["features"]["dtype"])
             splits = {name: _split_record(split) for name, split in value["splits"].items()}
+            _require_sound(features, splits)
             names = ("uuid", "tokenizer", "language", "source", "format_version")
             return cls(features=features, splits=splits, **{name: value[name] for name in names})
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"{path} is damaged: {error!r}", "restore it from a backup of the store") from error
 
     def admitting(self, name: str, split: SplitRecord) -> Self:
@@ -93,6 +94,21 @@ class StoreRecord:
 
 def _split_record(value: Mapping[str, Any]) -> SplitRecord:
     return SplitRecord(**{**value, "row_bounds": tuple(value.get("row_bounds", ()))})
+
+
+def _require_sound(features: FeatureSpec, splits: Mapping[str, SplitRecord]) -> None:
+    """Raises ValueError for what arrays cannot be made by, or files be named by: the record may come from elsewhere."""
+    if features.dtype not in get_args(FeatureDtype):
+        raise ValueError(f"features of {features.dtype!r}")
+    counts = {"num_mel_bins": (features.num_mel_bins, range(1, 1 << 16))}
+    for name, split in splits.items():
+        if not SPLIT_NAME.fullmatch(name):
+            raise ValueError(f"a split called {name!r}")
+        counts |= {f"num_units of {name!r}": (split.num_units, range(1 << 24))}
+        counts |= {f"num_rows of {name!r}": (split.num_rows, range(1 << 40))}
+    for name, (count, possible) in counts.items():
+        if type(count) is not int or count not in possible:
+            raise ValueError(f"{name} is {count!r}")
 
 
 def _differences(existing: SplitRecord, wanted: SplitRecord) -> str:

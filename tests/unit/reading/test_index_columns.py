@@ -195,3 +195,23 @@ def test_arrays_are_what_was_written(root):
     split = open_split(root, "train")
     np.testing.assert_array_equal(split.piece, np.zeros(ROWS))
     assert split.num_frames.tolist() == FRAMES
+
+
+@pytest.mark.parametrize("bins", [0, -8, 8.0, "8", True, 1 << 40, None])
+@pytest.mark.parametrize("name", ["num_mel_bins", "num_units"])
+def test_a_record_with_numbers_of_no_store_is_refused(root, name, bins):
+    record = json.loads((root / "store.json").read_text())
+    value = -1 if name == "num_units" and bins == 0 else bins
+    (record["features"] if name == "num_mel_bins" else record["splits"]["train"])[name] = value
+    (root / "store.json").write_text(json.dumps(record))
+    with pytest.raises(StoreError, match=rf"store\.json is damaged.*{name}"):
+        open_split(root, "train")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "uint16", 2, None])
+def test_a_record_of_another_dtype_is_refused(root, dtype):
+    record = json.loads((root / "store.json").read_text())
+    record["features"]["dtype"] = dtype
+    (root / "store.json").write_text(json.dumps(record))
+    with pytest.raises(StoreError, match=r"store\.json is damaged"):
+        open_split(root, "train")
