@@ -296,6 +296,21 @@ def test_a_shard_that_is_gone_is_named_before_anything_is_trained(store, options
     assert "step 1/" not in said
 
 
+def test_a_byte_that_changed_ends_the_training_on_every_rank_with_the_row_named(store, options, tmp_path):
+    """Only one rank has the row; the other neither waits for it nor trains on alone."""
+    copy = shutil.copytree(store, tmp_path / "store")
+    split = open_split(copy, "train")
+    path = split.shard_path(split.shard_of(0))
+    data = bytearray(path.read_bytes())
+    data[data.index(split.log_mel(0).tobytes())] ^= 1
+    path.write_bytes(data)
+    said = Training(tmp_path / "out", (*options, "--store", str(copy)), ranks=2).run(code=1)
+    assert said.count("row 0 of 'train' ('clip0.wav') fails its checksum") == 1
+    assert f"{path} has changed" in said
+    assert "preprocess.verify" in said
+    assert not latest(tmp_path / "out") or load_training(latest(tmp_path / "out"))[0].step < STEPS
+
+
 def test_what_one_rank_finds_wrong_while_all_train_is_told_by_that_rank():
     """What all find wrong is told by the first alone."""
     with pytest.raises(SpeechPrepError, match=r"rank 1: x\.parquet is gone") as caught, told(Ranks(1, 2, CPU)):

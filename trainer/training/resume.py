@@ -17,6 +17,7 @@ from trainer.training.components import Data, Setup, make_stepper
 from trainer.training.step import Stepper
 
 _IDENTITY = "the checkpoints in --output were made with others"
+_CONTENT = "content"
 
 
 def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
     return {
         "model": _model_name(settings.model),
         "store": data.train.record.uuid,
+        _CONTENT: data.train.content_digest,
         "split": settings.split,
         "rows": len(data.train),
         "seed": settings.seed,
@@ -46,12 +48,20 @@ def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Pa
         raise UsageError(f"{path} exists, and --resume is never", "name another --output, or leave --resume out")
     state, training = load_training(path)
     other = {
-        name: (state.identity.get(name), value) for name, value in own.items() if state.identity.get(name) != value
+        name: (state.identity.get(name), value)
+        for name, value in own.items()
+        if state.identity.get(name) != value and not (name == _CONTENT and content_unknown(state))
     }
     if other:
         words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
-        raise UsageError(f"{path}: {words}: {_IDENTITY}", "name another --output, or give the same values")
+        same = "bring back the store as it was" if other.keys() == {_CONTENT} else "give the same values"
+        raise UsageError(f"{path}: {words}: {_IDENTITY}", f"name another --output, or {same}")
     return path, state, training
+
+
+def content_unknown(state: TrainState) -> bool:
+    """Whether *state* does not tell which content its store had: earlier versions did not write that down."""
+    return state.identity.get(_CONTENT) is None
 
 
 def _require_no_models(output: Path) -> None:
@@ -70,8 +80,15 @@ def _model_name(name: str) -> str:
 def _evaluation(settings: TrainSettings, data: Data) -> list[Any]:
     """What is evaluated and how; only rates of the same can be compared."""
     split = data.evaluated
-    rows = None if split is None else len(split) if settings.eval_full else settings.eval_rows
-    return [None if split is None else split.name, rows, settings.eval_padding]
+    if split is None:
+        return [None, None, settings.eval_padding, None]
+    rows = len(split) if settings.eval_full else settings.eval_rows
+    return [split.name, rows, settings.eval_padding, split.content_digest]
+
+
+def _comparable(before: list[Any] | None, now: list[Any]) -> bool:
+    """Whether rates of both evaluations can be compared; earlier versions did not write down the content."""
+    return before is not None and all(one == other for one, other in zip(before, now, strict=False))
 
 
 def circumstances(setup: Setup) -> dict[str, Any]:
@@ -116,5 +133,5 @@ def run_state(state: TrainState | None, setup: Setup, data: Data, budget: Budget
     before = state or TrainState(0, own, 0, 0)
     now = replace(before, identity=own, frames=budget.frames, plain_frames=budget.plain_frames)
     # Rates of other clips, or in other contexts, tell nothing of which model is the better one.
-    same = before.identity.get("evaluation") == own["evaluation"]
+    same = _comparable(before.identity.get("evaluation"), own["evaluation"])
     return now if same else replace(now, best_wer=None, best_step=None, evaluated_step=0)

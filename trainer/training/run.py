@@ -27,7 +27,7 @@ from trainer.training.frame_budget import find_budget
 from trainer.training.loop import TrainingLoop
 from trainer.training.meter import Meter
 from trainer.training.optimizers import warmup_of
-from trainer.training.resume import find_checkpoint, go_on, identity, run_state, stepper_from
+from trainer.training.resume import content_unknown, find_checkpoint, go_on, identity, run_state, stepper_from
 
 
 @contextmanager
@@ -96,6 +96,8 @@ def _assembled(setup: Setup, data: Data, console: Console, stop: StopRequest, st
     telemetry.event(_opening_words(setup, data, budget, last))
     if not goes_on:
         telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
+    if found and content_unknown(found[1]):
+        telemetry.event(f"warning: {checkpoint} does not tell what the store held then: it goes on with what is there")
     for text in _remarks(setup, data, state, last):
         telemetry.event(text)
     meter = Meter(ranks, loader, data.shape, settings.freeze_encoder)
