@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import Field
 
 from preprocess.workspace.cleanup import Removal, remove_all_partials, remove_dead_partials
+from preprocess.workspace.prepare import remove_partial
 from preprocess.workspace.processes import belonging, end_processes, store_mark
-from preprocess.workspace.ray_folder import ray_folder, remove_link
+from preprocess.workspace.ray_folder import ray_folder, remove_links
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
@@ -56,12 +57,8 @@ def _clean(layout: StoreLayout, mark: str) -> list[Removal]:
         ended = end_processes(mark, ray_folder(layout))
         if ended:
             print(f"ended {ended} process{'' if ended == 1 else 'es'} of dead runs")
-        remove_link(mark)
-        removals = remove_all_partials(layout.partial)
-        # The folder itself goes as well, as at the end of a run; what another device holds in it keeps it.
-        if layout.partial.is_dir() and not any(removal.error for removal in removals):
-            layout.partial.rmdir()
-        return removals
+        remove_links(layout)
+        return remove_partial(layout)
 
 
 def _print(layout: StoreLayout, removals: Sequence[Removal], verb: str) -> None:
@@ -71,6 +68,8 @@ def _print(layout: StoreLayout, removals: Sequence[Removal], verb: str) -> None:
             print(f"could not remove {removal.kind} {name}: {removal.error}", file=sys.stderr)
         else:
             print(f"{verb} {removal.kind} {name} ({format_bytes(removal.num_bytes)})")
+    for remedy in sorted({removal.remedy for removal in removals if removal.error}):
+        print(f"  -> {remedy}, then repeat the command", file=sys.stderr)
     total = format_bytes(sum(removal.num_bytes for removal in removals))
     print(f"{layout.root}: {verb} {total}" if removals else f"{layout.root}: nothing was left behind")
 

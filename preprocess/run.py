@@ -22,7 +22,7 @@ from preprocess.reporting.summary_screen import render_summary
 from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.workspace.cleanup import Removal
 from preprocess.workspace.dataset_card import dataset_card
-from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store
+from preprocess.workspace.prepare import clear_dead, clear_left, prepare_store, remove_partial
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record
@@ -67,30 +67,46 @@ def _run(job: PlannedJob, settings: RunSettings, everyone: Broadcast, removals: 
     with StopRequest() as stop, everyone:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
         if job.open_units() or not is_finished(job) or job.layout.partial.exists():
-            budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
-            if not settings.force:
-                check_room(found, budgets, job.layout.root)
             run = RunContext(job, settings, stats, everyone, stop)
-            with _reported(run, everyone, found), _prepared(run, removals):
-                commit_units(run, budgets)
-                finish(job)
+            _work(run, everyone, found, removals)
     return _summarise(job, stats, found)
+
+
+def _work(run: RunContext, everyone: Broadcast, found: Estimate, removals: list[Removal]) -> None:
+    """Commits what is open; of a finished store only what a killed run left is removed."""
+    job, settings = run.job, run.settings
+    finished = not job.open_units() and is_finished(job)
+    budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
+    if not settings.force and not finished:
+        check_room(found, budgets, job.layout.root)
+    with _reported(run, everyone, found):
+        if finished:
+            _tell(run, [*removals, *clear_left(job.layout, job.record.uuid)])
+            return
+        with _prepared(run, removals):
+            commit_units(run, budgets)
+            finish(job)
 
 
 @contextmanager
 def _prepared(run: RunContext, removals: list[Removal]) -> Iterator[None]:
-    """The store is ready to be written to inside the block; nothing unfinished is left, however that ends."""
+    """The store is ready to be written to inside the block; nothing unfinished is left, however that ends.
+
+    What cannot be removed, as another user's, is told, and changes nothing of how the run ends.
+    """
     layout, record = run.job.layout, run.job.record
     settings_json = run.settings.model_dump_json(indent=2) + "\n"
-    removals += prepare_store(layout, record, settings_json, dataset_card(record))
-    run.stats.governed.count(removals)
-    for removal in removals:
-        run.view.event(removal.in_words)
+    _tell(run, [*removals, *prepare_store(layout, record, settings_json, dataset_card(record))])
     try:
         yield
     finally:
-        clear_partial(layout)
-        layout.partial.rmdir()
+        _tell(run, [removal for removal in remove_partial(layout) if removal.error])
+
+
+def _tell(run: RunContext, removals: list[Removal]) -> None:
+    run.stats.governed.count(removals)
+    for removal in removals:
+        run.view.event(removal.in_words)
 
 
 @contextmanager

@@ -25,8 +25,9 @@ from ray._private.node import Node
 from preprocess.features.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.workspace.environment import ACTOR_ENVIRONMENT
+from preprocess.workspace.prepare import close_partial
 from preprocess.workspace.processes import end_processes
-from preprocess.workspace.ray_folder import make_ray_folder, ray_folder, remove_link
+from preprocess.workspace.ray_folder import make_ray_folder, ray_folder, remove_links
 from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError, UsageError, first_line
 from shared.layout import StoreLayout
 
@@ -155,7 +156,7 @@ class Cluster:
             ray.shutdown()
         if self._address is None:
             end_processes(self._mark, ray_folder(self._layout))
-            remove_link(self._mark)
+            remove_links(self._layout)
             shutil.rmtree(ray_folder(self._layout), ignore_errors=True)
 
     def _start(self) -> None:
@@ -167,14 +168,18 @@ class Cluster:
                 self._place = {f"node:{ray.util.get_node_ip_address()}": SMALL_SHARE}
                 return
             memory = {"object_store_memory": OBJECT_STORE_BYTES}
-            folder = str(make_ray_folder(self._layout, self._mark))
+            folder = str(make_ray_folder(self._layout))
             # Nobody scales this cluster, asks its pages or follows its logs: three processes of Python less, 0.3 GB.
             Node.start_monitor = Node.start_log_monitor = Node.start_api_server = lambda _node, **_options: None
             ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=folder, **memory, **options)
+        except UsageError:
+            raise
         except Exception as error:
             # Nothing narrower will do: Ray raises bare Exceptions when its processes do not come up.
             message = f"Ray did not start: {first_line(error)}"
             raise RayLostError(message, "free memory or ports, then repeat the command") from error
+        # Whatever rights Ray gave to the folders that it made.
+        close_partial(self._layout)
         self._vital = [child for child in psutil.Process().children() if child.name() in VITAL]
         if len(self._vital) < len(VITAL):
             raise RayLostError("a process of Ray's own died at once", "free memory, then repeat the command")

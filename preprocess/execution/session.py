@@ -54,7 +54,9 @@ def commit_units(run: RunContext, budgets: Budgets) -> None:
             if attempt == CLUSTER_ATTEMPTS:
                 raise
             run.view.event(f"{error.message}; starting Ray again")
-            clear_partial(run.job.layout)
+            for removal in clear_partial(run.job.layout):
+                if removal.error:
+                    run.view.event(removal.in_words)
 
 
 @contextmanager

@@ -23,6 +23,8 @@ from shared.units import format_bytes
 OWNED_NAME = re.compile(r".+?\.parquet\.(?P<owner>.+)")
 """A partial file's name ends in the mark of the process that writes it (`FeatureWorker`)."""
 
+ALIVE = "a live process is writing it"
+
 
 @dataclass(frozen=True, slots=True)
 class Removal:
@@ -41,8 +43,13 @@ class Removal:
     def in_words(self) -> str:
         """One line for a log."""
         if self.error:
-            return f"could not remove {self.kind} {self.path.name}: {self.error}"
+            return f"could not remove {self.kind} {self.path.name}: {self.error}; {self.remedy}"
         return f"removed {self.kind} {self.path.name} that a dead process left: {format_bytes(self.num_bytes)}"
+
+    @property
+    def remedy(self) -> str:
+        """What helps where *error* says that it is still there."""
+        return "wait for that process or stop it" if ALIVE in self.error else f"remove {self.path} as its owner or root"
 
 
 def owner_of(name: str) -> OwnerMark | None:
@@ -90,6 +97,9 @@ def _remove(folder: Path, wanted: Callable[[str, int], bool], *, dry_run: bool) 
     except (FileNotFoundError, NotADirectoryError):
         # Nothing is there, or a link in its place: what that leads to is not ours.
         return []
+    except OSError as error:
+        # Another user's.
+        return [Removal(folder, 0, "folder", error.strerror or str(error))]
 
 
 def _remove_entries(
@@ -114,7 +124,7 @@ def _remove_entry(path: Path, parent: int, status: os.stat_result, *, dry_run: b
         if foreign:
             error = "it lies on another device"
         elif kind == "file" and is_held(Path(path.name), parent):
-            error = "a live process is writing it"
+            error = ALIVE
         elif kind == "folder":
             with opened_folder(Path(path.name), parent) as descriptor:
                 below = _remove_entries(path, descriptor, lambda _name, _mode: True, dry_run=dry_run)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from preprocess.workspace.cleanup import Removal, remove_all_partials, remove_dead_partials
 from preprocess.workspace.processes import end_processes, store_mark
-from preprocess.workspace.ray_folder import ray_folder, remove_link
-from shared.errors import StoreBusyError, StoreError, UsageError
+from preprocess.workspace.ray_folder import ray_folder, remove_links
+from shared.errors import StoreBusyError, UsageError
 from shared.layout import StoreLayout, StoreRecord
 from shared.system.durable import fsync_directory, json_bytes, write_durably
 from shared.system.locks import hold
+
+_OURS_ALONE = 0o700
 
 
 def clear_dead(root: Path) -> list[Removal]:
@@ -22,17 +24,13 @@ def clear_dead(root: Path) -> list[Removal]:
 
 
 def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, card: str) -> list[Removal]:
-    """Makes folders and records, and removes what dead runs left; returns what that was.
+    """Makes folders and records, and removes what dead runs left; returns what that was, and what could not go.
 
-    The caller holds the store's lock, so whatever is unfinished belongs to nobody. Raises UsageError for a folder that
-    holds other things.
+    The caller holds the store's lock. Raises UsageError for a folder that holds other things.
     """
     _check_is_store(layout)
-    mark = store_mark(layout.root, record.uuid)
-    end_processes(mark, ray_folder(layout))
-    remove_link(mark)
-    removals = clear_partial(layout)
-    layout.partial.mkdir(exist_ok=True)
+    removals = clear_left(layout, record.uuid)
+    close_partial(layout)
     # First of all: with its record a folder is a store, whatever kills this run next.
     write_durably(layout.record, json_bytes(record.as_dict()), layout.partial / "store.json")
     for folder in (layout.data, layout.quarantine):
@@ -45,12 +43,43 @@ def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, 
     return removals
 
 
+def close_partial(layout: StoreLayout) -> None:
+    """Makes the folder of unfinished bytes, which only this user may enter: Ray opens its own in it to everybody.
+
+    Raises UsageError where it is a link: what that leads to is not ours to open or close.
+    """
+    if layout.partial.is_symlink():
+        raise UsageError(f"{layout.partial} is a link; nothing behind it was touched", "remove the link itself")
+    layout.partial.mkdir(mode=_OURS_ALONE, exist_ok=True)
+    if layout.partial.stat().st_mode & 0o777 != _OURS_ALONE:
+        layout.partial.chmod(_OURS_ALONE)
+
+
+def clear_left(layout: StoreLayout, uuid: str) -> list[Removal]:
+    """Ends the processes of dead runs on the store with *uuid*, and removes what they left, links elsewhere included.
+
+    For the holder of the store's lock; whatever is unfinished then belongs to nobody.
+    """
+    end_processes(store_mark(layout.root, uuid), ray_folder(layout))
+    remove_links(layout)
+    return remove_partial(layout)
+
+
 def clear_partial(layout: StoreLayout) -> list[Removal]:
-    """Removes everything unfinished. Follows no link. Raises StoreError for what could not be removed."""
-    removals = remove_all_partials(layout.partial)
-    for removal in removals:
-        if removal.error:
-            raise StoreError(removal.in_words, "remove it by hand, then repeat the command")
+    """Removes everything unfinished; returns what that was, and what could not be removed. Follows no link."""
+    return remove_all_partials(layout.partial)
+
+
+def remove_partial(layout: StoreLayout) -> list[Removal]:
+    """As `clear_partial`, and the folder itself goes, where nothing stays in it."""
+    removals = clear_partial(layout)
+    if not layout.partial.is_symlink() and not any(removal.error for removal in removals):
+        try:
+            layout.partial.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            removals.append(Removal(layout.partial, 0, "folder", error.strerror or str(error)))
     return removals
 
 

@@ -1,14 +1,22 @@
-"""What a finished run's exit status says."""
+"""What a finished run's exit status says, and that nothing which cannot be removed changes it."""
 
+import os
 from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 
+from preprocess import run
+from preprocess.features.worker import FeatureWorker, WorkerSettings
+from preprocess.planning.completion import finish
+from preprocess.planning.job import plan_job
 from preprocess.run import _verdict
 from preprocess.settings import RunSettings
+from preprocess.workspace.prepare import prepare_store
+from shared.cli import run_command
 from shared.errors import ExitCode
 from shared.layout import StoreLayout
+from tests.support.samples import wav, write_source
 
 PLANS = [SimpleNamespace(num_rows=150), SimpleNamespace(num_rows=50)]
 
@@ -27,3 +35,31 @@ def test_more_quarantined_rows_than_allowed_is_4_and_says_so(allowed, quarantine
     summary = SimpleNamespace(quarantined=Counter({"too_long": quarantined}))
     assert _verdict(job, RunSettings(max_quarantine=allowed), summary) == status
     assert (f"{quarantined} rows were quarantined" in capsys.readouterr().err) == (status != ExitCode.DONE)
+
+
+def test_a_finished_store_stays_finished_whatever_another_user_left_in_its_scratch(
+    tmp_path, demo_model, monkeypatch, capsys
+):
+    write_source(tmp_path / "source/train.parquet", [(wav(1_600, seed=n), f"{n}.wav", f"Satz {n}") for n in range(3)])
+    settings = RunSettings(source=str(tmp_path / "source"), model=str(demo_model), store=tmp_path / "store")
+    job = plan_job(settings)
+    job.layout.root.mkdir()
+    prepare_store(job.layout, job.record, "{}\n", "")
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
+    for unit in job.open_units():
+        worker.process(job.task_for(unit))
+    finish(job)
+    complete = job.layout.complete.read_bytes()
+    (job.layout.partial / "ray/raylet").mkdir(parents=True)
+    rmdir = os.rmdir
+
+    def refuse(path, *, dir_fd=None):
+        if path == "raylet":
+            raise PermissionError(13, "Permission denied", path)
+        rmdir(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    options = ["--store", str(settings.store), "--source", str(settings.source), "--model", str(demo_model)]
+    assert run_command(run.main, [*options, "--no-metrics", "--no-report", "--view", "plain"]) == 0
+    assert "could not remove folder ray: raylet: Permission denied; remove" in capsys.readouterr().out
+    assert job.layout.complete.read_bytes() == complete

@@ -1,10 +1,11 @@
 """A store is prepared for a run; what dead runs left is removed, and nothing else."""
 
+import errno
 import os
 
 import pytest
 
-from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store
+from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store, remove_partial
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.system.locks import hold
@@ -66,6 +67,63 @@ def test_a_partial_folder_that_is_a_link_is_not_cleared(layout, tmp_path):
     layout.partial.symlink_to(tmp_path / "precious")
     assert clear_partial(layout) == []
     assert (tmp_path / "precious/data").exists()
+
+
+def test_a_partial_folder_that_is_a_link_is_not_written_through(layout, tmp_path):
+    (tmp_path / "precious").mkdir(mode=0o755)
+    layout.partial.symlink_to(tmp_path / "precious")
+    with pytest.raises(UsageError, match="is a link"):
+        prepare(layout)
+    assert list((tmp_path / "precious").iterdir()) == []
+    assert (tmp_path / "precious").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_nobody_else_enters_the_folder_of_unfinished_bytes(layout, umask):
+    """Ray opens what it makes in there to everybody."""
+    before = os.umask(umask)
+    try:
+        prepare(layout)
+        assert layout.partial.stat().st_mode & 0o777 == 0o700
+        layout.partial.chmod(0o777)
+        prepare(layout)
+    finally:
+        os.umask(before)
+    assert layout.partial.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOTEMPTY])
+def test_what_cannot_be_removed_is_told_and_keeps_nobody_from_preparing(layout, monkeypatch, number):
+    prepare(layout)
+    (layout.partial / "ray/session/sockets").mkdir(parents=True)
+    (layout.partial / "train").write_bytes(bytes(1_000))
+    rmdir = os.rmdir
+
+    def refuse(path, *, dir_fd=None):
+        if path == "sockets":
+            raise OSError(number, os.strerror(number), path)
+        rmdir(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    told = {removal.path.name: removal for removal in prepare(layout)}
+    assert told["ray"].error == f"session: sockets: {os.strerror(number)}"
+    assert f"remove {layout.partial / 'ray'} as its owner or root" in told["ray"].in_words
+    assert not told["train"].error
+    assert [removal.error for removal in remove_partial(layout)] == [told["ray"].error]
+    monkeypatch.undo()
+    assert not remove_partial(layout)[0].error
+    assert not layout.partial.exists()
+
+
+def test_a_folder_of_unfinished_bytes_that_is_another_users_is_told(layout, monkeypatch):
+    prepare(layout)
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    (told,) = remove_partial(layout)
+    assert (told.path, told.error) == (layout.partial, "Permission denied")
 
 
 def test_a_folder_with_other_things_is_refused_and_left_alone(layout):
