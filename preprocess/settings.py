@@ -104,6 +104,9 @@ class RunSettings(SourceSettings):
     metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")
     metrics_host: str = Field("127.0.0.1", description="address of metrics and status page; others can see them there")
     metrics_port: int = Field(9108, ge=0, le=65535, description="their port; 0: any that is free")
+    metrics_allow_host: tuple[str, ...] = Field(
+        (), description="further host name to serve the status page under; repeatable"
+    )
     metrics_file: Path | None = Field(None, description="file for the last metrics, for node_exporter [none]")
     metrics_linger: float = Field(0.0, ge=0, description="seconds to serve on after the end, for a last scrape")
     report: bool = Field(default=True, description="write report.html into the store at the end (--no-report: do not)")
@@ -111,6 +114,11 @@ class RunSettings(SourceSettings):
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"
     )
+
+    @field_validator("metrics_allow_host", mode="before")
+    @classmethod
+    def _parse_hosts(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
     @field_validator("ram_budget", "recycle_growth", mode="before")
     @classmethod

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from preprocess.monitoring.event_log import EventLog
 from preprocess.monitoring.history import History
-from preprocess.monitoring.http_server import Pages, Vitals, WebServer
 from preprocess.monitoring.prometheus import NO_FACTS, RunMetrics
 from preprocess.monitoring.snapshot import ActorState, Snapshot
 from preprocess.monitoring.status_page import status_page
@@ -20,6 +19,8 @@ from preprocess.monitoring.views import View, make_view
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
 from shared.errors import SpeechPrepError
+from shared.system.http_server import WebServer
+from shared.system.status_pages import Pages, Vitals
 
 
 @dataclass(slots=True)
@@ -117,7 +118,8 @@ def broadcast(settings: RunSettings, title: str) -> Iterator[Broadcast]:
 
 def _serve(stack: ExitStack, settings: RunSettings, everyone: Broadcast) -> None:
     """Starts the pages; a port that another run uses already costs this one its pages, not its work."""
-    pages = Pages(everyone.metrics.text, everyone.page, everyone.vitals)
+    names = frozenset({settings.metrics_host, *settings.metrics_allow_host})
+    pages = Pages(everyone.metrics.text, everyone.page, everyone.vitals, names)
     try:
         server = stack.enter_context(WebServer(pages, settings.metrics_host, settings.metrics_port))
     except OSError as error:

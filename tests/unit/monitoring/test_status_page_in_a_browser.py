@@ -7,9 +7,10 @@ import pytest
 from matplotlib.image import imread
 
 from preprocess.monitoring.history import Event
-from preprocess.monitoring.http_server import Pages, Vitals, WebServer
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from preprocess.monitoring.status_page import status_page
+from shared.system.http_server import WebServer
+from shared.system.status_pages import Pages, Vitals
 from tests.support.browser import rendered, screenshot
 
 SNAPSHOT = Snapshot(
