@@ -133,7 +133,7 @@ def _observed(store, options):
     try:
         assert run.until(lambda: port_of(run)), run.messages()
         with Scraper(port_of(run)) as scraper:
-            assert run.until(run.committed), run.messages()
+            assert run.until(lambda: run.committed() and len(run.actors()) == 5), run.messages()
             with run.held():
                 seen = _look(run, scraper.port)
             status = run.wait()
