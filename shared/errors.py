@@ -49,6 +49,10 @@ class StoreError(SpeechPrepError):
     """A store is damaged or is not what its records say; nothing was changed."""
 
 
+class UnreadableError(StoreError):
+    """A file could not be read for reasons that say nothing about its bytes: rights, descriptors, memory, the disk."""
+
+
 class StoreMismatchError(UsageError):
     """The store belongs to another source, plan or format; nothing was changed."""
 

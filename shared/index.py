@@ -22,6 +22,7 @@ from shared.membership import REPAIR, Membership, Place, shard_counts
 from shared.schema import FORMAT_VERSION, FeatureSpec, index_schema
 from shared.shard import payload_offsets, payload_pages
 from shared.system.durable import DurableFile, json_bytes, write_durably
+from shared.system.read_errors import refuse_unreadable
 
 _ADDED = {"shard", "offset", "num_labels"}
 """Columns of the index that no shard has."""
@@ -106,6 +107,7 @@ def index_shard(place: Place, spec: FeatureSpec) -> IndexedShard:
         rows = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
         frame = _frame_digest(path, payload_pages(metadata, sizes), place.quarantined)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be read: {error}", REPAIR) from error
     return IndexedShard(rows, metadata, _content_digest(table), frame)
 
@@ -185,6 +187,7 @@ def check_index(layout: StoreLayout, split: str, totals: Mapping[str, Any]) -> N
         rows = pq.read_metadata(path).num_rows
         digest = index_digest(path) if stated[1] else None
     except (OSError, ValueError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be read: {error}", VERIFY) from error
     if rows != stated[0]:
         raise StoreError(f"{path} has {rows} rows, {layout.complete} states {stated[0]}", VERIFY)
@@ -212,6 +215,7 @@ def read_complete(layout: StoreLayout, uuid: str | None = None, version: int = F
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
+        refuse_unreadable(layout.complete, error)
         raise StoreError(f"{layout.complete} is damaged: {error!r}", remedy) from error
     if uuid is not None and (value.get("uuid"), value.get("format_version")) != (uuid, version):
         raise StoreError(f"{layout.complete} belongs to another store", remedy)

@@ -17,6 +17,7 @@ from typing import Any, Self, get_args
 
 from shared.errors import StoreError, StoreMismatchError
 from shared.schema import FORMAT_VERSION, FORMAT_VERSIONS, FeatureDtype, FeatureSpec
+from shared.system.read_errors import refuse_unreadable
 
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 """Split names that file names and the `datasets` library can carry."""
@@ -200,5 +201,6 @@ def read_record(layout: StoreLayout) -> StoreRecord:
     except FileNotFoundError as error:
         raise StoreError(f"{layout.root} is no store: it has no store.json", "check --store") from error
     except (OSError, ValueError) as error:
+        refuse_unreadable(layout.record, error)
         raise StoreError(f"{layout.record} cannot be read: {error}", "restore it from a backup") from error
     return StoreRecord.from_dict(value, layout.record)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UsageError, first_line
+from shared.system.read_errors import refuse_unreadable
 
 DEFAULT_NUM_MEL_BINS = 128
 
@@ -53,6 +54,8 @@ def model_file(model: str, name: str, option: str = "--model") -> str:
             return (path / name).read_text(encoding="utf-8")
         return _from_hub(model, name)
     except (OSError, ValueError) as error:
+        if path.exists():
+            refuse_unreadable(path, error)
         # huggingface_hub raises OSError for network trouble and ValueError for a name that is no repository.
         message = f"{option} {model}: cannot read {name}: {first_line(error)}"
         raise UsageError(message, what_instead(path)) from error

@@ -23,6 +23,7 @@ from shared.reading.index_columns import read_index
 from shared.reading.mapped_shards import MappedShards
 from shared.reading.shard_rows import RESTORE
 from shared.schema import FeatureSpec
+from shared.system.read_errors import refuse_unreadable
 
 Buffer = bytes | NDArray[np.uint8]
 
@@ -158,6 +159,7 @@ class StoreSplit:
         try:
             return path.stat().st_size
         except OSError as error:
+            refuse_unreadable(path, error)
             raise StoreError(f"{path} cannot be read: {error.strerror}", VERIFY) from error
 
 

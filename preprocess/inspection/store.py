@@ -19,6 +19,7 @@ from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, sh
 from shared.membership import shard_counts
 from shared.rows import dequantise
 from shared.schema import FeatureSpec
+from shared.system.read_errors import refuse_unreadable
 
 _EXAMPLES = 2
 _MEASURED_SHARDS = 50
@@ -152,6 +153,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be read: {error}", VERIFY) from error
 
 

@@ -21,6 +21,7 @@ from preprocess.sources.clips import ClipSource, clip_table
 from preprocess.sources.columns import check_file_names, check_names, text_columns
 from preprocess.sources.splits import ordered_splits, split_of_folder
 from shared.errors import SourceError
+from shared.system.read_errors import refuse_unreadable
 
 FILE_COLUMN = "file_name"
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -81,6 +82,7 @@ def _is_metadata(path: Path) -> bool:
     try:
         return FILE_COLUMN in pq.read_schema(path).names
     except (OSError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be opened as Parquet: {error}", "download or copy the file again") from error
 
 
@@ -95,6 +97,7 @@ def _read_metadata(path: Path, root: Path, columns: Columns) -> pa.Table:
         sources = table.column(columns.source) if columns.source in wanted else root.resolve().name
         return clip_table(files, table.column(columns.text), sources)
     except (OSError, ValueError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be read: {error}", "repair the line or column that it names") from error
 
 

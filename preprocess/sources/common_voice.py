@@ -18,6 +18,7 @@ from preprocess.sources.clips import ClipSource, clip_table
 from preprocess.sources.columns import check_file_names, check_names, text_columns
 from preprocess.sources.splits import ordered_splits
 from shared.errors import SourceError
+from shared.system.read_errors import refuse_unreadable
 
 _SOURCE_NAME = "common_voice"
 PATH_COLUMN = "path"
@@ -88,6 +89,7 @@ def _load(path: Path, columns: Columns) -> pa.Table:
     try:
         table = pacsv.read_csv(path, parse_options=_TSV, convert_options=convert)
     except (OSError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be read: {error}", "unpack the release again, or repair the line") from error
     sources = table.column(own.source) if own.source in wanted else _SOURCE_NAME
     return clip_table(_with_suffix(table.column(PATH_COLUMN)), table.column(own.text), sources)

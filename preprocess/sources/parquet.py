@@ -28,6 +28,7 @@ from preprocess.sources.parquet_reader import (
 )
 from shared.errors import SourceError
 from shared.schema import fingerprint
+from shared.system.read_errors import refuse_unreadable
 
 _FOOTER_THREADS = 16
 _FOOTER_TAIL_BYTES = 8
@@ -145,6 +146,7 @@ def _external_clip_bytes(filesystem: pafs.FileSystem, files: Files, first: _Foot
         try:
             table = parquet.read_row_group(number, leaves, use_threads=False)
         except (OSError, pa.ArrowException) as error:
+            refuse_unreadable(name, error)
             raise SourceError(f"{name}, row group {number}, cannot be read: {error}", "copy the file again") from error
     return external_clip_bytes(table.column(audio).combine_chunks(), maker.root, name)
 

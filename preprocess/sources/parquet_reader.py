@@ -21,6 +21,7 @@ from preprocess.sources.base import BATCH_BYTES, Columns, SourceRow
 from preprocess.sources.columns import text_columns
 from preprocess.sources.embedded import RowMaker, audio_leaves
 from shared.errors import SourceError
+from shared.system.read_errors import refuse_unreadable
 
 MAX_BATCH_ROWS = 1024
 LARGE_GROUP_BYTES = 64_000_000
@@ -129,6 +130,7 @@ def open_parquet_file(filesystem: pafs.FileSystem, path: str, name: str, buffer_
             # buffer_size 0 would read whole column chunks, and pre_buffer whole row groups.
             file = pq.ParquetFile(handle, buffer_size=buffer_bytes, pre_buffer=False, page_checksum_verification=True)
         except (OSError, pa.ArrowException) as error:
+            refuse_unreadable(name, error)
             raise SourceError(
                 f"{name} cannot be opened as Parquet: {error}", "download or copy the file again; it may be incomplete"
             ) from error
@@ -180,6 +182,7 @@ def _batches(
             if first >= piece.stop:
                 return
     except (OSError, pa.ArrowException) as error:
+        refuse_unreadable(piece.name, error)
         raise _damaged(piece, str(error)) from error
     raise _damaged(piece, f"it ends after {first} rows")
 

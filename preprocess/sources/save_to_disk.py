@@ -19,6 +19,7 @@ from preprocess.sources.columns import check_embedded_columns
 from preprocess.sources.embedded import RowMaker, audio_arrays, external_clip_bytes
 from shared.errors import SourceError
 from shared.schema import fingerprint
+from shared.system.read_errors import refuse_unreadable
 
 _DICT_FILE = "dataset_dict.json"
 _STATE_FILE = "state.json"
@@ -159,6 +160,7 @@ def _stream(path: str) -> Iterator[pa.RecordBatchReader]:
             mapped = stack.enter_context(pa.memory_map(path))
             stream = stack.enter_context(pa.ipc.open_stream(mapped))
         except (OSError, pa.ArrowException) as error:
+            refuse_unreadable(path, error)
             raise SourceError(
                 f"{path} cannot be opened as an Arrow stream: {error}", "save or copy it again"
             ) from error
@@ -173,6 +175,7 @@ def _batches(stream: pa.RecordBatchReader, path: str, stop: int | None = None) -
         except StopIteration:
             break
         except (OSError, pa.ArrowException) as error:
+            refuse_unreadable(path, error)
             message = f"{path}, record batch {number}, cannot be read: {error}"
             raise SourceError(message, "save or copy the data set again") from error
         yield number, batch
@@ -185,6 +188,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be read: {error}", "save or copy the data set again") from error
     if not isinstance(content, dict):
         raise SourceError(f"{path} is no JSON object", "save or copy the data set again")

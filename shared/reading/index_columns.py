@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from shared.errors import StoreError
 from shared.index import VERIFY
 from shared.schema import INDEX_SCHEMA
+from shared.system.read_errors import refuse_unreadable
 
 PREFIX_BYTES = 4
 """What stands before a payload in its page: its length."""
@@ -56,6 +57,9 @@ def read_index(path: Path, num_units: int, frame_bytes: int) -> IndexColumns:
         with pq.ParquetFile(path, read_dictionary=["source"], page_checksum_verification=True) as file:
             columns = _read(file)
     except (OSError, KeyError, ValueError, MemoryError, pa.ArrowException) as error:
+        # An index that lies of its labels asks for more memory than there is.
+        if not isinstance(error, MemoryError):
+            refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be read: {error}", VERIFY) from error
     for wrong, problem in _problems(columns, num_units, frame_bytes):
         for row in np.flatnonzero(wrong)[:1].tolist():

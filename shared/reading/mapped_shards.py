@@ -17,6 +17,7 @@ from shared.errors import StoreError
 from shared.reading.index_columns import IndexColumns
 from shared.reading.shard_rows import RESTORE, read_checksums
 from shared.schema import FeatureSpec
+from shared.system.read_errors import refuse_unreadable
 
 
 class MappedShards:
@@ -67,6 +68,7 @@ class MappedShards:
         try:
             size = path.stat().st_size
         except OSError as error:
+            refuse_unreadable(path, error)
             raise StoreError(f"{path} cannot be read any more: {error.strerror}", RESTORE) from error
         if size < len(kept):
             message = f"{path} was cut off while it was in use: it had {len(kept):,} bytes, it has {size:,}"
@@ -95,4 +97,5 @@ def _map(path: Path) -> NDArray[np.uint8]:
         with pa.memory_map(str(path)) as file:
             return np.frombuffer(file.read_buffer(), np.uint8)
     except OSError as error:
+        refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be mapped: {error}", RESTORE) from error

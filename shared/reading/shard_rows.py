@@ -17,6 +17,7 @@ from shared.index import VERIFY
 from shared.reading.index_columns import IndexColumns
 from shared.schema import FeatureSpec
 from shared.shard import payload_offsets
+from shared.system.read_errors import refuse_unreadable
 
 RESTORE = f"{VERIFY}; restore the shard from a copy, or `python -m preprocess.run --repair` makes it again"
 """What to do about a shard that is not as it was written."""
@@ -37,6 +38,7 @@ def read_checksums(path: Path, index: IndexColumns, rows: slice, spec: FeatureSp
             _require_same(path, "offset", offsets, index.offset[rows], rows.start)
             return np.asarray(table["crc32"].to_numpy(), np.uint32)
     except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be read: {error}", RESTORE) from error
 
 

@@ -16,6 +16,7 @@ import torch
 
 from shared.errors import SpeechPrepError, first_line
 from shared.system.durable import fsync_directory
+from shared.system.read_errors import refuse_unreadable
 
 BEST = "best"
 TRAINING = "training"
@@ -50,6 +51,7 @@ class TrainState:
             needed = [entry.name for entry in fields(cls) if entry.default is MISSING or entry.name in value]
             return cls(**{name: value[name] for name in needed})
         except (OSError, ValueError, KeyError, TypeError) as error:
+            refuse_unreadable(path, error)
             remedy = "remove this checkpoint: the one before it is used"
             raise SpeechPrepError(f"{path} cannot be read: {error!r}", remedy) from error
 
@@ -93,5 +95,6 @@ def load_training(checkpoint: Path) -> tuple[TrainState, dict[str, Any]]:
     try:
         return state, torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises what the damage happens to break
+        refuse_unreadable(path, error)
         message = f"{path} cannot be read: {first_line(error)}"
         raise SpeechPrepError(message, f"remove {checkpoint}: the one before it is used") from error

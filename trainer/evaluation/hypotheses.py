@@ -16,6 +16,7 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 
 from shared.errors import UsageError
+from shared.system.read_errors import refuse_unreadable
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts
 
 _COMMA = pacsv.ParseOptions(newlines_in_values=True)
@@ -67,6 +68,7 @@ def _read(path: Path, wanted: Mapping[str, pa.DataType]) -> pa.Table:
         table = reader(path, wanted)
         return table.cast(pa.schema(list(wanted.items())))
     except (OSError, pa.ArrowException) as error:
+        refuse_unreadable(path, error)
         remedy = "check the file, its ending, and that transcripts are text and durations numbers"
         raise UsageError(f"{path} cannot be read: {error}", remedy) from error
 

@@ -15,6 +15,7 @@ import torch
 from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from shared.system.durable import fsync_directory, fsync_tree, json_bytes
 from shared.system.locks import hold
+from shared.system.read_errors import is_of_system
 from shared.units import format_bytes
 from trainer.exporting.files import (
     RECORD,
@@ -108,6 +109,8 @@ def _fill(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> 
         with torch.no_grad():
             TransformersConverter(str(checkpoint.folder)).convert(str(folder), quantization=quantization)
     except Exception as error:  # the converter raises what the damage happens to break
+        if is_of_system(error):
+            raise
         message = f"CTranslate2 cannot convert {checkpoint.folder} to {quantization}: {error}"
         raise SpeechPrepError(message, "check that the checkpoint opens with transformers") from error
     (folder / "config.json").write_bytes(json_bytes(expected_config(checkpoint)))

@@ -15,6 +15,7 @@ from typing import Any, Self
 from shared.errors import UsageError
 from shared.model_files import model_config, model_file, what_instead
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
+from shared.system.read_errors import refuse_unreadable
 from trainer.model.shape import ModelShape
 
 RECORD = "export.json"
@@ -138,10 +139,11 @@ def vocabulary(tokenizer_json: str) -> dict[str, int]:
 
 
 def read_json(path: Path) -> Any:
-    """The content of *path*; None where there is none, or it is damaged."""
+    """The content of *path*; None where there is none, or it is damaged. Raises UnreadableError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        refuse_unreadable(path, error)
         return None
 
 

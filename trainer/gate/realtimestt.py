@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from shared.errors import UsageError
 from shared.schema import SAMPLING_RATE
+from shared.system.read_errors import refuse_unreadable
 from trainer.data.dataset import PROMPT_LABELS
 from trainer.gate.models import ExportedModel, OriginalModel
 from trainer.gate.verdict import Decoding
@@ -128,6 +129,7 @@ def transcribe_file(model: OriginalModel | ExportedModel, path: Path, language: 
             **_language(model, language),
         )
     except (OSError, ValueError) as error:
+        refuse_unreadable(path, error)
         raise UsageError(f"--sample {path} cannot be read: {error}", "name a WAV, FLAC or MP3 file") from error
     return " ".join(segment.text for segment in segments).strip()
 

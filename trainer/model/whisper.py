@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from shared.errors import UsageError, first_line
 from shared.rows import STEP
+from shared.system.read_errors import refuse_unreadable
 from trainer.model.shape import CHUNK_TOKENS
 
 _POSITION_TOLERANCE = 1e-2
@@ -39,6 +40,7 @@ def load_model(name: str) -> WhisperForConditionalGeneration:
             attn_implementation="sdpa",
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        refuse_unreadable(name, error)
         message = f"--model {name} cannot be loaded: {first_line(error)}"
         raise UsageError(message, "give a Whisper model's folder or Hub id; private ones need HF_TOKEN") from error
     return prepare_model(model)

@@ -1,6 +1,8 @@
 """Checkpoints: whole or not there, whatever happens while one is written."""
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from shared.errors import ResourceLimitError, SpeechPrepError
+from shared.errors import ResourceLimitError, SpeechPrepError, UnreadableError
 from tests.support.ext4 import Cut, Ext4Disk
 from trainer.checkpoints.checkpoint import PARTIAL, TrainState, checkpoints, latest, load_training, point_best_at
 from trainer.checkpoints.files import CheckpointContent, copy_to_cpu
@@ -209,3 +211,17 @@ def test_what_was_just_written_stays_beside_a_best_one_of_a_later_step(tmp_path)
     save(tmp_path, snapshot(2), snapshot(4), keep=1)
     assert [step for step, _ in checkpoints(tmp_path)] == [4, 8]
     assert latest(tmp_path).name == "checkpoint-00000004"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO])
+def test_a_checkpoint_that_the_system_does_not_let_us_read_is_not_to_be_removed(tmp_path, monkeypatch, number):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "state.json").write_text("{}")
+
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("io.open", refuse)
+    with pytest.raises(UnreadableError, match=os.strerror(number)) as told:
+        load_training(tmp_path)
+    assert "remove" not in str(told.value)
