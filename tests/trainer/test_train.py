@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 from transformers import WhisperForConditionalGeneration
 
 from shared.cli import run_command
-from shared.errors import SpeechPrepError, StoreError
+from shared.errors import InterruptedRunError, RankLostError, ResourceLimitError, SpeechPrepError, StoreError
 from shared.store import open_split
 from tests.support.training import Training, sentences, tiny_model, training_store
 from trainer.checkpoints.checkpoint import checkpoints, latest, load_training
 from trainer.checkpoints.output_folder import hold_logs, hold_output
 from trainer.data.dataset import monitored_rows
+from trainer.distributed.place import Place
 from trainer.distributed.ranks import Ranks
 from trainer.train import main
 from trainer.training.run import told
@@ -319,14 +320,46 @@ def test_what_one_rank_finds_wrong_while_all_train_is_told_by_that_rank():
     assert caught.value.remedy == "put it back"
 
 
-def test_ranks_whose_launcher_is_killed_save_and_end(options, tmp_path):
-    training = Training(
-        tmp_path / "out", (*options, *SHORT, "--max-steps", "9999", "--save-steps", "9999"), ranks=2, cold=True
-    )
+def listening(pids):
+    """Where processes *pids* wait for connections."""
+    ss = shutil.which("ss", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    said = subprocess.run([ss, "-ltnpH"], capture_output=True, text=True, check=True).stdout
+    return [line.split()[3] for line in said.splitlines() if any(f"pid={pid}," in line for pid in pids)]
+
+
+@pytest.mark.parametrize(
+    ("error", "launcher", "aloud"),
+    [
+        (InterruptedRunError("stopped", "go on"), 7, (True, False)),
+        (RankLostError("gone", "go on"), None, (True, True)),
+        (RankLostError("gone", "go on"), 7, (False, False)),
+        (ResourceLimitError("no room", "make some"), 7, (True, True)),
+    ],
+)
+def test_what_ends_all_ranks_is_said_once(error, launcher, aloud, monkeypatch, capsys):
+    def fails(*_arguments):
+        raise error
+
+    monkeypatch.setattr("trainer.training.run.open_training", fails)
+    monkeypatch.setattr("trainer.train.end_with_launcher", lambda _place: None)
+    for rank in (0, 1):
+        place = Place(rank, 2, rank, 2, "file:///x", launcher)
+        monkeypatch.setattr("trainer.train.read_place", lambda _environment, place=place: place)
+        assert run_command(main, ["--store", "x"]) == error.exit_code
+        assert (error.message in capsys.readouterr().err) == aloud[rank]
+
+
+def test_ranks_listen_on_loopback_alone_and_save_and_end_when_their_launcher_is_killed(options, tmp_path):
+    endless = (*options, *SHORT, "--max-steps", "9999", "--save-steps", "9999")
+    training = Training(tmp_path / "out", endless, ranks=2, cold=True)
     process = training.start()
     wait_until(lambda: "step 2/" in _log(training))
     ranks = psutil.Process(process.pid).children()
     assert len(ranks) == 2
+    # gloo's ports; torch's rendezvous would listen on all networks.
+    addresses = listening({process.pid, *(rank.pid for rank in ranks)})
+    assert addresses
+    assert all(address.startswith("127.0.0.1:") for address in addresses), addresses
     process.kill()
     wait_until(lambda: not any(rank.is_running() for rank in ranks))
     assert len(checkpoints(training.output)) == 1, process.stdout.read()

@@ -112,7 +112,9 @@ class _Ranks:
         """Returns when all have ended, and sees to it that they do."""
         failed_at = None
         while not self._all_ended():
-            if failed_at is None and any(end.code for end in self.ends):
+            # Ranks that were asked to stop, and have, leave the others to what they still close.
+            fine = {ExitCode.DONE, ExitCode.INTERRUPTED} if asked else {ExitCode.DONE}
+            if failed_at is None and any(end.code not in fine for end in self.ends):
                 failed_at = time.monotonic()
             waited = 0.0 if failed_at is None else time.monotonic() - failed_at
             if len(asked) > 1 or waited > _LAST_SECONDS:

@@ -22,17 +22,18 @@ LAUNCH = """
 import sys
 from shared.cli import run_command
 from trainer.distributed import launcher
-launcher._OWN_WAY_SECONDS, launcher._LAST_SECONDS = 0.5, 1.0
-sys.exit(run_command(lambda argv: launcher.launch("tests.support.stub_rank", argv, 2)))
+patience, *arguments = sys.argv[1:]
+launcher._OWN_WAY_SECONDS = launcher._LAST_SECONDS = float(patience)
+sys.exit(run_command(lambda argv: launcher.launch("tests.support.stub_rank", argv, 2), arguments))
 """
 
 
 class Launched:
     """The launcher in a process of its own, with stubs for ranks."""
 
-    def __init__(self, folder, *roles):
+    def __init__(self, folder, *roles, patience=60):
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", LAUNCH, str(folder), *roles]
+        command = [sys.executable, "-c", LAUNCH, str(patience), str(folder), *roles]
         self.folder, self.process = (
             folder,
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True),
@@ -87,7 +88,7 @@ def test_two_stops_end_all_at_once(tmp_path):
 
 
 def test_a_rank_that_a_signal_ended_is_named_and_ends_those_that_hear_nothing(tmp_path):
-    code, said = Launched(tmp_path, "0=hangs", "1=SIGKILL").end()
+    code, said = Launched(tmp_path, "0=hangs", "1=SIGKILL", patience=1).end()
     assert code == 1
     assert said.startswith("error: rank 1 was ended by SIGKILL\n")
     pid = json.loads((tmp_path / "0").read_text())["pid"] if (tmp_path / "0").exists() else None
