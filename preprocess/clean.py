@@ -15,6 +15,7 @@ from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
 from shared.settings import LayeredSettings
 from shared.system.locks import hold
+from shared.terminal import complain, say
 from shared.units import format_bytes
 
 
@@ -45,10 +46,10 @@ def _list(layout: StoreLayout, mark: str) -> list[Removal]:
     try:
         with hold(layout.root, "--store"):
             for process in belonging(mark, ray_folder(layout)):
-                print(f"would end process {process.pid}")
+                say(f"would end process {process.pid}")
             return remove_all_partials(layout.partial, dry_run=True)
     except StoreBusyError as busy:
-        print(f"{busy.message}: only what is provably dead is listed")
+        say(f"{busy.message}: only what is provably dead is listed")
         return remove_dead_partials(layout.partial, dry_run=True)
 
 
@@ -56,7 +57,7 @@ def _clean(layout: StoreLayout, mark: str) -> list[Removal]:
     with hold(layout.root, "--store"):
         ended = end_processes(mark, ray_folder(layout))
         if ended:
-            print(f"ended {ended} process{'' if ended == 1 else 'es'} of dead runs")
+            say(f"ended {ended} process{'' if ended == 1 else 'es'} of dead runs")
         remove_links(layout)
         return remove_partial(layout)
 
@@ -65,13 +66,13 @@ def _print(layout: StoreLayout, removals: Sequence[Removal], verb: str) -> None:
     for removal in removals:
         name = removal.path.relative_to(layout.root)
         if removal.error:
-            print(f"could not remove {removal.kind} {name}: {removal.error}", file=sys.stderr)
+            complain(f"could not remove {removal.kind} {name}: {removal.error}")
         else:
-            print(f"{verb} {removal.kind} {name} ({format_bytes(removal.num_bytes)})")
+            say(f"{verb} {removal.kind} {name} ({format_bytes(removal.num_bytes)})")
     for remedy in sorted({removal.remedy for removal in removals if removal.error}):
-        print(f"  -> {remedy}, then repeat the command", file=sys.stderr)
+        complain(f"  -> {remedy}, then repeat the command")
     total = format_bytes(sum(removal.num_bytes for removal in removals))
-    print(f"{layout.root}: {verb} {total}" if removals else f"{layout.root}: nothing was left behind")
+    say(f"{layout.root}: {verb} {total}" if removals else f"{layout.root}: nothing was left behind")
 
 
 if __name__ == "__main__":

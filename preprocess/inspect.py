@@ -1,6 +1,5 @@
 """`python -m preprocess.inspect`: a data set's or a store's structure, and one row in words and as a picture."""
 
-import json
 import re
 import shutil
 import sys
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from preprocess.inspection.log_mel_picture import save_log_mel_png
@@ -26,6 +25,8 @@ from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
 from shared.model_files import DEFAULT_NUM_MEL_BINS
 from shared.settings import Folders
+from shared.terminal import Screen, json_line, say
+from shared.text import printable
 
 _PROG = "python -m preprocess.inspect"
 _SHORTEST_LINE = 80
@@ -131,12 +132,12 @@ def _draw(picture: Picture | None, wanted: Path | None) -> Path | None:
 
 def _show(facts: dict[str, Any], screen: RenderableType, drawn: Path | None, settings: InspectSettings) -> None:
     if settings.json_:
-        print(json.dumps(facts | {"picture": str(drawn) if drawn else None}, ensure_ascii=False))
+        say(json_line(facts | {"picture": str(drawn) if drawn else None}))
         return
     console = _console()
     console.print(screen)
     if drawn is not None:
-        console.print(Text.assemble(("\npicture   ", "dim"), str(drawn)), soft_wrap=True)
+        console.print(Text.assemble(("\npicture   ", "dim"), printable(str(drawn))), soft_wrap=True)
     elif settings.png is not None:
         console.print(Text("\nno picture: this row has no audio that can be drawn", style="yellow"))
     elif facts["row"] is not None:
@@ -149,9 +150,9 @@ def _say(command: Sequence[str]) -> None:
     console.print(Group(*next_lines(command, console.width)))
 
 
-def _console() -> Console:
+def _console() -> Screen:
     width = shutil.get_terminal_size().columns
-    return Console(highlight=False, width=max(width, _SHORTEST_LINE))
+    return Screen(width=max(width, _SHORTEST_LINE))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`python -m preprocess.plan`: what a run will write, need and take, before it writes anything."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from rich.console import Console
 
 from preprocess.governor.budgets import Budgets
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
@@ -18,6 +16,7 @@ from preprocess.reporting.plan_screen import render_plan
 from preprocess.settings import RunSettings
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, ResourceLimitError
+from shared.terminal import Screen, json_line, say
 
 _SHORTEST_LINE = 80
 
@@ -38,9 +37,9 @@ def main(argv: Sequence[str]) -> int:
     refusal = _refusal(found, budgets, job.layout.root)
     figures = plan_figures(job, found, budgets, _run_command(argv), fits=refusal is None)
     if settings.json_ or settings.view == "json":
-        print(json.dumps(_plan_json(figures), ensure_ascii=False))
+        say(json_line(_plan_json(figures)))
     else:
-        console = Console(highlight=False)
+        console = Screen()
         console.print(render_plan(figures, max(console.width, _SHORTEST_LINE)))
     if refusal is not None and not settings.force:
         raise refusal

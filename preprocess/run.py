@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
-from rich.console import Console
-
 from preprocess.execution.context import RunContext
 from preprocess.execution.run_stats import RunStats
 from preprocess.execution.session import commit_units
@@ -28,6 +26,7 @@ from shared.errors import ExitCode, SpeechPrepError
 from shared.layout import read_record
 from shared.system.locks import hold
 from shared.system.stop_request import StopRequest
+from shared.terminal import Screen, complain
 from shared.units import format_count
 
 
@@ -54,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
             summary = _run(job, settings, everyone, removals)
         everyone.complete()
         if settings.view != "json":
-            Console(highlight=False).print(render_summary(summary))
+            Screen().print(render_summary(summary))
     return _verdict(job, settings, summary)
 
 
@@ -180,10 +179,10 @@ def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> int
     quarantined, allowed = summary.quarantined.total(), quarantine_allowance(settings.max_quarantine, rows)
     if quarantined <= allowed:
         return ExitCode.DONE
-    print(
+    complain(
         f"{format_count(quarantined)} rows were quarantined, --max-quarantine {settings.max_quarantine} allows "
-        f"{format_count(allowed)}; the store is complete without them\n  -> look at {job.layout.quarantine}",
-        file=sys.stderr,
+        f"{format_count(allowed)}; the store is complete without them",
+        f"look at {job.layout.quarantine}",
     )
     return ExitCode.QUARANTINE_EXCEEDED
 

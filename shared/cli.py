@@ -8,9 +8,10 @@ import errno
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import UnionType
+from types import TracebackType, UnionType
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from pydantic_settings import SettingsError
 
 from shared.errors import ExitCode, InterruptedRunError, SpeechPrepError, UsageError
 from shared.settings import Folders, LayeredSettings
+from shared.terminal import complain, complain_of, say
 from shared.units import format_bytes
 
 S = TypeVar("S", bound=LayeredSettings)
@@ -54,6 +56,7 @@ def parse_settings(
 
 def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
     """Runs *command* and turns its errors into one message on stderr and the documented exit code."""
+    sys.excepthook = _tell_of_a_bug
     try:
         return int(command(sys.argv[1:] if argv is None else argv))
     except InterruptedRunError as error:
@@ -61,33 +64,41 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
         print("; ".join(part for part in (error.message, error.remedy) if part), file=sys.stderr)
         return int(error.exit_code)
     except SpeechPrepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain_of(error)
         return int(error.exit_code)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        complain("interrupted; the same command goes on where it stopped")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         # The reader (`| head`) left; Python would print a traceback when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FAILED)
     except OSError as error:
-        print(f"error: {error}\n  -> the same command goes on once that is put right", file=sys.stderr)
+        complain(f"error: {error}", "the same command goes on once that is put right")
         return int(ExitCode.RESOURCE_LIMIT if error.errno in _DISK_FULL else ExitCode.FAILED)
 
 
-class _Parser(argparse.ArgumentParser):
+def _tell_of_a_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's own traceback; what it quotes may be a stranger's."""
+    for line in "".join(traceback.format_exception(kind, error, trace)).splitlines():
+        say(line, sys.stderr)
+
+
+class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose complaint about an option is as short as the settings' own."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(int(ExitCode.USAGE), f"error: {message}\n  -> {self.prog} --help tells what each option takes\n")
+        """Says what is wrong with the options, where help is, and exits with `USAGE`."""
+        complain(f"error: {message}", f"{self.prog} --help tells what each option takes")
+        self.exit(int(ExitCode.USAGE))
 
 
-def _parser(settings_class: type[LayeredSettings], prog: str, about: str, positional: str | None) -> _Parser:
+def _parser(settings_class: type[LayeredSettings], prog: str, about: str, positional: str | None) -> Parser:
     argument = f" [{positional.upper()}]" if positional else ""
     own = [name for name in settings_class.model_fields if name not in Folders.model_fields]
     prefix, example = settings_class.model_config.get("env_prefix", ""), own[0].upper() if own else "OPTION"
     layers = _LAYERS.format(prefix=prefix, example=example)
-    parser = _Parser(
+    parser = Parser(
         prog=prog,
         usage=f"%(prog)s [OPTION ...]{argument}",
         description=about,

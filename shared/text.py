@@ -49,8 +49,14 @@ def one_line(text: str) -> str:
     White space is folded; what else cannot be printed is replaced, so that it is seen. Markup is for the caller to
     escape. `normalise_transcript` makes what is stored, and removes instead of replacing.
     """
-    folded = " ".join(text.split())
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in folded)
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """*text* with each character that cannot be printed (a cursor's, a direction's, a new line's) replaced."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 class Labeller:

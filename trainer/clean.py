@@ -11,6 +11,7 @@ from pydantic import Field
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.system.locks import hold_unread
+from shared.terminal import say
 from shared.units import format_bytes
 from trainer.checkpoints.output_folder import hold_output, log_folder
 from trainer.checkpoints.retention import (
@@ -62,11 +63,11 @@ def main(argv: Sequence[str]) -> int:
             *(store_tidyings(store) if store else ()),
         ]
         for one in found:
-            print(_words(one, dry_run=settings.dry_run))
+            say(_words(one, dry_run=settings.dry_run))
             if not settings.dry_run:
                 enact(one)
     total = format_bytes(sum(one.num_bytes for one in found))
-    print(f"{len(found)} entries, {total}: {'nothing was changed (--dry-run)' if settings.dry_run else 'done'}")
+    say(f"{len(found)} entries, {total}: {'nothing was changed (--dry-run)' if settings.dry_run else 'done'}")
     return int(ExitCode.DONE)
 
 

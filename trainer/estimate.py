@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field, field_validator
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.model_files import model_config
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
+from shared.terminal import Screen
+from shared.text import one_line
 from shared.units import format_bytes, format_count
 from trainer.memory.activations import Optimiser, StepOptions
 from trainer.memory.footprint import USABLE_SHARE, Footprint, dense_tokens, fits, footprint, suggested_frame_budget
@@ -119,13 +121,13 @@ def _render(found: Sequence[Choice], measured: Sequence[str] | None = None) -> T
     return table
 
 
-def _cells(choice: Choice) -> Iterator[str]:
+def _cells(choice: Choice) -> Iterator[str | Text]:
     needed = choice.needed
     yield choice.options.optimiser
     yield "always" if choice.options.checkpointing else "never"
     shown = (needed.weights, needed.gradients, needed.optimiser, needed.activations + needed.passing, needed.total)
     yield from map(format_bytes, shown)
-    yield "[green]yes[/]" if choice.fits else "[red]no[/]"
+    yield Text("yes", "green") if choice.fits else Text("no", "red")
     yield _NONE if choice.frame_budget is None else format_count(choice.frame_budget)
 
 
@@ -137,16 +139,16 @@ def main(argv: Sequence[str]) -> int:
     settings.prepare()
     shape, origin = find_shape(settings.model)
     found = choices(shape, settings)
-    screen = Console()
+    screen = Screen()
     measured, note = _measured(shape, settings, found) if settings.measure else (None, "")
     for line in (*_heading(shape, settings, origin), ""):
-        screen.print(line, highlight=False, markup=False)
+        screen.print(Text(one_line(line)))
     table = _render(found, measured)
     # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
     needed = Measurement.get(screen, screen.options.update(max_width=_WIDEST), table).maximum
-    Console(width=max(screen.width, needed)).print(table)
+    Screen(width=max(screen.width, needed)).print(table)
     for line in ("", advice(found), *note.splitlines()):
-        screen.print(line, highlight=False, markup=False, soft_wrap=True)
+        screen.say(line)
     return int(ExitCode.DONE)
 
 

@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
+from shared.terminal import Screen, say
 from trainer.evaluation.html_report import require_writable, write_evaluation
 from trainer.evaluation.hypotheses import read_hypotheses
 from trainer.evaluation.inputs import EvaluationFacts
@@ -41,16 +40,16 @@ def main(argv: Sequence[str]) -> int:
     if settings.watch is not None:
         from trainer.evaluation.watch import watch  # noqa: PLC0415 - torch, which a ready table needs not
 
-        watch(settings, Console())
+        watch(settings, Screen())
         return int(ExitCode.DONE)
     if settings.output is not None:
         require_writable(settings.output)
     result = evaluate_transcripts(_facts(settings), resamples=settings.resamples)
     # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
-    Console(width=max(Console().width, _NARROWEST)).print(render_evaluation(result))
+    Screen(width=max(Screen().width, _NARROWEST)).print(render_evaluation(result))
     if settings.output is not None:
         write_evaluation(result, settings.output)
-        print(f"written: {settings.output / 'metrics.json'}, {settings.output / 'evaluation.html'}")
+        say(f"written: {settings.output / 'metrics.json'}, {settings.output / 'evaluation.html'}")
     return int(ExitCode.DONE)
 
 
@@ -78,7 +77,7 @@ def _facts(settings: EvaluateSettings) -> EvaluationFacts:
     from trainer.evaluation.transcribe import transcribed  # noqa: PLC0415 - as above
 
     models = tuple(dict.fromkeys([*settings.model, *([settings.baseline] if settings.baseline else [])]))
-    return transcribed(settings.store, models, settings, Console(stderr=True), baseline=settings.baseline)
+    return transcribed(settings.store, models, settings, Screen(stderr=True), baseline=settings.baseline)
 
 
 if __name__ == "__main__":

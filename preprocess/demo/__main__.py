@@ -8,6 +8,7 @@ from pathlib import Path
 from preprocess.demo.build import build_corpus_visibly
 from preprocess.demo.model import build_model
 from shared.errors import ExitCode, SpeechPrepError
+from shared.terminal import complain, complain_of, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,16 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _build(options.directory, options)
     except SpeechPrepError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain_of(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: the same command starts again", file=sys.stderr)
+        complain("interrupted: the same command starts again")
         return ExitCode.INTERRUPTED
     return ExitCode.DONE
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    # Worker processes import this module anew and read no options.
+    from shared.cli import Parser  # noqa: PLC0415 - as above
+
+    parser = Parser(
         prog="python -m preprocess.demo",
         description="Make a German speech corpus and a tiny Whisper model; they stand in for the Hugging Face Hub.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -44,7 +48,7 @@ def _build(directory: Path, options: argparse.Namespace) -> None:
     )
     build_model(directory / "model", num_mel_bins=options.num_mel_bins)
     for folder in (directory / "corpus", directory / "model"):
-        print(_summary(folder))
+        say(_summary(folder))
 
 
 def _summary(folder: Path) -> str:

@@ -80,7 +80,7 @@ def _source_splits(facts: SourceFacts) -> Table:
     table = _figures("split", "rows", "files", "encoded audio", "a row")
     for split in facts.splits:
         sizes = (format_bytes(size) for size in (split.audio_bytes, split.audio_bytes // max(1, split.rows)))
-        table.add_row(one_line(split.name), format_count(split.rows), format_count(split.files), *sizes)
+        table.add_row(Text(one_line(split.name)), format_count(split.rows), format_count(split.files), *sizes)
     return table
 
 
@@ -91,8 +91,8 @@ def _columns(facts: SourceFacts) -> Table:
     table.add_column("read as")
     for column in facts.columns[:_COLUMNS_SHOWN]:
         style = "dim" if not column.role else "red" if "wrong" in column.role else "green"
-        role = Text(column.role or "not read", style=style)
-        table.add_row(one_line(column.name), one_line(column.type), role)
+        role = Text(one_line(column.role) or "not read", style=style)
+        table.add_row(Text(one_line(column.name)), Text(one_line(column.type)), role)
     if (rest := len(facts.columns) - _COLUMNS_SHOWN) > 0:
         table.add_row(f"and {rest} more", "", "")
     return table
@@ -152,7 +152,7 @@ def _store_splits(splits: Sequence[StoreSplitFacts]) -> Table:
     for split in splits:
         far = f"{100 * split.committed / max(1, split.shards):.0f} % done"
         table.add_row(
-            one_line(split.name),
+            Text(one_line(split.name)),
             format_count(split.rows),
             format_count(split.quarantined),
             "-" if split.audio_seconds is None else format_audio(split.audio_seconds),

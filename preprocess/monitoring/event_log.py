@@ -3,7 +3,6 @@
 Bounded by `MAX_BYTES` times two files, whatever happens; a log that cannot be written ends no run.
 """
 
-import json
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from shared.terminal import json_line
 from shared.text import one_line
 
 LogFormat = Literal["text", "json"]
@@ -57,7 +57,7 @@ class EventLog:
 
 def _json_line(now: datetime, run_id: str, message: str, values: dict[str, object]) -> str:
     fields = {"time": now.isoformat(timespec="milliseconds"), "run_id": run_id, "event": message}
-    return json.dumps(fields | values, ensure_ascii=False, default=str)
+    return json_line(fields | values)
 
 
 def _text_line(now: datetime, run_id: str, message: str, values: dict[str, object]) -> str:

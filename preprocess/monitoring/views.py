@@ -10,12 +10,13 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from preprocess.monitoring.live_screen import EVENTS_SHOWN, format_eta, percent_done, render
 from preprocess.monitoring.snapshot import Snapshot
+from shared.terminal import Screen, say
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate
 
@@ -56,7 +57,7 @@ def make_view(kind: ViewKind, *, title: str, stream: TextIO, is_terminal: bool) 
     """
     if kind == "json":
         return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS)
-    console = _Terminal(file=stream, force_terminal=is_terminal, highlight=False)
+    console = _Terminal(file=stream, force_terminal=is_terminal)
     wanted = kind == "live" or (kind == "auto" and is_terminal and not console.is_dumb_terminal)
     if wanted and console.encoding.startswith("utf"):
         return _LiveView(console, title)
@@ -100,7 +101,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-class _Terminal(Console):
+class _Terminal(Screen):
     """A console that never hides the cursor: after kill -9 nobody would give it back."""
 
     def show_cursor(self, show: bool = True) -> bool:
@@ -152,16 +153,13 @@ class _LineView:
         self._write(self._line_of(snapshot))
 
     def _write(self, line: str) -> None:
-        # A log in an old encoding must not end a run over one umlaut in a file name.
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        self._stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-        self._stream.flush()
+        say(line, self._stream)
 
 
 class _LiveView:
     """The live screen. Rich's own thread draws it: a burst of updates costs nothing, a resized window is noticed."""
 
-    def __init__(self, console: Console, title: str) -> None:
+    def __init__(self, console: Screen, title: str) -> None:
         self._console = console
         self._title = title
         self._snapshot: Snapshot | None = None

@@ -52,7 +52,7 @@ def _splits(splits: Sequence[SplitFigures]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for split in splits:
         table.add_row(
-            one_line(split.name),
+            Text(one_line(split.name)),
             format_count(split.rows),
             _UNKNOWN if split.audio_seconds is None else format_audio(split.audio_seconds) + _error_share(split),
             format_count(split.shards),
@@ -99,7 +99,7 @@ def _facts(figures: PlanFigures) -> Table:
         ("sample", _sample(figures)),
     ):
         if words:
-            table.add_row(name, words)
+            table.add_row(name, Text(one_line(words)) if isinstance(words, str) else words)
     return table
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from preprocess.features.stages import WAITING
 from preprocess.reporting.run_summary import RunSummary, SplitSummary, scored, stage_shares
-from shared.text import one_line
+from shared.text import one_line, printable
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
 _SPLITS_SHOWN = 3
@@ -45,7 +45,7 @@ def _heading(store: str) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold green")
     table.add_column(overflow="fold", style="bold")
-    table.add_row("Done", one_line(store))
+    table.add_row("Done", Text(one_line(store)))
     return table
 
 
@@ -55,7 +55,7 @@ def _splits(splits: Sequence[SplitSummary]) -> Table:
     for name in ("rows written", "quarantined", "audio"):
         table.add_column(name, justify="right", no_wrap=True)
     for split in splits[:_SPLITS_SHOWN]:
-        table.add_row(one_line(split.name), *_split_figures([split]))
+        table.add_row(Text(one_line(split.name)), *_split_figures([split]))
     if rest := splits[_SPLITS_SHOWN:]:
         table.add_row(f"{len(rest)} more", *_split_figures(rest))
     return table
@@ -94,7 +94,7 @@ def _facts(summary: RunSummary) -> Table:
         ("governor", _governor(summary)),
         *_forecast(summary),
     ):
-        table.add_row(name, value)
+        table.add_row(name, Text(one_line(value)))
     return table
 
 
@@ -156,7 +156,7 @@ def next_lines(command: Sequence[str], width: int) -> list[Text]:
     if not command:
         return []
     lines = [""]
-    for word in map(shlex.quote, command):
+    for word in map(printable, map(shlex.quote, command)):
         if lines[-1] and cell_len(f"{_NEXT}{lines[-1]} {word}{_CONTINUED}") > width:
             lines.append("")
         lines[-1] += f" {word}"

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from tokenizers import Tokenizer
 
@@ -15,6 +15,8 @@ from shared.model_files import model_file
 from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
+from shared.terminal import Screen
+from shared.text import one_line
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.evaluation.settings import EvaluateSettings
@@ -29,7 +31,7 @@ _EXAMPLES = 3
 
 
 def transcribed(
-    store: Path, models: Sequence[str], settings: EvaluateSettings, console: Console, *, baseline: str | None = None
+    store: Path, models: Sequence[str], settings: EvaluateSettings, console: Screen, *, baseline: str | None = None
 ) -> EvaluationFacts:
     """What each of *models* makes of the split of *store* that *settings* name; references are its labels as text.
 
@@ -44,7 +46,7 @@ def transcribed(
     for name in models:
         references = references or _references(split, chosen, name)
         device = settings.device
-        place = for_ctranslate2(device, console.print) if is_ctranslate2(name) else choose_device(device)
+        place = for_ctranslate2(device, console.say) if is_ctranslate2(name) else choose_device(device)
         model = open_transcriber(name, language=split.record.language, beam_size=settings.beam_size, device=place)
         found.append(_by_model(model, split, chosen, settings.silence_clips, console))
     decoding = "greedy" if settings.beam_size == 1 else f"beam of {settings.beam_size}"
@@ -57,7 +59,7 @@ def transcribed(
     )
 
 
-def _fitting(split: StoreSplit, count: int, store: Path, console: Console) -> tuple[list[int], str]:
+def _fitting(split: StoreSplit, count: int, store: Path, console: Screen) -> tuple[list[int], str]:
     """*count* rows of *split* less those too long for the window, longest first; and how they are called."""
     chosen = monitored_rows(split, count)
     title = f"{split.name} of {store}" if len(chosen) == len(split) else f"{len(chosen)} clips of {split.name}"
@@ -67,7 +69,7 @@ def _fitting(split: StoreSplit, count: int, store: Path, console: Console) -> tu
         raise UsageError(f"{title} has no rows to evaluate{found}", "name another --split or --store")
     if too_long := len(chosen) - len(fitting):
         title += f", without {too_long} over 30 s"
-        console.print(f"{too_long} of {len(chosen)} clips are longer than Whisper's window of 30 s: left out")
+        console.say(f"{too_long} of {len(chosen)} clips are longer than Whisper's window of 30 s: left out")
     # Batches of one length stop early, and want of memory shows at once.
     return sorted(fitting, key=lambda row: -int(split.num_frames[row])), title
 
@@ -82,7 +84,7 @@ def _row(split: StoreSplit, row: int, reference: str) -> EvaluationRow:
 
 
 def _by_model(
-    model: Transcriber, split: StoreSplit, rows: Sequence[int], silence_clips: int, console: Console
+    model: Transcriber, split: StoreSplit, rows: Sequence[int], silence_clips: int, console: Screen
 ) -> ModelTranscripts:
     if model.num_mel_bins != split.spec.num_mel_bins:
         message = f"{model.name} takes {model.num_mel_bins} mel bins, the store has {split.spec.num_mel_bins}"
@@ -90,7 +92,7 @@ def _by_model(
     hypotheses: list[str] = []
     started = perf_counter()
     with Progress(console=console, transient=True) as progress:
-        for part in progress.track(list(_parts(rows)), description=model.name):
+        for part in progress.track(list(_parts(rows)), description=escape(one_line(model.name))):
             seconds = max(float(split.duration[row]) for row in part)
             hypotheses += model(windows(split, part), max_length=longest_text(seconds))
     spent, audio = perf_counter() - started, float(split.duration[list(rows)].sum())

@@ -3,12 +3,10 @@
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from shared.errors import UsageError
 from shared.system.durable import json_bytes, write_durably
 from shared.system.locks import is_held, remove_unheld
+from shared.terminal import Screen
 from trainer.checkpoints.checkpoint import checkpoints
 from trainer.checkpoints.output_folder import LOCK
 from trainer.evaluation.html_report import require_writable, write_evaluation
@@ -23,7 +21,7 @@ _SETTINGS = "settings.json"
 _DECIDE = ("store", "split", "rows", "beam_size", "silence_clips", "resamples")
 
 
-def watch(settings: EvaluateSettings, console: Console) -> None:
+def watch(settings: EvaluateSettings, console: Screen) -> None:
     """Scores every checkpoint of `--watch` once, newest last; returns when the training has ended and all are scored.
 
     Each goes to OUTPUT/evaluations/checkpoint-…/; one that was scored with other settings is scored again. Raises
@@ -45,7 +43,7 @@ def watch(settings: EvaluateSettings, console: Console) -> None:
     if not found:
         message = f"{output} has no checkpoint, and no training writes to it"
         raise UsageError(message, "start the training first, or name its --output folder as --watch")
-    _say(console, f"all checkpoints are scored, see {output / FOLDER}")
+    console.say(f"all checkpoints are scored, see {output / FOLDER}")
 
 
 def _results(output: Path, checkpoint: Path) -> Path:
@@ -67,11 +65,11 @@ def _is_scored(settings: EvaluateSettings, output: Path, checkpoint: Path) -> bo
     return made_with.read_bytes() == _settings(settings, checkpoint)
 
 
-def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: Console) -> None:
+def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: Screen) -> None:
     require_writable(output / FOLDER)
     made_with = _settings(settings, checkpoint)
     try:
-        facts = transcribed(settings.store or Path(), [str(checkpoint)], settings, Console(stderr=True))
+        facts = transcribed(settings.store or Path(), [str(checkpoint)], settings, Screen(stderr=True))
     except UsageError:
         # The training may have put it away meanwhile, as `--keep-latest` says.
         if checkpoint.is_dir():
@@ -83,9 +81,4 @@ def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: 
     partial = results.with_name(f".{_SETTINGS}.partial")
     remove_unheld(partial)
     write_durably(results.with_name(_SETTINGS), made_with, partial)
-    _say(console, f"{checkpoint.name}: {model_line(result.models[0])}; {headline(result)}")
-
-
-def _say(console: Console, text: str) -> None:
-    # A line of a log, whatever the terminal's width; and a path is no markup.
-    console.print(Text(text), soft_wrap=True)
+    console.say(f"{checkpoint.name}: {model_line(result.models[0])}; {headline(result)}")

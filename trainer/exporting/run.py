@@ -5,14 +5,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.progress import Progress
-from rich.text import Text
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
-from shared.text import one_line
+from shared.terminal import Screen
 from trainer.checkpoints.hub_upload import upload
 from trainer.data.dataset import check_split, evaluation_split
 from trainer.exporting.conversion import convert, export_folders, folder_bytes
@@ -42,7 +40,7 @@ def run_export(settings: ExportSettings) -> bool:
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    console = Console()
+    console = Screen()
     checkpoint = Checkpoint.read(settings.checkpoint_folder)
     split = _find_split(settings, checkpoint)
     require_language(checkpoint, _language(settings, split))
@@ -51,12 +49,12 @@ def run_export(settings: ExportSettings) -> bool:
     folders = export_folders(settings.output_folder, settings.quantization)
     for name, folder in folders.items():
         made = convert(checkpoint, folder, name)
-        _say(console, f"{name}: {'made' if made else 'made before, from this checkpoint:'} {folder}")
+        console.say(f"{name}: {'made' if made else 'made before, from this checkpoint:'} {folder}")
     run = _check(settings, checkpoint, folders, split, rows=rows, console=console)
     _write_cards(settings, checkpoint, run, split)
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
     if settings.push_to_hub and run.passed:
-        _say(console, f"uploaded to {upload(settings.output_folder, settings.push_to_hub, without='.*')}")
+        console.say(f"uploaded to {upload(settings.output_folder, settings.push_to_hub, without='.*')}")
     return run.passed
 
 
@@ -89,20 +87,20 @@ def _check(
     split: StoreSplit | None,
     *,
     rows: Sequence[int],
-    console: Console,
+    console: Screen,
 ) -> GateRun:
     """The gate on *rows* of *split*; afterwards, where it passed, the sample."""
     candidates = [Candidate(folder, name, file_problems(folder, checkpoint)) for name, folder in folders.items()]
     if not rows and settings.sample is None:
         return check_files(candidates)
-    device = str(for_ctranslate2(settings.device, partial(_say, console)))
+    device = str(for_ctranslate2(settings.device, console.say))
     threads = settings.threads or torch.get_num_threads()
     language = _language(settings, split)
     original = OriginalModel(checkpoint.folder, device)
     if split is None or not rows:
         run = check_files(candidates)
     else:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
+        with Progress(console=Screen(stderr=True), transient=True) as progress:
             task = progress.add_task("against the original", total=len(rows))
             tell = partial(progress.advance, task)
             run = run_gate(original, candidates, split, rows, language=language, threads=threads, tell=tell)
@@ -112,7 +110,7 @@ def _check(
         }
         for name, model in models.items():
             text = transcribe_file(model, settings.sample, language)
-            _say(console, f"sample, {name}: {text or '(nothing)'}")
+            console.say(f"sample, {name}: {text or '(nothing)'}")
     return run
 
 
@@ -137,7 +135,3 @@ def _write_cards(settings: ExportSettings, checkpoint: Checkpoint, run: GateRun,
 
 def _language(settings: ExportSettings, split: StoreSplit | None) -> str:
     return settings.language or (split.record.language if split is not None else "de")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(Text(one_line(text)), soft_wrap=True)

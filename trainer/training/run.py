@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
-from rich.console import Console
 
 from shared.cli import python_command
 from shared.errors import RankLostError, ResourceLimitError, SpeechPrepError, StoreError, first_line
 from shared.system.durable import json_bytes
 from shared.system.stop_request import StopRequest
+from shared.terminal import Screen
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
@@ -38,7 +38,7 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
     UsageError and StoreError before anything is trained, InterruptedRunError after a signal, ResourceLimitError for
     want of memory or disk, RankLostError when another rank has ended, SpeechPrepError when the training has diverged.
     """
-    stop, console = StopRequest(ORPHANED), Console(stderr=True)
+    stop, console = StopRequest(ORPHANED), Screen(stderr=True)
     with join_ranks() as ranks, _in_plain_words(), ExitStack() as stack:
         # Not before: while ranks wait for each other, nobody would look at it.
         stop.install()
@@ -47,7 +47,7 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
         ranks.barrier()
         setup = Setup.of(settings, ranks)
-        data = open_data(settings, console.print if ranks.is_main else lambda _text: None, stop)
+        data = open_data(settings, console.say if ranks.is_main else lambda _text: None, stop)
         loop = _assembled(setup, data, console, stop, stack)
         with told(ranks):
             yield loop
@@ -72,7 +72,7 @@ def _in_plain_words() -> Iterator[None]:
         raise RankLostError(message, "the same command goes on at the last checkpoint") from error
 
 
-def _assembled(setup: Setup, data: Data, console: Console, stop: StopRequest, stack: ExitStack) -> TrainingLoop:
+def _assembled(setup: Setup, data: Data, console: Screen, stop: StopRequest, stack: ExitStack) -> TrainingLoop:
     """Every part of the run, at the last checkpoint where there is one; *stack* closes what has to be."""
     settings, ranks = setup.settings, setup.ranks
     found = find_checkpoint(settings, identity(settings, data))
@@ -115,7 +115,7 @@ def told(ranks: Ranks) -> Iterator[None]:
 
 
 def _telemetry(
-    setup: Setup, state: TrainState, last: int, console: Console, stack: ExitStack, *, resumed: bool
+    setup: Setup, state: TrainState, last: int, console: Screen, stack: ExitStack, *, resumed: bool
 ) -> Telemetry:
     """What tells the world, until *stack* closes; on all ranks but the first nobody is told."""
     if not setup.ranks.is_main:
