@@ -2,9 +2,10 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
+from typing import Any
 
 from preprocess.execution.context import RunContext
 from preprocess.execution.run_stats import RunStats
@@ -12,9 +13,11 @@ from preprocess.execution.session import commit_units
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
 from preprocess.monitoring.broadcast import Broadcast, broadcast
-from preprocess.planning.completion import finish, is_finished, store_bytes
+from preprocess.planning.completion import changed_splits, finish, is_finished, store_bytes
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.planning.job import PlannedJob, plan_job, store_path
+from preprocess.planning.origins import mixed_origins
+from preprocess.planning.soundness import check_committed, repair
 from preprocess.reporting.run_summary import RunSummary, split_summaries
 from preprocess.reporting.summary_screen import render_summary
 from preprocess.settings import RunSettings, quarantine_allowance
@@ -23,6 +26,7 @@ from preprocess.workspace.dataset_card import dataset_card
 from preprocess.workspace.prepare import clear_dead, clear_left, prepare_store, remove_partial
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, SpeechPrepError
+from shared.index import read_complete
 from shared.layout import read_record
 from shared.system.locks import hold
 from shared.system.stop_request import StopRequest
@@ -62,19 +66,28 @@ def _title(settings: RunSettings) -> str:
 
 
 def _run(job: PlannedJob, settings: RunSettings, everyone: Broadcast, removals: list[Removal]) -> RunSummary:
+    before = read_complete(job.layout)
+    if settings.repair:
+        repair(job, everyone.event)
+    else:
+        check_committed(job)
+        if mixed := mixed_origins(job):
+            everyone.event(mixed)
     stats, found = RunStats.of(job, monotonic()), estimate(job, settings)
     with StopRequest() as stop, everyone:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
-        if job.open_units() or not is_finished(job) or job.layout.partial.exists():
+        if settings.repair or job.open_units() or not is_finished(job) or job.layout.partial.exists():
             run = RunContext(job, settings, stats, everyone, stop)
-            _work(run, everyone, found, removals)
+            _work(run, everyone, found, removals, before)
     return _summarise(job, stats, found)
 
 
-def _work(run: RunContext, everyone: Broadcast, found: Estimate, removals: list[Removal]) -> None:
+def _work(
+    run: RunContext, everyone: Broadcast, found: Estimate, removals: list[Removal], before: Mapping[str, Any]
+) -> None:
     """Commits what is open; of a finished store only what a killed run left is removed."""
     job, settings = run.job, run.settings
-    finished = not job.open_units() and is_finished(job)
+    finished = not settings.repair and not job.open_units() and is_finished(job)
     budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
     if not settings.force and not finished:
         check_room(found, budgets, job.layout.root)
@@ -84,7 +97,8 @@ def _work(run: RunContext, everyone: Broadcast, found: Estimate, removals: list[
             return
         with _prepared(run, removals):
             commit_units(run, budgets)
-            finish(job)
+            for split in changed_splits(job, before, finish(job)):
+                everyone.event(f"{split}: its content is not what it was before: the source or the software changed")
 
 
 @contextmanager

@@ -100,6 +100,9 @@ class RunSettings(SourceSettings):
         ge=0,
         description="bytes by which an actor grows before it starts anew; 0: never [512MB]",
     )
+    repair: bool = Field(
+        default=False, description="read every shard, set bad ones aside in the store's set-aside/, make them again"
+    )
     ray_address: str | None = Field(None, description="join a Ray cluster of this machine [start one here]")
     metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")
     metrics_host: str = Field("127.0.0.1", description="address of metrics and status page; others can see them there")

@@ -1,4 +1,4 @@
-"""`python -m preprocess.verify STORE`: every checksum, count and offset of a store."""
+"""`python -m preprocess.verify STORE`: every checksum, count, row id and offset of a store; its source on demand."""
 
 import sys
 from collections.abc import Sequence
@@ -7,9 +7,11 @@ from pathlib import Path
 from pydantic import Field
 from rich.progress import track
 
+from preprocess.planning.source_check import check_source
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
+from shared.membership import REPAIR
 from shared.settings import LayeredSettings
 from shared.terminal import Screen, complain, say
 from shared.units import format_bytes, format_count
@@ -20,12 +22,15 @@ class VerifySettings(LayeredSettings):
     """Settings of `python -m preprocess.verify`."""
 
     store: Path | None = Field(None, description="folder of the store [required]")
+    source: str | None = Field(
+        None, description="read this source as well, and name the shards that were made from other rows than it has now"
+    )
     threads: int = Field(2, ge=1, le=64, description="shards checked at once")
 
 
 def main(argv: Sequence[str]) -> int:
     """Prints what is wrong with a store; 0 when nothing is, 1 otherwise."""
-    about = "Check every checksum, count and offset of a store."
+    about = "Check every checksum, count, row id and offset of a store; with --source also what it was made from."
     settings = parse_settings(VerifySettings, argv, prog="python -m preprocess.verify", about=about, positional="store")
     if settings.store is None:
         raise UsageError("no store was named", "python -m preprocess.verify --store STORE")
@@ -34,9 +39,17 @@ def main(argv: Sequence[str]) -> int:
     checks = list(
         track(verify_store(settings.store, settings.threads), "verify", steps, console=screen, transient=True)
     )
+    if settings.source is not None:
+        layout = StoreLayout(settings.store)
+        record = read_record(layout)
+        units = sum(split.num_units for split in record.splits.values())
+        read = check_source(layout, record, settings.source)
+        checks += track(read, "compare", units, console=screen, transient=True)
     problems = [problem for check in checks for problem in check.problems]
     for problem in problems:
         complain(f"problem: {problem}")
+    if any(check.repairable for check in checks):
+        complain(f"  -> {REPAIR}")
     rows, size = sum(check.rows for check in checks), sum(check.num_bytes for check in checks)
     verdict = f"{len(problems)} problems" if problems else "everything is as it was written"
     say(f"{settings.store}: {format_count(rows)} rows, {format_bytes(size)} checked: {verdict}")

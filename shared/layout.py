@@ -4,7 +4,9 @@ STORE/
   README.md, store.json, settings.json, COMPLETE
   data/train-00000-of-00431.parquet         immutable; a name that exists is committed and complete
   quarantine/train-00000-of-00431.parquet   rows of that unit that could not be used
+  provenance/train-00000-of-00431.json      what that unit was made from, and with what
   index/train.parquet                       where each row's payload lies
+  set-aside/                                bad files that a repair moved out of the way
   .partial/                                 the only place of unfinished bytes
 """
 
@@ -153,6 +155,16 @@ class StoreLayout:
         return self.root / ".partial"
 
     @property
+    def provenance(self) -> Path:
+        """What each unit was made from."""
+        return self.root / "provenance"
+
+    @property
+    def set_aside(self) -> Path:
+        """Bad files that a repair moved out of the way."""
+        return self.root / "set-aside"
+
+    @property
     def record(self) -> Path:
         """`store.json`."""
         return self.root / "store.json"
@@ -170,6 +182,10 @@ class StoreLayout:
         """The quarantine file of *unit*."""
         return self.quarantine / shard_name(split, unit, num_units)
 
+    def provenance_of(self, split: str, unit: int, num_units: int) -> Path:
+        """The record of what *unit* was made from."""
+        return self.provenance / Path(shard_name(split, unit, num_units)).with_suffix(".json")
+
     def index_of(self, split: str) -> Path:
         """The index of *split*."""
         return self.index / f"{split}.parquet"
@@ -184,7 +200,7 @@ class StoreLayout:
             if match is None or match[1] != split:
                 continue
             if int(match[3]) != num_units or int(match[2]) >= num_units:
-                raise StoreError(f"{path} belongs to another plan of {num_units} shards", "verify the store")
+                raise StoreError(f"{path} belongs to another plan than that of {num_units} shards", "move it elsewhere")
             units.add(int(match[2]))
         return units
 

@@ -5,7 +5,7 @@ Reads only, and finds all problems instead of stopping at the first.
 
 import mmap
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.errors import StoreError, first_line
-from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, index_shard, read_complete
+from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, check_index, index_shard, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
 from shared.membership import Membership, Place, read_keys, shard_counts
 from shared.schema import FeatureSpec, index_schema, shard_schema
@@ -28,8 +28,8 @@ _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
 class ShardCheck:
     """What was found in one part of a store: its *problems*, and for a shard the rows and bytes read.
 
-    *repairable* problems lie in a shard or its quarantine file, and go when these are made again. A file that the
-    system does not let us read is not known to be bad.
+    *repairable* problems go when a run makes the bad shards, or the index, again. A file that the system does not let
+    us read is not known to be bad.
     """
 
     name: str
@@ -49,30 +49,54 @@ def verify_store(root: Path, threads: int = 2) -> Iterator[ShardCheck]:
     try:
         complete = read_complete(layout, record.uuid, record.format_version)
     except StoreError as error:
-        yield ShardCheck(layout.complete.name, (error.message,))
+        yield ShardCheck(layout.complete.name, (f"{error.message}: {error.remedy}",))
         complete = {}
     for split, planned in record.splits.items():
         with ThreadPoolExecutor(threads) as pool:
             units = range(planned.num_units)
             yield from pool.map(lambda unit, name=split: verify_shard(layout, name, unit, record), units)
-        yield ShardCheck(f"split {split}", tuple(_split_problems(layout, split, record, complete.get(split))))
+        found = tuple(_split_problems(layout, split, record, complete.get(split)))
+        yield ShardCheck(f"split {split}", found, repairable=bool(found))
     yield ShardCheck("store", tuple(_stray_problems(layout, record, complete)))
 
 
 def verify_shard(layout: StoreLayout, split: str, unit: int, record: StoreRecord) -> ShardCheck:
-    """Checks one shard: Parquet page checksums, schema, counts, offsets, payload checksums and quarantine."""
-    path = layout.shard(split, unit, record.splits[split].num_units)
+    """As `check_shard`, for *unit* of *split* as *record* has it."""
+    return check_shard(Place(layout, split, unit, record.splits[split], record.format_version), record.features)
+
+
+def check_shard(place: Place, spec: FeatureSpec, digests: Sequence[str] = ()) -> ShardCheck:
+    """Checks one shard: Parquet page checksums, schema, counts, offsets, payload checksums, row ids and quarantine.
+
+    With *digests*, those of `indexed_digests`, also that no byte outside its payloads changed since it was indexed.
+    """
+    path = place.shard
     if not path.is_file():
         return ShardCheck(path.name, (f"{path} is missing: run the same command again",), repairable=True)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as rows:
-            problems = [*_shard_problems(rows, layout, split, unit, record)]
+            problems = [*_shard_problems(rows, place, spec, digests)]
             num_rows = rows.metadata.num_rows
     except _DAMAGE as error:
         damaged = is_damage(error)
         problem = f"{path} {'is damaged' if damaged else 'cannot be read'}: {first_line(error)}"
         return ShardCheck(path.name, (problem,), repairable=damaged)
     return ShardCheck(path.name, tuple(problems), num_rows, path.stat().st_size, repairable=bool(problems))
+
+
+def indexed_digests(layout: StoreLayout, split: str, totals: Mapping[str, Any] | None) -> list[str]:
+    """What the index of *split* keeps of each shard's bytes between the payloads, by unit.
+
+    Empty where the split is not complete, or its index is not the one that *totals*, its entry in `COMPLETE`, states.
+    """
+    if totals is None:
+        return []
+    try:
+        check_index(layout, split, totals)
+        metadata = pq.read_metadata(layout.index_of(split)).metadata or {}
+    except _DAMAGE:
+        return []
+    return metadata.get(SHARD_DIGESTS, b"").decode().split()
 
 
 def is_damage(error: BaseException) -> bool:
@@ -84,22 +108,23 @@ def is_damage(error: BaseException) -> bool:
     return not isinstance(cause, OSError) or cause.errno is None or isinstance(cause, FileNotFoundError)
 
 
-def _shard_problems(
-    rows: pq.ParquetFile, layout: StoreLayout, split: str, unit: int, record: StoreRecord
-) -> Iterator[str]:
-    planned, spec = record.splits[split], record.features
-    path = layout.shard(split, unit, planned.num_units)
-    if not rows.schema_arrow.equals(shard_schema(spec, record.format_version), check_metadata=True):
-        yield f"{path}: its columns are not those of this store"
+def _shard_problems(rows: pq.ParquetFile, place: Place, spec: FeatureSpec, digests: Sequence[str]) -> Iterator[str]:
+    if not rows.schema_arrow.equals(shard_schema(spec, place.version), check_metadata=True):
+        yield f"{place.shard}: its columns are not those of this store"
         return
     for number in range(rows.metadata.num_row_groups):
         # Reading a row group checks its pages; one at a time keeps memory at one row group.
         rows.read_row_group(number)
-    place = Place(layout, split, unit, planned, record.format_version)
-    index = index_shard(place, spec).rows
-    yield from _payload_problems(rows, path, index, spec)
-    if planned.row_bounds:
-        yield from Membership().problems(place, rows.metadata, index)
+    indexed = index_shard(place, spec)
+    yield from _payload_problems(rows, place.shard, indexed.rows, spec)
+    if place.planned.row_bounds:
+        yield from Membership().problems(place, rows.metadata, indexed.rows)
+    if digests and digests[place.unit : place.unit + 1] != [indexed.frame_digest]:
+        yield _changed(place.shard)
+
+
+def _changed(path: Path) -> str:
+    return f"{path} or its quarantine file is not what was indexed: bytes outside its payloads changed"
 
 
 def _payload_problems(rows: pq.ParquetFile, path: Path, index: pa.Table, spec: FeatureSpec) -> Iterator[str]:
@@ -172,7 +197,7 @@ def _index_problems(
     for unit, (shard_path, shard) in enumerate(shards):
         scan.add(shard, shard_path)
         if digests[unit : unit + 1] != [shard.frame_digest]:
-            yield f"{shard_path} or its quarantine file is not what was indexed: bytes outside its payloads changed"
+            yield _changed(shard_path)
         if len(shard.rows):
             if groups >= stored.num_row_groups or not stored.read_row_group(groups).equals(shard.rows):
                 yield f"{path}: its entries for shard {unit} are not the shard's"
@@ -188,7 +213,9 @@ def _stray_problems(layout: StoreLayout, record: StoreRecord, complete: Mapping[
         for unit in range(planned.num_units)
     }
     indexes = {layout.index_of(split).name for split in record.splits}
-    for folder, expected in ((layout.data, shards), (layout.quarantine, shards), (layout.index, indexes)):
+    origins = {Path(name).with_suffix(".json").name for name in shards}
+    folders = (layout.data, shards), (layout.quarantine, shards), (layout.provenance, origins), (layout.index, indexes)
+    for folder, expected in folders:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.name not in expected:
                 yield f"{path} belongs to no plan of this store"

@@ -109,7 +109,8 @@ class RunLoop:
         """Settles and counts what *actor* made; True when a new actor should take its place."""
         layout, unit, run = self.run.job.layout, report.unit, self.run
         count = run.job.record.splits[unit.split].num_units
-        files = (layout.shard(unit.split, unit.number, count), layout.quarantined(unit.split, unit.number, count))
+        place = unit.split, unit.number, count
+        files = (layout.shard(*place), layout.quarantined(*place), layout.provenance_of(*place))
         self.governor.admission.committed(unit, sum(path.stat().st_blocks * 512 for path in files if path.exists()))
         run.stats.commit(actor, report, self.now())
         why = self.crew.recycling.finished(actor, report.memory_bytes)

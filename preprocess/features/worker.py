@@ -1,6 +1,7 @@
 """FeatureWorker: one unit, from source rows to a committed shard. A plain class; an actor wraps it.
 
-Order of a commit: quarantined rows, then the shard. The shard's name is the only mark of progress.
+Order of a commit: quarantined rows, what the unit was made from, then the shard. The shard's name is the only mark of
+progress.
 """
 
 from collections import Counter
@@ -13,6 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
+from preprocess.features.provenance import Provenance, ReadChecksum, this_software
 from preprocess.features.stages import StageClock
 from preprocess.sources.base import BATCH_BYTES, RowReader, SourceRow
 from preprocess.units import Unit
@@ -22,7 +24,7 @@ from shared.membership import shard_counts, unit_metadata
 from shared.schema import FORMAT_VERSION, QuarantineReason
 from shared.selection import Selection
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
-from shared.system.durable import fsync_directory
+from shared.system.durable import fsync_directory, write_durably
 from shared.system.owner_mark import OwnerMark, own_mark
 
 
@@ -117,9 +119,10 @@ class FeatureWorker:
         final = self._layout.shard(unit.split, unit.number, task.num_units)
         self.progress = WorkerProgress(task.name, unit.num_rows)
         quarantined: list[QuarantinedRow] = []
+        files, checksum = task.reader.source_files(), ReadChecksum()
         spec, partial = self._settings.pipeline.spec, self._partial(task.name)
         with ShardWriter(partial, spec, max_bytes=task.max_bytes, version=task.format_version) as writer:
-            for row in self._feature_rows(task, quarantined):
+            for row in self._feature_rows(task, quarantined, checksum):
                 with self._clock.stage("write"):
                     writer.append(row)
             if writer.num_rows + len(quarantined) != unit.num_rows:
@@ -128,18 +131,21 @@ class FeatureWorker:
                 raise SourceError(message, "the source changed during the run: restore it, or use a new --store")
             with self._clock.stage("commit"):
                 writer.seal(_metadata(task, writer.num_rows, len(quarantined)))
-                self._commit(task, writer, final, quarantined)
+                origin = Provenance(checksum.text, files, this_software())
+                self._commit(task, writer, quarantined, origin)
         return self._report(unit, final, quarantined, perf_counter() - started)
 
     def probe(self, task: UnitTask) -> None:
         """Processes the rows of *task* without writing anything: it survives, or the process dies as it did before."""
         self.progress = WorkerProgress(f"{task.name} (probe)", task.unit.stop - task.unit.start)
-        for _ in self._feature_rows(task, []):
+        for _ in self._feature_rows(task, [], ReadChecksum()):
             pass
 
-    def _feature_rows(self, task: UnitTask, quarantined: list[QuarantinedRow]) -> Iterator[FeatureRow]:
-        """Feature rows in order; rejected ones are appended to *quarantined* instead."""
-        for row in self._selected_rows(task):
+    def _feature_rows(
+        self, task: UnitTask, quarantined: list[QuarantinedRow], checksum: ReadChecksum
+    ) -> Iterator[FeatureRow]:
+        """Feature rows in order; rejected ones are appended to *quarantined* instead. *checksum* takes in all."""
+        for row in self._selected_rows(task, checksum):
             if self._stopping:
                 raise InterruptedRunError(f"{task.name} was given up: the run is stopping")
             try:
@@ -152,7 +158,7 @@ class FeatureWorker:
                 yield features
             self.progress.rows += 1
 
-    def _selected_rows(self, task: UnitTask) -> Iterator[SourceRow]:
+    def _selected_rows(self, task: UnitTask, checksum: ReadChecksum) -> Iterator[SourceRow]:
         selected = task.selection.mask(task.unit.start, task.unit.stop)
         rows = task.reader.rows(task.batch_bytes)
         while True:
@@ -161,11 +167,19 @@ class FeatureWorker:
             if row is None:
                 return
             if selected[row.row_id - task.unit.start]:
+                with self._clock.stage("read"):
+                    checksum.add(row)
                 yield _spoilt(row) if row.row_id in task.crashed_rows else row
 
-    def _commit(self, task: UnitTask, writer: ShardWriter, final: Path, quarantined: list[QuarantinedRow]) -> None:
+    def _commit(
+        self, task: UnitTask, writer: ShardWriter, quarantined: list[QuarantinedRow], origin: Provenance
+    ) -> None:
+        place = task.unit.split, task.unit.number, task.num_units
+        final = self._layout.shard(*place)
         if not final.exists():
             self._commit_quarantine(task, quarantined)
+            partial = self._partial(f"provenance-{task.name}")
+            write_durably(self._layout.provenance_of(*place), origin.content(), partial)
         writer.publish(final)
 
     def _commit_quarantine(self, task: UnitTask, quarantined: list[QuarantinedRow]) -> None:

@@ -1,6 +1,8 @@
 """A job against `COMPLETE`: whether it is finished, finishing it, and the bytes and rejected rows of what is there."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -21,6 +23,16 @@ def finish(job: PlannedJob) -> dict[str, SplitTotals]:
     totals = {plan.name: write_index(job.layout, plan.name, plan.record, features, version) for plan in job.plans}
     write_complete(job.layout, job.record, totals)
     return totals
+
+
+def changed_splits(job: PlannedJob, before: Mapping[str, Any], after: Mapping[str, SplitTotals]) -> list[str]:
+    """Splits that `COMPLETE` stated *before* of the same plan, with another content than *after* this run."""
+    return [
+        plan.name
+        for plan in job.plans
+        if before.get(plan.name, {}).get("plan_digest") == plan.record.digest
+        and before[plan.name].get("content_digest") != after[plan.name].content_digest
+    ]
 
 
 def quarantine_reasons(layout: StoreLayout, split: str) -> Counter[str]:

@@ -35,6 +35,7 @@ class Estimate:
 
     *audio_seconds* and *seconds* (what is left to do) are None where a split was not sampled because the store knows it
     already. *actors* is how many will have work, *largest_bytes* a mean shard of the split with the largest.
+    *set_aside_bytes* are what repairs put aside, which the budget has to hold as well.
     """
 
     store_bytes: int
@@ -47,6 +48,7 @@ class Estimate:
     actors: int
     cores: int
     largest_bytes: int = 0
+    set_aside_bytes: int = 0
 
     @property
     def needed_bytes(self) -> int:
@@ -81,6 +83,7 @@ def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
         actors=actors,
         cores=cores,
         largest_bytes=round(largest),
+        set_aside_bytes=allocated_bytes(job.layout.set_aside),
     )
 
 
@@ -110,7 +113,7 @@ def check_room(found: Estimate, budgets: Budgets, root: Path) -> None:
             f"{reserve} of them stay reserved",
             f"free {short}, name a larger disk with --store, or halve it with --feature-dtype uint8; --force starts it",
         )
-    total = found.store_bytes + found.needed_bytes - found.missing_bytes
+    total = found.store_bytes + found.set_aside_bytes + found.needed_bytes - found.missing_bytes
     if found.missing_bytes and total > budgets.disk_bytes:
         raise ResourceLimitError(
             f"{root}: the store and its scratch will take {format_bytes(total)}, the disk budget is "

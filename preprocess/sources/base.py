@@ -3,6 +3,7 @@
 A source opens files only to learn their metadata; a reader opens them in the actor that reads.
 """
 
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,11 +79,36 @@ class SplitLayout:
         return sum(block.num_bytes for block in self.blocks)
 
 
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that rows are read from: its name in the data set, bytes, and time of its last change in ns; -1 unknown.
+
+    Hints: another size or time is another file, most likely; the same need not be the same content.
+    """
+
+    name: str
+    num_bytes: int = -1
+    mtime_ns: int = -1
+
+    @classmethod
+    def at(cls, path: str, name: str) -> "SourceFile":
+        """As it is at *path* now; a file that cannot be looked at is unknown."""
+        try:
+            status = os.stat(path)  # noqa: PTH116 - a string, and there may be a million
+        except (OSError, ValueError):
+            return cls(name)
+        return cls(name, status.st_size, status.st_mtime_ns)
+
+
 class RowReader(Protocol):
     """Yields a contiguous range of one split's rows, in order. Picklable; opens nothing before `rows` is called."""
 
     def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:
         """The rows; memory stays bounded by a batch of *batch_bytes* and what their blocks' `held_bytes` say."""
+        ...
+
+    def source_files(self, most: int | None = None) -> Sequence[SourceFile]:
+        """The files that the rows are read from, or *most* of them from all over the range, as they are now."""
         ...
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import BATCH_BYTES, Block, SourceRow, SplitLayout, split_named
-from preprocess.sources.confine import mean_size, read_inside, sizes_inside, spread
+from preprocess.sources.base import BATCH_BYTES, Block, SourceFile, SourceRow, SplitLayout, split_named
+from preprocess.sources.confine import file_inside, mean_size, read_inside, sizes_inside, spread
 from shared.errors import RowRejectedError, SourceError
 from shared.schema import fingerprint
 
@@ -43,6 +43,12 @@ class ClipReader:
             for clip in batch.to_pylist():
                 yield _row(real_root, row_id, clip["file"], clip["text"], clip["source"])
                 row_id += 1
+
+    def source_files(self, most: int | None = None) -> list[SourceFile]:
+        """The clips, or *most* of them; one that is not there, or lies outside, is unknown."""
+        names = pa.ipc.open_stream(self.table).read_all().column("file").to_pylist()
+        real_root = os.path.realpath(self.root)
+        return [file_inside(real_root, names[index]) for index in spread(len(names), most or len(names))]
 
 
 @dataclass(frozen=True, slots=True)

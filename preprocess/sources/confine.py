@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Sequence
 
+from preprocess.sources.base import SourceFile
 from shared.errors import RowRejectedError, SpeechPrepError
 from shared.schema import QuarantineReason
 
@@ -59,15 +60,23 @@ def read_inside(real_root: str, name: str, max_bytes: int = _MAX_CLIP_BYTES) -> 
         raise SpeechPrepError(f"reading {real} failed: {error}", "check the disk, then run it again") from error
 
 
-def spread(count: int) -> list[int]:
-    """Up to `SAMPLED_CLIPS` of the indices 0 to *count*, evenly spread; the same on every run."""
-    taken = min(count, SAMPLED_CLIPS)
+def spread(count: int, most: int = SAMPLED_CLIPS) -> list[int]:
+    """Up to *most* of the indices 0 to *count*, evenly spread; the same on every run."""
+    taken = min(count, most)
     return [index * count // taken for index in range(taken)]
 
 
 def sizes_inside(real_root: str, names: Sequence[str]) -> list[int]:
     """Bytes of each of the files *names*; -1 where there is none inside *real_root*."""
     return [_size_inside(real_root, name) for name in names]
+
+
+def file_inside(real_root: str, name: str) -> SourceFile:
+    """The file *name* as it is now; unknown where there is none inside *real_root*."""
+    try:
+        return SourceFile.at(resolve_inside(real_root, name), name)
+    except (RowRejectedError, OSError):
+        return SourceFile(name)
 
 
 def mean_size(sizes: Sequence[int]) -> int:

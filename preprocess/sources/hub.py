@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from preprocess.sources.base import Columns
+from preprocess.sources.base import Columns, SourceFile
 from preprocess.sources.embedded import RowMaker
 from preprocess.sources.parquet import DataFile, ParquetSource, open_parquet
 from preprocess.sources.parquet_reader import open_parquet_file
@@ -48,6 +48,10 @@ class _HubFiles:
         from huggingface_hub import HfFileSystem  # noqa: PLC0415 - seconds, and only Hub sources need it
 
         return pafs.PyFileSystem(_RangeHandler(HfFileSystem(endpoint=self.endpoint)))
+
+    def look(self, path: str, name: str) -> SourceFile:  # noqa: ARG002 - as named for messages
+        """Named with its commit, which never changes."""
+        return SourceFile(path)
 
     def forget(self, path: str, start: int, num_bytes: int) -> None:
         """Nothing of the Hub is kept."""

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from preprocess.sources.base import BATCH_BYTES, Columns, SourceRow
+from preprocess.sources.base import BATCH_BYTES, Columns, SourceFile, SourceRow
 from preprocess.sources.columns import text_columns
 from preprocess.sources.embedded import RowMaker, audio_leaves
 from shared.errors import SourceError
@@ -42,6 +42,10 @@ class Files(Protocol):
         """The file system that the files' paths belong to."""
         ...
 
+    def look(self, path: str, name: str) -> SourceFile:
+        """The file at *path*, called *name*, as it is now."""
+        ...
+
     def forget(self, path: str, start: int, num_bytes: int) -> None:
         """This part of a file is not needed for now: nothing of it has to stay in memory."""
         ...
@@ -56,6 +60,10 @@ class LocalDisk:
     def filesystem(self) -> pafs.FileSystem:
         """The local file system, without memory mapping."""
         return pafs.LocalFileSystem(use_mmap=False)
+
+    def look(self, path: str, name: str) -> SourceFile:
+        """Its size and time."""
+        return SourceFile.at(path, name)
 
     def forget(self, path: str, start: int, num_bytes: int) -> None:
         """Drops the part from the page cache. Read twice it would count as in use, and hold back work."""
@@ -107,6 +115,11 @@ class ParquetReader:
         # Large pages go back to the system by themselves (`environment.py`); this is for the rest. After every batch it
         # would make the process fault the same memory in anew, which costs more than reading does.
         pa.default_memory_pool().release_unused()
+
+    def source_files(self, most: int | None = None) -> list[SourceFile]:
+        """The Parquet files, or *most* of them."""
+        named = list({piece.path: piece.name for piece in self.slices}.items())
+        return [self.files.look(path, name) for path, name in named[:most]]
 
     def _forget_large(self, file: pq.ParquetFile, piece: RowGroupSlice) -> None:
         """A row group that many units share is read from its start by each of them."""

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceRow, SplitLayout, pieces, split_named
+from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceFile, SourceRow, SplitLayout, pieces, split_named
 from preprocess.sources.columns import check_embedded_columns
 from preprocess.sources.embedded import RowMaker, audio_arrays, external_clip_bytes
 from shared.errors import SourceError
@@ -58,6 +58,11 @@ class SavedReader:
                         part = batch.slice(wanted[number].start, wanted[number].stop - wanted[number].start)
                         yield from self.maker.rows(part, row_id)
                         row_id += part.num_rows
+
+    def source_files(self, most: int | None = None) -> list[SourceFile]:
+        """The Arrow files, or *most* of them."""
+        paths = list(dict.fromkeys(piece.path for piece in self.slices))
+        return [SourceFile.at(path, Path(path).name) for path in paths[:most]]
 
 
 @dataclass(frozen=True, slots=True)

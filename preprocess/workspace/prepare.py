@@ -33,11 +33,12 @@ def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, 
     close_partial(layout)
     # First of all: with its record a folder is a store, whatever kills this run next.
     write_durably(layout.record, json_bytes(record.as_dict()), layout.partial / "store.json")
-    for folder in (layout.data, layout.quarantine):
+    committed = (layout.data, layout.quarantine, layout.provenance)
+    for folder in committed:
         folder.mkdir(exist_ok=True)
     write_durably(layout.root / "settings.json", settings_json.encode(), layout.partial / "settings.json")
     write_durably(layout.root / "README.md", card.encode(), layout.partial / "README.md")
-    for folder in (layout.data, layout.quarantine):
+    for folder in committed:
         # A run may have died between a shard's name and the name's durability.
         fsync_directory(folder)
     return removals

@@ -96,6 +96,9 @@ class Interposed:
     count: int
     action: object
 
+    def source_files(self):
+        return self.reader.source_files()
+
     def rows(self, batch_bytes):
         for number, row in enumerate(self.reader.rows(batch_bytes)):
             if number == self.count:

@@ -1,0 +1,113 @@
+"""What a unit was made from, and with what: kept beside the store's shards, so that these stay the same to the byte.
+
+It decides nothing: a run warns by it (`planning.origins`), `verify --source` compares by it.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import soundfile
+import xxhash
+
+import preprocess.audio
+import shared
+from preprocess.sources.base import SourceFile, SourceRow
+from shared.errors import StoreError
+from shared.system.durable import json_bytes
+
+LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "av", "librosa", "tokenizers", "pyarrow")
+"""What may show in a shard's bytes."""
+
+
+@dataclass(slots=True)
+class ReadChecksum:
+    """Covers all that was read of a unit's rows, in order: ids, audio, texts, names. Against accident, not malice."""
+
+    _hash: Any = field(default_factory=xxhash.xxh3_128)
+
+    def add(self, row: SourceRow) -> None:
+        """Takes *row* in."""
+        size = None if row.audio is None else len(row.audio)
+        told = (row.row_id, row.path, row.transkription, row.source, row.problem, size)
+        self._hash.update(repr(told).encode("utf-8", "backslashreplace"))
+        self._hash.update(row.audio or b"")
+
+    @property
+    def text(self) -> str:
+        """32 hexadecimal digits."""
+        return str(self._hash.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Software:
+    """With what rows were turned into features: a digest of our own code that decides their bytes, and versions."""
+
+    feature_code: str
+    versions: Mapping[str, str]
+
+    def differences(self, now: "Software") -> list[str]:
+        """What is otherwise *now*, in words."""
+        old, new = (
+            {"feature code": self.feature_code, **self.versions},
+            {"feature code": now.feature_code, **now.versions},
+        )
+        names = dict.fromkeys((*old, *new))
+        return [f"{name} {old.get(name)}, now {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """One unit's: *checksum* of what was read, the *files* that it was read from, the *software*."""
+
+    checksum: str
+    files: Sequence[SourceFile]
+    software: Software
+
+    def content(self) -> bytes:
+        """As JSON."""
+        files = [[file.name, file.num_bytes, file.mtime_ns] for file in self.files]
+        software = {"feature_code": self.software.feature_code, "versions": dict(self.software.versions)}
+        return json_bytes({"source": {"checksum": self.checksum, "files": files}, "software": software})
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """From the file at *path*, None where there is none. Raises StoreError where it is damaged."""
+        try:
+            value = json.loads(path.read_bytes())
+            source, software = value["source"], value["software"]
+            files = tuple(SourceFile(*file) for file in source["files"])
+            return cls(source["checksum"], files, Software(software["feature_code"], dict(software["versions"])))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{path} is damaged: {error!r}", "remove it: only what it told is lost") from error
+
+
+@cache
+def this_software() -> Software:
+    """That of this process."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    found = {"python": platform.python_version(), "libsndfile": soundfile.__libsndfile_version__}
+    return Software(code_digest(_feature_code()), found | versions)
+
+
+def code_digest(files: Iterable[Path]) -> str:
+    """16 digits for the text of *files*, named by what they are called."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in files:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _feature_code() -> list[Path]:
+    """Our modules that decide what a row becomes."""
+    features, audio, store = (Path(str(file)).parent for file in (__file__, preprocess.audio.__file__, shared.__file__))
+    names = [features / f"{name}.py" for name in ("log_mel", "pipeline")]
+    return [*names, *sorted(audio.glob("*.py")), *(store / f"{name}.py" for name in ("schema", "shard", "text"))]

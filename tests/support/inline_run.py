@@ -1,0 +1,25 @@
+"""`python -m preprocess.run` in this process, with one worker in place of Ray and its actors."""
+
+import preprocess.planning.job
+import preprocess.run
+import preprocess.workspace.prepare
+from preprocess.features.worker import FeatureWorker, WorkerSettings
+from preprocess.planning.sample import sample_rows
+from shared.cli import run_command
+
+
+def commit_here(run, _budgets, most=None):
+    """Stands in for `commit_units`: makes the open units, or the first *most* of them, in order."""
+    worker = FeatureWorker(WorkerSettings(run.job.layout.root, run.job.pipeline))
+    for unit in run.job.open_units()[:most]:
+        run.stats.commit(0, worker.process(run.job.task_for(unit)), 0.0)
+
+
+def run_inline(monkeypatch, *options):
+    """The exit status of a run with *options*, without report and metrics."""
+    monkeypatch.setattr(preprocess.run, "commit_units", commit_here)
+    # Another process for the sample takes seconds to start; there are no processes of earlier runs here.
+    monkeypatch.setattr(preprocess.planning.job, "sample_apart", sample_rows)
+    monkeypatch.setattr(preprocess.workspace.prepare, "end_processes", lambda *_: 0)
+    fixed = ["--view", "plain", "--no-report", "--no-metrics", "--max-quarantine", "100%"]
+    return run_command(preprocess.run.main, [*map(str, options), *fixed])
