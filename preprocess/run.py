@@ -87,18 +87,17 @@ def _work(
 ) -> None:
     """Commits what is open; of a finished store only what a killed run left is removed."""
     job, settings = run.job, run.settings
-    finished = not settings.repair and not job.open_units() and is_finished(job)
-    budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
-    if not settings.force and not finished:
-        check_room(found, budgets, job.layout.root)
-    with _reported(run, everyone, found):
-        if finished:
+    if not settings.repair and not job.open_units() and is_finished(job):
+        with _reported(run, everyone, found):
             _tell(run, [*removals, *clear_left(job.layout, job.record.uuid)])
-            return
-        with _prepared(run, removals):
-            commit_units(run, budgets)
-            for split in changed_splits(job, before, finish(job)):
-                everyone.event(f"{split}: its content is not what it was before: the source or the software changed")
+        return
+    budgets = budgets_of(settings, job.layout.root, settings.ram_budget)
+    if not settings.force:
+        check_room(found, budgets, job.layout.root)
+    with _reported(run, everyone, found), _prepared(run, removals):
+        commit_units(run, budgets)
+        for split in changed_splits(job, before, finish(job)):
+            everyone.event(f"{split}: its content is not what it was before: the source or the software changed")
 
 
 @contextmanager

@@ -96,7 +96,8 @@ def indexed_digests(layout: StoreLayout, split: str, totals: Mapping[str, Any] |
         metadata = pq.read_metadata(layout.index_of(split)).metadata or {}
     except _DAMAGE:
         return []
-    return metadata.get(SHARD_DIGESTS, b"").decode().split()
+    digests: bytes = metadata.get(SHARD_DIGESTS, b"")
+    return digests.decode().split()
 
 
 def is_damage(error: BaseException) -> bool:
@@ -222,5 +223,10 @@ def _stray_problems(layout: StoreLayout, record: StoreRecord, complete: Mapping[
     for split in sorted(complete.keys() - record.splits.keys()):
         yield f"{layout.complete} names a split {split!r} that {layout.record} does not know"
     if layout.partial.is_dir():
-        for path in sorted(layout.partial.iterdir()):
+        try:
+            left = sorted(layout.partial.iterdir())
+        except PermissionError:
+            yield f"{layout.partial} is another user's, whose run works on the store or left it so"
+            return
+        for path in left:
             yield f"{path} is unfinished; the next run or `python -m preprocess.clean` removes it"

@@ -63,8 +63,11 @@ def _walk(folder: Path, partial: Path | None) -> tuple[int, int]:
 
 
 def _entries(folder: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Name, path and status, links not followed, of everything in *folder* that is still there."""
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+    """Name, path and status, links not followed, of everything in *folder* that is still there.
+
+    A folder that we may not look into is another user's: nothing in it is ours, and the free space tells of it.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
                 yield entry.name, entry.path, entry.stat(follow_symlinks=False)

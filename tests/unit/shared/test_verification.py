@@ -304,3 +304,16 @@ def test_the_command_ends_with_1_and_the_names_of_what_is_wrong(layout, capsys):
 def test_samples_differ_from_row_to_row():
     assert not np.array_equal(feature_row(1).payload, feature_row(2).payload)
     assert SPEC.num_mel_bins == 8
+
+
+def test_unfinished_files_of_another_user_are_told_and_the_rest_is_still_checked(layout, monkeypatch):
+    layout.partial.mkdir()
+    listdir = os.listdir
+
+    def refuse(path="."):
+        if str(path).endswith(".partial"):
+            raise PermissionError(13, "Permission denied", path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert problems(layout) == [f"{layout.partial} is another user's, whose run works on the store or left it so"]

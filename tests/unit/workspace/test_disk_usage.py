@@ -36,6 +36,20 @@ def test_links_are_not_followed(tmp_path):
     assert allocated_bytes(tmp_path / "store") < 100_000
 
 
+def test_a_folder_of_another_user_stops_no_count(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(bytes(100_000))
+    (tmp_path / "theirs").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("theirs"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert allocated_bytes(tmp_path) >= 100_000
+
+
 @pytest.mark.parametrize("name", ["nowhere", "file"])
 def test_what_is_no_folder_takes_nothing(tmp_path, name):
     (tmp_path / "file").touch()
