@@ -25,7 +25,7 @@ from shared.reading.shard_rows import RESTORE
 from shared.schema import FeatureSpec
 from shared.system.read_errors import refuse_unreadable
 
-Buffer = bytes | NDArray[np.uint8]
+Buffer = bytes | memoryview
 
 
 class StoreSplit:

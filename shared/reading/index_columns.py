@@ -120,7 +120,8 @@ def _read_labels(file: pq.ParquetFile, num_labels: NDArray[np.int32]) -> NDArray
 
 def _require_lengths(lists: pa.ListArray, num_labels: NDArray[np.int32], first: int) -> None:
     """Raises ValueError where *lists* are not of *num_labels* each; *first* is the number of the first one's row."""
-    if lists.type.value_type != pa.int32() or lists.null_count or lists.flatten().null_count:
+    is_list = pa.types.is_list(lists.type) and lists.type.value_type == pa.int32()
+    if not is_list or lists.null_count or lists.flatten().null_count:
         raise ValueError(f"its column labels is of {lists.type}, or some are null")
     lengths = lists.value_lengths().to_numpy()
     if len(lengths) > len(num_labels):
@@ -134,13 +135,8 @@ _Problem = tuple[NDArray[np.bool_], Callable[[int], str]]
 
 def _problems(columns: IndexColumns, num_units: int, frame_bytes: int) -> Iterator[_Problem]:
     """For every rule: by row whether it is broken, and how that is said. Each relies on those before it."""
-    ids, pieces, shards, offsets, frames = (
-        columns.row_id,
-        columns.piece,
-        columns.shard,
-        columns.offset,
-        columns.num_frames,
-    )
+    ids, pieces, shards = columns.row_id, columns.piece, columns.shard
+    offsets, frames = columns.offset, columns.num_frames
     yield (shards < 0) | (shards >= num_units), lambda row: f"lies in shard {shards[row]}, of {num_units}"
     yield frames < 1, lambda row: f"has {frames[row]} frames"
     yield (

@@ -68,13 +68,15 @@ def measure_length(frames: int, options: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
         root = Path(folder) / "store"
         clips = -(-options.clips // BATCH) * BATCH
-        split = speech_split(root, SHAPE, np.full(clips, frames / 100), labels=25)
+        speech_split(root, SHAPE, np.full(clips, frames / 100), labels=25)
+        split = open_split(root, "train", check_rows=False)
         report = {
             "rows": clips,
             "bytes": clips * split.spec.payload_bytes(frames),
             "right": gives_every_row(split),
             "hot": compare(hot_contenders(split), options.rounds),
         }
+        report["checked"] = compare(checked_contenders(root, split), options.rounds)
         del split
         return report | {"cold": compare(cold_contenders(root), options.rounds)}
 
@@ -131,6 +133,24 @@ def hot_contenders(split: StoreSplit) -> dict[str, Contender]:
     return contenders | {_loader(threads): loading(threads) for threads in THREADS}
 
 
+def checked_contenders(root: Path, split: StoreSplit) -> dict[str, Contender]:
+    """The checksums alone, in one thread, and the loader without and with them; everything is in the page cache."""
+    checked = open_split(root, "train")
+    # What is compared once for each shard is not what a row costs.
+    first = seconds_of(lambda: [checked.log_mel(row) for row in range(len(checked))])
+    print(f"comparing {len(list((root / 'data').iterdir()))} shards with the index: {first:.2f} s", file=sys.stderr)
+
+    def checksums() -> None:
+        for row in range(len(split)):
+            crc32(split.log_mel(row))
+
+    contenders: dict[str, Contender] = {"crc32 alone": lambda: seconds_of(checksums)}
+    for threads in THREADS:
+        contenders[_loader(threads)] = lambda threads=threads: seconds_of(lambda: load(split, threads))
+        contenders[f"{_loader(threads)}, checked"] = lambda threads=threads: seconds_of(lambda: load(checked, threads))
+    return contenders
+
+
 def cold_contenders(root: Path) -> dict[str, Contender]:
     """Reading the shards from beginning to end, and the loader; the files have left the page cache each time."""
     shards = sorted((root / "data").iterdir())
@@ -149,7 +169,7 @@ def cold_contenders(root: Path) -> dict[str, Contender]:
     def loading(threads: int) -> Contender:
         def cold() -> float:
             drop(shards)
-            split = open_split(root, "train")
+            split = open_split(root, "train", check_rows=False)
             return seconds_of(lambda: load(split, threads))
 
         return cold
@@ -199,7 +219,7 @@ def print_table(report: dict) -> None:
     """Rates, and each contender's as a share of the first one's: medians over the rounds, and their range."""
     table = Table("frames", "cache", "", "rows/s", "GB/s", "of the first", "by round", "from disk")
     for frames, measured in report["lengths"].items():
-        for cache in ("hot", "cold"):
+        for cache in ("hot", "cold", "checked"):
             unit = next(iter(measured[cache].values()))["seconds"]
             for name, found in measured[cache].items():
                 seconds = found["seconds"]

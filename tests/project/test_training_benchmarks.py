@@ -61,6 +61,7 @@ def test_the_loader_that_is_measured_gives_every_row_of_the_store(run):
         assert found["bytes"] == 96 * int(frames) * 128 * 2
         assert set(found["hot"]) == {"memcpy", "rows alone"} | loaders
         assert set(found["cold"]) == {"readinto"} | loaders
+        assert set(found["checked"]) == {"crc32 alone"} | loaders | {f"{loader}, checked" for loader in loaders}
         for contender in (*found["hot"].values(), *found["cold"].values()):
             assert min(contender["seconds"]) > 0
     assert figures["opened"]["rows"] == 5_000

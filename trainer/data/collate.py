@@ -99,7 +99,7 @@ def _fill_features(
     fill_features(blocks, rooms, payloads, sizes, frames.view(np.uint8))
     # What was copied is what is trained on; the file may change between two looks at it.
     filled = (clip for array in features for clip in array.view(np.uint8).reshape(len(array), -1))
-    split.check_copies(clips.rows, (clip[:size] for clip, size in zip(filled, sizes.tolist(), strict=True)))
+    split.check_copies(clips.rows, (clip[:size].data for clip, size in zip(filled, sizes.tolist(), strict=True)))
 
 
 def _labels(

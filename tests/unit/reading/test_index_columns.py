@@ -127,6 +127,7 @@ def test_numbers_of_labels_for_which_there_is_no_memory_are_refused(root):
         {"num_frames": pa.array([5.5] * ROWS)},
         {"labels": pa.array([[0, None]] * ROWS, pa.list_(pa.int32())), "num_labels": [2] * ROWS},
         {"labels": pa.array([["x", "y"]] * ROWS), "num_labels": [2] * ROWS},
+        {"labels": pa.array(range(ROWS)), "num_labels": [2] * ROWS},
         {"source": pa.array(range(ROWS))},
     ],
     ids=lambda columns: next(iter(columns)),
