@@ -103,7 +103,7 @@ class StoreSplit:
         if not self.check_rows:
             return
         for row, wanted, copy in zip(rows.tolist(), self._shards.crc32.take(rows).tolist(), copies, strict=True):
-            if zlib.crc32(memoryview(copy)) != wanted:  # type: ignore[arg-type]  # numpy's types know it from 3.12 on
+            if zlib.crc32(memoryview(copy)) != wanted:
                 raise self._changed(row)
 
     def _changed(self, row: int) -> StoreError:

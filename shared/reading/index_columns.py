@@ -6,7 +6,6 @@ What the shards alone know, where their pages lie and each row's checksum, is co
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -152,13 +151,9 @@ def _problems(columns: IndexColumns, num_units: int, frame_bytes: int) -> Iterat
     yield (ids < 0) | (pieces < 0), lambda row: f"is piece {pieces[row]} of it"
     again = (ids[1:] == ids[:-1]) & (pieces[1:] <= pieces[:-1])
     yield _after((ids[1:] < ids[:-1]) | again), lambda row: f"comes after row id {ids[row - 1]}"
-    for name, values in (("floor", columns.floor), ("duration", columns.duration)):
-        yield ~np.isfinite(values), partial(_value_in_words, name, values)
+    yield ~np.isfinite(columns.floor), lambda row: f"has a floor of {columns.floor[row]}"
+    yield ~np.isfinite(columns.duration), lambda row: f"has a duration of {columns.duration[row]}"
     yield columns.duration < 0, lambda row: f"has a duration of {columns.duration[row]}"
-
-
-def _value_in_words(name: str, values: NDArray[np.float32], row: int) -> str:
-    return f"has a {name} of {values[row]}"
 
 
 def _after(wrong: NDArray[np.bool_]) -> NDArray[np.bool_]:
