@@ -19,6 +19,7 @@ from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, check_index, in
 from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
 from shared.membership import Membership, Place, read_keys, shard_counts
 from shared.schema import FeatureSpec, index_schema, shard_schema
+from shared.system.read_errors import is_of_system
 
 _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
 """What reading a damaged file ends in."""
@@ -106,7 +107,7 @@ def is_damage(error: BaseException) -> bool:
     What the system refuses (EACCES, EIO, EMFILE ...) carries an error number and says nothing about them.
     """
     cause = error.__cause__ if isinstance(error, StoreError) and error.__cause__ else error
-    return not isinstance(cause, OSError) or cause.errno is None or isinstance(cause, FileNotFoundError)
+    return not is_of_system(cause)
 
 
 def _shard_problems(rows: pq.ParquetFile, place: Place, spec: FeatureSpec, digests: Sequence[str]) -> Iterator[str]:
