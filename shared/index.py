@@ -5,7 +5,6 @@ keeps a digest of each shard's bytes between the payloads; with the payloads' ow
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shared.errors import StoreError
+from shared.foreign import read_json
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
 from shared.membership import REPAIR, Membership, Place, shard_counts
 from shared.schema import FORMAT_VERSION, FeatureSpec, index_schema
@@ -210,7 +210,7 @@ def read_complete(layout: StoreLayout, uuid: str | None = None, version: int = F
     """
     remedy = "remove it and run the same command again: it is made anew"
     try:
-        value = json.loads(layout.complete.read_text())
+        value = read_json(layout.complete)
         splits = {str(name): dict(totals) for name, totals in dict(value["splits"]).items()}
     except FileNotFoundError:
         return {}

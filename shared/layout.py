@@ -10,7 +10,6 @@ STORE/
   .partial/                                 the only place of unfinished bytes
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from shared.errors import StoreError, StoreMismatchError
+from shared.foreign import read_json
 from shared.schema import FORMAT_VERSION, FORMAT_VERSIONS, FeatureDtype, FeatureSpec
 from shared.system.read_errors import refuse_unreadable
 
@@ -213,7 +213,7 @@ def shard_name(split: str, unit: int, num_units: int) -> str:
 def read_record(layout: StoreLayout) -> StoreRecord:
     """The store's record. Raises StoreError when there is no store or it cannot be read."""
     try:
-        value = json.loads(layout.record.read_text())
+        value = read_json(layout.record)
     except FileNotFoundError as error:
         raise StoreError(f"{layout.root} is no store: it has no store.json", "check --store") from error
     except (OSError, ValueError) as error:

@@ -1,11 +1,12 @@
 """What a Whisper model's small files say: configuration, mel bins, tokenizer. Weights are never read here."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shared.errors import UsageError, first_line
+from shared.foreign import parse_json, read_text
+from shared.settings import expand_home
 from shared.system.read_errors import refuse_unreadable
 
 DEFAULT_NUM_MEL_BINS = 128
@@ -46,12 +47,12 @@ def model_file(model: str, name: str, option: str = "--model") -> str:
 
     Raises UsageError, in words of *option*, when it cannot be read.
     """
-    path = Path(model).expanduser()
+    path = expand_home(model)
     try:
         if path.is_file():
-            return path.read_text(encoding="utf-8")
+            return read_text(path)
         if path.is_dir() or model.startswith((".", "/", "~")):
-            return (path / name).read_text(encoding="utf-8")
+            return read_text(path / name)
         return _from_hub(model, name)
     except (OSError, ValueError) as error:
         if path.exists():
@@ -73,7 +74,7 @@ def what_instead(folder: Path) -> str:
 
 def _config(model: str) -> dict[str, Any]:
     try:
-        value = json.loads(model_file(model, "config.json"))
+        value = parse_json(model_file(model, "config.json"))
     except ValueError as error:
         raise UsageError(f"config.json of {model} is damaged: {error}", "download the model again") from error
     if not isinstance(value, dict):
@@ -92,4 +93,4 @@ def _from_hub(model: str, name: str) -> str:
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 - costs half a second that local models need not pay
 
     repository, _, revision = model.partition("@")
-    return Path(hf_hub_download(repository, name, revision=revision or None)).read_text(encoding="utf-8")
+    return read_text(Path(hf_hub_download(repository, name, revision=revision or None)))

@@ -28,6 +28,17 @@ def _read_toml(path: Path, settings_class: type[BaseSettings]) -> dict[str, Any]
     return values
 
 
+def expand_home(path: Path | str) -> Path:
+    """*path* with the home folder in place of a leading `~`, which no shell expands in a `.env` or TOML file.
+
+    Raises UsageError where nobody knows whose that is: a container's user of a number without a name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"nobody knows the home folder in {path}", "write the path in full, or set HOME") from error
+
+
 def _folder(name: str, help_text: str) -> Any:
     return Field(None, validation_alias=AliasChoices(name.lower(), name), description=help_text)
 
@@ -59,7 +70,7 @@ class LayeredSettings(BaseSettings):
         """Command line over environment over `.env` over the TOML file over defaults."""
         command_line = init_settings()
         config = command_line.get("config") or env_settings().get("config") or dotenv_settings().get("config")
-        toml = InitSettingsSource(settings_cls, _read_toml(Path(config).expanduser(), settings_cls) if config else {})
+        toml = InitSettingsSource(settings_cls, _read_toml(expand_home(config), settings_cls) if config else {})
         return init_settings, env_settings, dotenv_settings, toml
 
 
@@ -77,8 +88,8 @@ class Folders(LayeredSettings):
     @field_validator("*", mode="after")
     @classmethod
     def _expand_home(cls, value: Any) -> Any:
-        """No shell expands the `~` of a `.env` or TOML file."""
-        return value.expanduser() if isinstance(value, Path) else value
+        """Home folders in place of `~`."""
+        return expand_home(value) if isinstance(value, Path) else value
 
     @property
     def base(self) -> Path:

@@ -8,6 +8,7 @@ from itertools import groupby
 from tokenizers import Tokenizer
 
 from shared.errors import RowRejectedError, UsageError
+from shared.foreign import parse_json
 from shared.schema import MAX_LABELS, QuarantineReason
 
 LONG_CHARACTERS = 1_000
@@ -102,7 +103,7 @@ class Labeller:
 def _plain_text_tokenizer(tokenizer_json: str) -> Tokenizer:
     """A tokenizer to which everything is text: `<|endoftext|>` in a transcript is no command to the decoder."""
     try:
-        value = json.loads(tokenizer_json)
+        value = parse_json(tokenizer_json)
         # Whisper's timestamps are added tokens, but not special ones; `encode_special_tokens` is about special ones.
         for token in value["added_tokens"]:
             token["special"] = True

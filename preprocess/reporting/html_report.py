@@ -4,7 +4,6 @@ The page runs no script and loads nothing, which its own content policy enforces
 one line, freed of control characters and of passwords in addresses, and escaped.
 """
 
-import json
 import re
 import shlex
 from base64 import b64encode
@@ -25,6 +24,7 @@ from preprocess.reporting.run_summary import RunSummary, scored, stage_shares
 from preprocess.reporting.store_facts import ReportFacts, pictured_rows, report_facts
 from preprocess.reporting.svg_plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from shared.cli import python_command
+from shared.foreign import read_json
 from shared.layout import StoreLayout
 from shared.system.durable import write_durably
 from shared.text import one_line
@@ -81,7 +81,7 @@ def write_report(
 def _read_settings(layout: StoreLayout) -> dict[str, Any]:
     """What `settings.json` says of the last run; {} where it is missing or no JSON object."""
     try:
-        value = json.loads((layout.root / "settings.json").read_text())
+        value = read_json(layout.root / "settings.json")
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -4,7 +4,6 @@ The metadata lies in the data set's folder or in those of its splits; a clip's s
 in `datasets`, and is `train` where no folder tells one.
 """
 
-import json
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -21,6 +20,7 @@ from preprocess.sources.clips import ClipSource, clip_table
 from preprocess.sources.columns import check_file_names, check_names, text_columns
 from preprocess.sources.splits import ordered_splits, split_of_folder
 from shared.errors import SourceError
+from shared.foreign import parse_json
 from shared.system.read_errors import refuse_unreadable
 
 FILE_COLUMN = "file_name"
@@ -145,7 +145,10 @@ def _schema(path: Path) -> pa.Schema:
             names = reader.schema.names
     else:
         with path.open(encoding="utf-8") as file:
-            records = [json.loads(line) for line in islice(file, _HEADER_LINES) if line.strip()]
+            lines = islice(iter(lambda: file.readline(_MAX_LINE_BYTES), ""), _HEADER_LINES)
+            records = [parse_json(line) for line in lines if line.strip()]
+        if not all(isinstance(record, dict) for record in records):
+            raise ValueError("a line is no JSON object")
         names = list(dict.fromkeys(name for record in records for name in record))
     return pa.schema([(name, pa.string()) for name in names])
 

@@ -6,15 +6,18 @@ A README.md with `configs: data_files` decides, as it does on the Hub; else the 
 
 import glob
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # its stubs are not among the pinned packages
-
+from preprocess.sources.card import front_matter
 from preprocess.sources.splits import infer_splits, ordered_splits
 from shared.errors import SourceError
+
+_MAX_PATTERN = 1_000
+"""Characters of a card's pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,25 @@ def _by_name(root: Path, files: Sequence[Path]) -> LocalFiles:
     return LocalFiles(root, infer_splits(file.relative_to(root).as_posix() for file in files))
 
 
-def _walk(root: Path) -> Iterator[str]:
-    for folder, folders, files in os.walk(root, onerror=_refuse):
+def _walk(root: Path, *, links: bool = False) -> Iterator[str]:
+    """The Parquet files below *root*; behind *links* as well, but into no folder twice."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=links):
         # As in `datasets`: what is hidden or named __like_this__ is no data.
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        if links:
+            folders[:] = [name for name in folders if _is_new(Path(folder, name), seen)]
         for name in files:
             if name.endswith(".parquet") and not name.startswith("."):
                 yield str(Path(folder, name).relative_to(root))
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    """Whether *folder* is none of those *seen*, to which it is added."""
+    found = folder.stat()
+    known = (found.st_dev, found.st_ino) in seen
+    seen.add((found.st_dev, found.st_ino))
+    return not known
 
 
 def _refuse(error: OSError) -> None:
@@ -85,7 +100,7 @@ def _refuse(error: OSError) -> None:
 def _readme_config(readme: Path) -> Mapping[str, Any] | None:
     if not readme.is_file():
         return None
-    configs = _front_matter(readme).get("configs")
+    configs = front_matter(readme).get("configs")
     if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
         return None
     with_files = [config for config in configs if config.get("data_files")]
@@ -97,21 +112,10 @@ def _readme_config(readme: Path) -> Mapping[str, Any] | None:
     return chosen[0] if chosen else None
 
 
-def _front_matter(readme: Path) -> Mapping[str, Any]:
-    lines = readme.read_text(encoding="utf-8", errors="replace").splitlines()
-    if not lines or lines[0].strip() != "---" or "---" not in lines[1:]:
-        return {}
-    try:
-        content = yaml.safe_load("\n".join(lines[1 : lines.index("---", 1)]))
-    except yaml.YAMLError as error:
-        raise SourceError(f"the YAML at the top of {readme} cannot be read: {error}", "repair it") from error
-    return content if isinstance(content, dict) else {}
-
-
 def _from_config(root: Path, config: Mapping[str, Any]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for split, patterns in _patterns(config["data_files"]):
-        names = [name for pattern in patterns for name in _matches(root, pattern)]
+        names = [name for pattern in dict.fromkeys(patterns) for name in _matches(root, pattern)]
         if not names:
             raise SourceError(
                 f"{root / 'README.md'} names {', '.join(patterns)} for split {split!r}: no Parquet file matches",
@@ -135,5 +139,38 @@ def _patterns(data_files: Any) -> Iterator[tuple[str, list[str]]]:
 def _matches(root: Path, pattern: str) -> list[str]:
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         raise SourceError(f"{root / 'README.md'} names {pattern!r}, outside the data set", "name files inside it")
-    names = glob.glob(pattern, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob('**') finds folders only
+    if len(pattern) > _MAX_PATTERN:
+        raise SourceError(
+            f"{root / 'README.md'} names {pattern[:80]!r}…", f"no pattern needs {len(pattern)} characters"
+        )
+    before, wild, _ = pattern.partition("**/")
+    names: Iterable[str]
+    if wild or pattern.endswith("**"):
+        parts = PurePosixPath(pattern).parts
+        tops = [folder.rstrip("/") for folder in glob.glob(before, root_dir=root)] if before and wild else [""]  # noqa: PTH207 - relative names
+        found = (PurePosixPath(top, name) for top in tops for name in _walk(root / top, links=True))
+        names = [str(name) for name in found if _fits(name.parts, parts)]
+    else:
+        names = glob.glob(pattern, root_dir=root)  # noqa: PTH207 - relative names
     return sorted(name for name in names if name.endswith(".parquet") and (root / name).is_file())
+
+
+def _fits(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether a file, the parts of whose path are *names*, is one of the pattern made of *parts*; `**` is any folders.
+
+    All the places in the pattern that the first names can lead to are followed at once: several `**` cost no more.
+    """
+    places = _with_next({0}, parts)
+    for name in names:
+        here = {place for place in places if place < len(parts)}
+        stay = {place for place in here if parts[place] == "**"}
+        places = _with_next(stay | {place + 1 for place in here - stay if fnmatchcase(name, parts[place])}, parts)
+    return len(parts) in places
+
+
+def _with_next(places: set[int], parts: Sequence[str]) -> set[int]:
+    """*places*, and those behind a `**` that stands for no folder."""
+    for place in range(min(places, default=len(parts)), len(parts)):
+        if place in places and parts[place] == "**":
+            places.add(place + 1)
+    return places

@@ -1,9 +1,10 @@
 """A folder made by `Dataset.save_to_disk` or `DatasetDict.save_to_disk`: Arrow streams, read memory-mapped.
 
-pyarrow reads them as they are; `datasets` is not imported.
+pyarrow reads them as they are; `datasets` is not imported. What a record batch states of itself is believed once all of
+it was compared, which is done where rows are read (when a data set is sampled, and in the actors). `open_saved` looks
+at schemas and at counts alone.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,13 +12,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceFile, SourceRow, SplitLayout, pieces, split_named
 from preprocess.sources.columns import check_embedded_columns
-from preprocess.sources.embedded import RowMaker, audio_arrays, external_clip_bytes
+from preprocess.sources.embedded import RowMaker, external_clip_bytes
 from shared.errors import SourceError
+from shared.foreign import read_json
 from shared.schema import fingerprint
 from shared.system.read_errors import refuse_unreadable
 
@@ -47,7 +49,7 @@ class SavedReader:
         """The rows in order.
 
         Raises:
-            SourceError: a file is gone or damaged; the message names it.
+            SourceError: a file is gone or damaged; the message names it and the record batch.
         """
         row_id = self.first_row_id
         for path, group in groupby(self.slices, key=lambda piece: piece.path):
@@ -55,7 +57,13 @@ class SavedReader:
             with _stream(path) as stream:
                 for number, batch in _batches(stream, path, max(wanted) + 1):
                     if number in wanted:
-                        part = batch.slice(wanted[number].start, wanted[number].stop - wanted[number].start)
+                        check_batch(batch, path, number)
+                        piece = wanted[number]
+                        part = batch.slice(piece.start, piece.stop - piece.start)
+                        if part.num_rows != piece.stop - piece.start:
+                            raise _damaged(
+                                path, number, f"it has {batch.num_rows} rows, not the {piece.stop} of before"
+                            )
                         yield from self.maker.rows(part, row_id)
                         row_id += part.num_rows
 
@@ -117,8 +125,7 @@ def open_saved(uri: str, columns: Columns) -> SavedSource:
 def _split_folders(root: Path) -> dict[str, Path]:
     if not (root / _DICT_FILE).is_file():
         return {"train": root}
-    names = _read_json(root / _DICT_FILE).get("splits", [])
-    return {str(name): _inside(root, str(name)) for name in names}
+    return {name: _inside(root, name) for name in _names(_read_json(root / _DICT_FILE), "splits", root / _DICT_FILE)}
 
 
 def _open_split(split: str, folder: Path, maker: RowMaker) -> tuple[SplitLayout, list[tuple[str, int]]]:
@@ -128,8 +135,8 @@ def _open_split(split: str, folder: Path, maker: RowMaker) -> tuple[SplitLayout,
     blocks: list[Block] = []
     batches: list[tuple[str, int]] = []
     facts: list[Any] = [split, state.get("_fingerprint")]
-    for entry in state.get("_data_files", []):
-        path = _inside(folder, str(entry["filename"]))
+    for name in _names(state, "_data_files", folder / _STATE_FILE):
+        path = _inside(folder, name)
         found = _read_blocks(path, maker)
         blocks += found
         batches += [(str(path), number) for number in range(len(found))]
@@ -144,18 +151,60 @@ def _read_blocks(path: Path, maker: RowMaker) -> list[Block]:
     clip_bytes: int | None = None
     with _stream(str(path)) as stream:
         check_embedded_columns(stream.schema, maker.columns, str(path))
-        for _, batch in _batches(stream, str(path)):
-            audio = batch.column(maker.columns.audio)
+        for number, batch in _batches(stream, str(path)):
+            size = _stated_bytes(batch.column(maker.columns.audio))
             if clip_bytes is None and batch.num_rows:
-                clip_bytes = external_clip_bytes(audio, maker.root, str(path))
-            blocks.append(Block(batch.num_rows, _audio_bytes(audio) + batch.num_rows * (clip_bytes or 0)))
+                clip_bytes = 0 if size else _external_bytes(batch, number, path, maker)
+            blocks.append(Block(batch.num_rows, size + batch.num_rows * (clip_bytes or 0)))
     return blocks
 
 
-def _audio_bytes(audio: pa.Array) -> int:
-    # The sum of lengths touches the offsets only, not the mapped audio.
-    content, _ = audio_arrays(audio)
-    return int(pc.sum(pc.binary_length(content)).as_py() or 0) if content is not None else 0
+def _stated_bytes(audio: pa.Array) -> int:
+    """Bytes of all clips in *audio* as the batch states them, by the first and the last offset; none is followed."""
+    names = [field.name for field in audio.type]
+    if "bytes" not in names:
+        return 0
+    content = audio.field(names.index("bytes"))
+    _, offsets, *values = content.buffers()
+    size = sum(buffer.size for buffer in values if buffer is not None)
+    if pa.types.is_binary_view(content.type):
+        return size
+    kind = np.dtype("<i8" if pa.types.is_large_binary(content.type) else "<i4")
+    count = min(len(content) + 1, offsets.size // kind.itemsize) if offsets is not None else 0
+    ends = np.frombuffer(offsets, kind, count)[[0, -1]].tolist() if count else [0, 0]
+    return min(size, max(0, ends[1] - ends[0]))
+
+
+def _external_bytes(batch: pa.RecordBatch, number: int, path: Path, maker: RowMaker) -> int:
+    """Mean bytes of the files that the rows name, which have to be looked at for that: they are checked first."""
+    check_batch(batch, str(path), number)
+    return external_clip_bytes(batch.column(maker.columns.audio), maker.root, str(path))
+
+
+def check_batch(batch: pa.RecordBatch, path: str, number: int) -> None:
+    """Passes where every length, offset and count of record batch *number* of the file *path* is true.
+
+    pyarrow takes a file's word for them, and follows a lie out of its memory or into the row beside. Text is compared
+    as bytes: a transcript that is no UTF-8 is one row's problem. Raises SourceError.
+    """
+    try:
+        batch.validate()
+        for column in batch.columns:
+            column.view(_as_bytes(column.type)).validate(full=True)
+    except pa.ArrowException as error:
+        raise _damaged(path, number, str(error)) from error
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """*kind* with bytes in place of text, laid out alike."""
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in kind])
+    plain = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
+    return plain.get(kind, kind)
+
+
+def _damaged(path: str, number: int, why: str) -> SourceError:
+    return SourceError(f"{path}, record batch {number}, cannot be read: {why}", "save or copy the data set again")
 
 
 @contextmanager
@@ -181,8 +230,7 @@ def _batches(stream: pa.RecordBatchReader, path: str, stop: int | None = None) -
             break
         except (OSError, pa.ArrowException) as error:
             refuse_unreadable(path, error)
-            message = f"{path}, record batch {number}, cannot be read: {error}"
-            raise SourceError(message, "save or copy the data set again") from error
+            raise _damaged(path, number, str(error)) from error
         yield number, batch
         number += 1
     if stop is not None and number < stop:
@@ -191,13 +239,23 @@ def _batches(stream: pa.RecordBatchReader, path: str, stop: int | None = None) -
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be read: {error}", "save or copy the data set again") from error
     if not isinstance(content, dict):
         raise SourceError(f"{path} is no JSON object", "save or copy the data set again")
     return content
+
+
+def _names(content: dict[str, Any], key: str, path: Path) -> list[str]:
+    """The names that *key* lists, as strings or as objects with a `filename`."""
+    found = content.get(key, [])
+    entries = found if isinstance(found, list) else [None]
+    names = [entry.get("filename") if isinstance(entry, dict) else entry for entry in entries]
+    if not all(isinstance(name, str) for name in names):
+        raise SourceError(f"{path} has no list of names in {key!r}", "save or copy the data set again")
+    return names
 
 
 def _inside(folder: Path, name: str) -> Path:

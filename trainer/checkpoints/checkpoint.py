@@ -5,7 +5,6 @@
 to the one with the lowest WER. No generator's state is saved: all chance is told by seed, step and row.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -15,6 +14,7 @@ from typing import Any, Self
 import torch
 
 from shared.errors import SpeechPrepError, first_line
+from shared.foreign import read_json
 from shared.system.durable import fsync_directory
 from shared.system.read_errors import refuse_unreadable
 
@@ -47,7 +47,7 @@ class TrainState:
     def read(cls, path: Path) -> Self:
         """From a checkpoint's `state.json`. Raises SpeechPrepError when it is damaged."""
         try:
-            value = json.loads(path.read_text())
+            value = read_json(path)
             needed = [entry.name for entry in fields(cls) if entry.default is MISSING or entry.name in value]
             return cls(**{name: value[name] for name in needed})
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,11 +1,11 @@
 """The folders that a run writes to: held by one run at a time, with room for what it will write."""
 
-import json
 import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shared.errors import ResourceLimitError, UsageError
+from shared.foreign import parse_json
 from shared.model_files import model_file
 from shared.system.durable import json_bytes
 from shared.system.locks import hold
@@ -65,6 +65,6 @@ def small_files(model: str) -> dict[str, bytes]:
         except UsageError:
             if name in _NEEDED:
                 raise
-    config = {name: value for name, value in json.loads(found["config.json"]).items() if name != "torch_dtype"}
+    config = {name: value for name, value in parse_json(found["config.json"]).items() if name != "torch_dtype"}
     # The weights are float32, whatever those were that training began with.
     return found | {"config.json": json_bytes(config | {"dtype": "float32"})}

@@ -5,13 +5,13 @@ otherwise), the alignment heads and the language ids. So they are written from h
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
+from shared import foreign
 from shared.errors import UsageError
 from shared.model_files import model_config, model_file, what_instead
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
@@ -133,7 +133,7 @@ def read_export_record(folder: Path) -> dict[str, Any]:
 
 def vocabulary(tokenizer_json: str) -> dict[str, int]:
     """Every token's id. Raises ValueError, KeyError or TypeError for what is no tokenizer."""
-    value = json.loads(tokenizer_json)
+    value = foreign.parse_json(tokenizer_json)
     added = {token["content"]: int(token["id"]) for token in value["added_tokens"]}
     return {token: int(number) for token, number in value["model"]["vocab"].items()} | added
 
@@ -141,7 +141,7 @@ def vocabulary(tokenizer_json: str) -> dict[str, int]:
 def read_json(path: Path) -> Any:
     """The content of *path*; None where there is none, or it is damaged. Raises UnreadableError."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return foreign.read_json(path)
     except (OSError, ValueError) as error:
         refuse_unreadable(path, error)
         return None

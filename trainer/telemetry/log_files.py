@@ -3,12 +3,12 @@
 Trainings may share a folder of logs one after the other; `metrics.json` and `best_wer.txt` say whose they are.
 """
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from shared.errors import UsageError
+from shared.foreign import read_json
 from shared.system.durable import write_durably
 from shared.system.locks import remove_unheld
 from shared.text import one_line
@@ -136,7 +136,7 @@ def _claim(path: Path, run: str, owner: Callable[[Path], str | None], clock: Clo
 def _read_metrics(path: Path, last_step: int) -> tuple[list[Entry], list[Entry]]:
     """The step and evaluation entries up to *last_step*; none without a file."""
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
         steps, evaluations = ([read_entry(fields) for fields in found[name]] for name in ("steps", "evaluations"))
     except FileNotFoundError:
         return [], []
@@ -151,7 +151,7 @@ def _up_to(entries: list[Entry], last_step: int) -> list[Entry]:
 
 def _metrics_owner(path: Path) -> str | None:
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
         return found.get("run") if isinstance(found, dict) else None
     except ValueError:
         return None

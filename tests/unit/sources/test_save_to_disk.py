@@ -3,14 +3,17 @@
 import json
 import pickle
 import shutil
+import struct
 
 import datasets
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.sources.base import Columns
 from preprocess.sources.open import open_source
+from preprocess.sources.save_to_disk import check_batch
 from shared.errors import SourceError
 
 
@@ -96,3 +99,82 @@ def test_a_state_file_cannot_name_files_elsewhere(saved, tmp_path):
     state.write_text(json.dumps(content))
     with pytest.raises(SourceError, match="no entry of its own"):
         open_source(str(tmp_path / "copy"), Columns())
+
+
+def offsets(*values):
+    return struct.pack(f"<{len(values)}i", *values)
+
+
+@pytest.fixture
+def lied_to(tmp_path):
+    """A data set of five rows whose offsets are replaced; the file that they lie in."""
+
+    def lie(true, false):
+        dataset(5).save_to_disk(tmp_path / "five")
+        file = next((tmp_path / "five").glob("*.arrow"))
+        content = file.read_bytes()
+        assert offsets(*true) in content
+        file.write_bytes(content.replace(offsets(*true), offsets(*false), 1))
+        return file
+
+    return lie
+
+
+TEXT, AUDIO = [0, 6, 12, 18, 24, 30], [0, 1, 3, 6, 10, 15]
+
+
+@pytest.mark.parametrize(
+    ("true", "false"),
+    [
+        (TEXT, [0, 6, 12, 18, 24, 2**30]),
+        (TEXT, [0, 6, 3, 18, 24, 30]),
+        (TEXT, [-9, 6, 12, 18, 24, 30]),
+        (AUDIO, [0, 1, 3, 6, 2**31 - 1, 15]),
+        (AUDIO, [0, 1, 3, 6, 10, 16]),
+        (AUDIO, [0, 1, 3, -(2**31), 10, 15]),
+    ],
+)
+def test_offsets_that_lie_are_found_where_rows_are_read_and_end_nothing_in_the_driver(lied_to, true, false):
+    file = lied_to(true, false)
+    source = open_source(str(file.parent), Columns())
+    with pytest.raises(SourceError, match=rf"{file.name}, record batch 0, ") as caught:
+        rows_of(source)
+    assert caught.value.remedy == "save or copy the data set again"
+
+
+def test_a_transcript_that_is_no_utf8_is_one_row_only(tmp_path):
+    dataset(5).save_to_disk(tmp_path / "five")
+    file = next((tmp_path / "five").glob("*.arrow"))
+    file.write_bytes(file.read_bytes().replace(b"Satz 3", b"Satz \xff"))
+    texts = [row.transkription for row in rows_of(open_source(str(tmp_path / "five"), Columns()))]
+    assert texts == ["Satz 0", "Satz 1", "Satz 2", None, "Satz 4"]
+
+
+def test_columns_of_every_kind_are_compared():
+    kinds = {"words": [["a"], ["b"]], "facts": [{"a": "b"}, {"a": None}], "text": ["a", "b"], "number": [1, None]}
+    check_batch(pa.table(kinds).to_batches()[0], "file.arrow", 7)
+    wrong = pa.Array.from_buffers(pa.string(), 2, [None, pa.py_buffer(offsets(0, 9, 3)), pa.py_buffer(b"abc")])
+    batch = pa.RecordBatch.from_arrays([wrong], ["text"])
+    with pytest.raises(SourceError, match=r"file\.arrow, record batch 7"):
+        check_batch(batch, "file.arrow", 7)
+
+
+def test_a_batch_that_was_cut_since_the_plan_gives_no_row_anothers_number(tmp_path):
+    dataset(5).save_to_disk(tmp_path / "set")
+    reader = open_source(str(tmp_path / "set"), Columns()).reader("train", 0, 5)
+    dataset(3).save_to_disk(tmp_path / "cut")
+    shutil.copytree(tmp_path / "cut", tmp_path / "set", dirs_exist_ok=True)
+    with pytest.raises(SourceError, match="it has 3 rows, not the 5 of before"):
+        list(reader.rows())
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, '{"_data_files": ' + "[" * 100_000, '{"_data_files": 3}', '{"_data_files": [{"a": 1}]}'],
+)
+def test_a_state_file_that_is_none_is_named_with_a_remedy(tmp_path, content):
+    dataset(2).save_to_disk(tmp_path / "set")
+    (tmp_path / "set" / "state.json").write_text(content)
+    with pytest.raises(SourceError, match=r"state\.json") as caught:
+        open_source(str(tmp_path / "set"), Columns())
+    assert caught.value.remedy
