@@ -13,7 +13,7 @@ from preprocess.workspace.ray_folder import ray_folder, remove_links
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
-from shared.settings import LayeredSettings
+from shared.settings import LayeredSettings, expand_home
 from shared.system.locks import hold
 from shared.terminal import complain, say
 from shared.units import format_bytes
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(CleanSettings, argv, prog="python -m preprocess.clean", about=about, positional="store")
     if settings.store is None:
         raise UsageError("no store was named", "python -m preprocess.clean --store STORE")
-    layout = StoreLayout(settings.store.expanduser().absolute())
+    layout = StoreLayout(expand_home(settings.store).absolute())
     mark = store_mark(layout.root, read_record(layout).uuid)
     if layout.partial.is_symlink():
         raise UsageError(f"{layout.partial} is a link; nothing behind it was touched", "remove the link itself")

@@ -24,7 +24,7 @@ from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
 from shared.model_files import DEFAULT_NUM_MEL_BINS
-from shared.settings import Folders
+from shared.settings import Folders, expand_home
 from shared.terminal import Screen, json_line, say
 from shared.text import printable
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(InspectSettings, argv, prog=_PROG, about=about, positional="source")
     if (settings.source is None) == (settings.store is None):
         raise UsageError("name one data set or one store", f"{_PROG} SOURCE, or {_PROG} --store STORE")
-    store = settings.store or Path(str(settings.source)).expanduser()
+    store = settings.store or expand_home(str(settings.source))
     if settings.store is not None or StoreLayout(store).record.is_file():
         return _inspect_store(store, settings)
     return _inspect_source(str(settings.source), settings)
@@ -84,7 +84,7 @@ def _inspect_store(root: Path, settings: InspectSettings) -> int:
 
 
 def _inspect_source(uri: str, settings: InspectSettings) -> int:
-    if not Path(uri).expanduser().exists():
+    if not expand_home(uri).exists():
         # Of a data set on the Hub, `datasets` keeps the card in the user's own cache folders.
         settings.prepare()
     columns = Columns(settings.audio_column, settings.text_column, settings.source_column)
@@ -116,7 +116,7 @@ def _draw(picture: Picture | None, wanted: Path | None) -> Path | None:
     if picture is None or wanted is None:
         return None
     name = re.sub(r"[^\w.-]+", "-", picture.title) + ".png"
-    path = wanted.expanduser() / name if wanted.expanduser().is_dir() else wanted.expanduser()
+    path = expand_home(wanted) / name if expand_home(wanted).is_dir() else expand_home(wanted)
     try:
         save_log_mel_png(
             path,

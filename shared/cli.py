@@ -6,6 +6,7 @@ The parser is made from a settings class, so that an option, its help and its de
 import argparse
 import errno
 import os
+import pwd
 import shutil
 import sys
 import traceback
@@ -57,6 +58,7 @@ def parse_settings(
 def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:
     """Runs *command* and turns its errors into one message on stderr and the documented exit code."""
     sys.excepthook = _tell_of_a_bug
+    _name_the_user()
     try:
         return int(command(sys.argv[1:] if argv is None else argv))
     except InterruptedRunError as error:
@@ -69,6 +71,10 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     except KeyboardInterrupt:
         complain("interrupted; the same command goes on where it stopped")
         return int(ExitCode.INTERRUPTED)
+    except RecursionError as error:
+        # Python's own patience; ours with a file that is read here ends long before, and names it.
+        complain(f"error: what was read is nested too deeply: {error}", "look at the data set or model that was named")
+        return int(ExitCode.USAGE)
     except BrokenPipeError:
         # The reader (`| head`) left; Python would print a traceback when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -76,6 +82,16 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     except OSError as error:
         complain(f"error: {error}", "the same command goes on once that is put right")
         return int(ExitCode.RESOURCE_LIMIT if error.errno in _DISK_FULL else ExitCode.FAILED)
+
+
+def _name_the_user() -> None:
+    """Libraries ask for the user's name, and end where a container's user has but a number: that will do."""
+    if any(map(os.environ.get, ("LOGNAME", "USER", "LNAME", "USERNAME"))):
+        return
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
 
 
 def _tell_of_a_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
+from shared.settings import expand_home
 from shared.system.locks import hold_unread
 from shared.terminal import say
 from shared.units import format_bytes
@@ -45,10 +46,10 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(CleanSettings, argv, prog="python -m trainer.clean", about=_ABOUT, positional="output")
     if settings.output is None:
         raise UsageError("no output folder was named", "python -m trainer.clean OUTPUT")
-    output = settings.output.expanduser()
+    output = expand_home(settings.output)
     if not output.is_dir():
         raise UsageError(f"{output} is no folder", "name the --output of a training")
-    store = settings.free_store.expanduser() if settings.free_store else None
+    store = expand_home(settings.free_store) if settings.free_store else None
     if store is not None and not store.is_dir():
         raise UsageError(f"{store} is no folder", "--free-store names a feature store")
     with hold_output(output), hold_unread(store, "--free-store") if store is not None else nullcontext():

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.errors import UsageError
-from shared.settings import Folders
+from shared.settings import Folders, expand_home
 from shared.units import parse_bytes
 
 Optim = Literal["auto", "adamw-8bit", "adamw", "adamw-zero1", "adafactor"]
@@ -123,12 +123,12 @@ class TrainSettings(TrainerSettings):
         """The store, which is named for sure."""
         if self.store is None:
             raise UsageError("no store was named", "--store STORE")
-        return self.store.expanduser()
+        return expand_home(self.store)
 
     @property
     def output_folder(self) -> Path:
         """`--output`, or a folder below MODEL_DIR that names model and store."""
         if self.output is not None:
-            return self.output.expanduser()
+            return expand_home(self.output)
         models = self.model_dir or self.base / "models"
         return models / f"{self.model.rstrip('/').rpartition('/')[2]}-{self.store_folder.name}"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import UsageError
+from shared.system.durable import fsync_directory, fsync_tree
 from shared.system.locks import take
 
 _MARKER = "demo_fingerprint: "
@@ -41,7 +42,7 @@ def publish(directory: Path, fingerprint: str, build: Callable[[Path], None]) ->
         if published_fingerprint(directory) == fingerprint:
             return False
         build(aside)
-        _sync_tree(aside)
+        fsync_tree(aside)
         _swap(aside, directory)
     return True
 
@@ -93,20 +94,5 @@ def _swap(aside: Path, directory: Path) -> None:
     if directory.exists():
         directory.rename(old)
     aside.rename(directory)
-    _sync(directory.parent)
+    fsync_directory(directory.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync_tree(directory: Path) -> None:
-    for folder, _, files in os.walk(directory):
-        for name in files:
-            _sync(Path(folder) / name)
-        _sync(Path(folder))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

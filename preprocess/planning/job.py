@@ -23,6 +23,7 @@ from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, rea
 from shared.model_files import ModelFacts, model_facts
 from shared.schema import FeatureSpec
 from shared.selection import Selection
+from shared.settings import expand_home
 from shared.text import tokenizer_fingerprint
 
 MIN_UNITS = 20
@@ -148,7 +149,7 @@ def _named_columns(settings: SourceSettings) -> Columns:
 def store_path(settings: SourceSettings) -> Path:
     """`--store`, or a folder in `CACHE_DIR/features` named after the source."""
     if settings.store is not None:
-        return settings.store.expanduser().absolute()
+        return expand_home(settings.store).absolute()
     name = "demo" if settings.uses_demo else Path(str(settings.source).split("@", maxsplit=1)[0]).name
     return settings.cache / "features" / (name or "store")
 

@@ -14,8 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-"""What `link` answers on file systems without hard links (exFAT, some network mounts)."""
+NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""What `link` answers on file systems without hard links (exFAT, some network mounts, folders joined from several)."""
+NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+"""What `fsync` answers for a folder on file systems that know none (some of FUSE, SMB): their names are as safe as they
+make them, and nobody can do more."""
 
 
 class DurableFile:
@@ -128,11 +131,14 @@ def _link_new(partial: Path, final: Path) -> bool:
 
 
 def fsync_directory(directory: Path) -> None:
-    """Makes the names in *directory* survive a power cut."""
+    """Makes the names in *directory* survive a power cut, as far as its file system can."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with _naming(directory):
             os.fsync(fd)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(fd)
 

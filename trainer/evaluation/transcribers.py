@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from tokenizers import Tokenizer
 from shared.errors import UsageError
 from shared.model_files import model_file
 from shared.schema import MAX_LABELS
+from shared.settings import expand_home
 from trainer.model.generation import search
 from trainer.model.whisper import encoder_outputs, load_model
 
@@ -87,7 +87,7 @@ def words(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 
 def is_ctranslate2(name: str) -> bool:
     """Whether *name* is a folder that CTranslate2 made."""
-    return (Path(name).expanduser() / "model.bin").is_file()
+    return (expand_home(name) / "model.bin").is_file()
 
 
 def open_transcriber(name: str, *, language: str, beam_size: int, device: torch.device) -> Transcriber:
@@ -109,7 +109,7 @@ def _load_ctranslate2(name: str, device: torch.device) -> Any:
         from ctranslate2.models import Whisper  # noqa: PLC0415 - as above
 
         return Whisper(
-            str(Path(name).expanduser()),
+            str(expand_home(name)),
             device=device.type,
             device_index=device.index or 0,
             intra_threads=torch.get_num_threads(),

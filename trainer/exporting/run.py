@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
+from shared.settings import expand_home
 from shared.store import StoreSplit, open_split
 from shared.terminal import Screen
 from trainer.checkpoints.hub_upload import upload
@@ -64,7 +65,7 @@ def _find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit 
     Raises UsageError where no store is known or it does not fit the model, StoreError where it cannot be read.
     """
     training = training_settings(checkpoint.folder) or {}
-    store = settings.store or (Path(training["store"]).expanduser() if training.get("store") else None)
+    store = settings.store or (expand_home(training["store"]) if training.get("store") else None)
     if store is None or (settings.store is None and not store.exists()):
         if settings.gate_rows == 0:
             return None

@@ -5,7 +5,7 @@ stay as they are and are saved whole.
 """
 
 import math
-from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from shared.errors import UsageError, first_line
 from shared.rows import STEP
+from shared.settings import expand_home
 from shared.system.read_errors import refuse_unreadable
 from trainer.model.shape import CHUNK_TOKENS
 
@@ -35,10 +36,14 @@ def load_model(name: str) -> WhisperForConditionalGeneration:
     disable_progress_bar()  # type: ignore[no-untyped-call] # its own
     try:
         model = WhisperForConditionalGeneration.from_pretrained(
-            str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name,
+            str(expand_home(name)) if expand_home(name).is_dir() else name,
             dtype=torch.float32,
             attn_implementation="sdpa",
         )
+    except (UnpicklingError, EOFError) as error:
+        message = f"--model {name} cannot be loaded: its weights are pickled (pytorch_model.bin), and more than weights"
+        remedy = "give a model with model.safetensors; whoever trusts this one makes it with model.save_pretrained(DIR)"
+        raise UsageError(message, remedy) from error
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         refuse_unreadable(name, error)
         message = f"--model {name} cannot be loaded: {first_line(error)}"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from shared.errors import SpeechPrepError, UsageError
+from shared.settings import expand_home
 from trainer.checkpoints.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoints.optimizer_state import restore
 from trainer.data.micro_batches import Budget
@@ -73,7 +74,7 @@ def _require_no_models(output: Path) -> None:
 
 def _model_name(name: str) -> str:
     """A Hub id as it is, a folder by where it lies."""
-    folder = Path(name).expanduser()
+    folder = expand_home(name)
     return str(folder.resolve()) if folder.is_dir() else name
 
 

@@ -1,6 +1,7 @@
 """The model on short contexts, and the loss: the same numbers as transformers' own, wherever that has any."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -198,3 +199,20 @@ def test_no_layer_is_left_out_by_chance():
     model.model.encoder.layerdrop = model.model.decoder.layerdrop = 0.5
     prepare_model(model)
     assert (model.model.encoder.layerdrop, model.model.decoder.layerdrop) == (0, 0)
+
+
+class _Trap:
+    """What a stranger's pickle may hold: a call of anything."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('the pickle was obeyed')",)
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"a": _Trap()}), b"", b"\x80\x02junk"])
+def test_pickled_weights_that_are_more_than_weights_are_refused_with_a_remedy(tmp_path, content):
+    folder = tiny_model(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(UsageError, match=str(folder)) as caught:
+        load_model(str(folder))
+    assert caught.value.remedy

@@ -1,7 +1,9 @@
 """How a command reads its options, explains itself, and ends."""
 
 import errno
+import getpass
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 from pydantic import Field
 
 from preprocess import verify
+from preprocess.run import main as run
 from preprocess.settings import RunSettings
 from preprocess.verify import VerifySettings
 from shared.cli import parse_settings, run_command
@@ -160,3 +163,38 @@ def test_verify_without_a_store_is_a_usage_error(capsys):
 def test_verify_of_a_folder_that_is_no_store_fails(tmp_path, capsys):
     assert run_command(verify.main, [str(tmp_path)]) == 1
     assert "is no store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--store", "--base-dir", "--config"])
+def test_a_home_folder_that_nobody_knows_is_named_with_a_remedy(option, monkeypatch, capsys):
+    def unknown(path):
+        if str(path).startswith("~"):
+            raise RuntimeError("Could not determine home directory.")
+        return path
+
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    assert run_command(run, [option, "~/x"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: nobody knows the home folder in ~/x",
+        "  -> write the path in full, or set HOME",
+    ]
+
+
+def test_a_user_of_a_number_without_a_name_has_one_for_libraries(monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setenv("LOGNAME", "")
+    assert run_command(lambda _argv: 0 if getpass.getuser() else 1, []) == 0
+
+
+def test_endless_nesting_is_an_error_like_any_other(capsys):
+    def command(argv):
+        return command(argv)
+
+    assert run_command(command, []) == 2
+    assert "nested too deeply" in capsys.readouterr().err

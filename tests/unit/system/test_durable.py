@@ -3,6 +3,8 @@
 import errno
 import fcntl
 import os
+import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -56,7 +58,7 @@ def test_replacing_gives_the_name_to_the_new_content(tmp_path):
     assert names(tmp_path) == ["final"]
 
 
-@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EACCES, errno.EXDEV, errno.ENOTSUP])
 def test_without_hard_links_the_first_writer_still_wins(tmp_path, monkeypatch, code):
     def refuse(*_):
         raise OSError(code, os.strerror(code))
@@ -85,6 +87,23 @@ def test_a_disk_that_refuses_leaves_the_old_content(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         write_durably(tmp_path / "final", b"new", tmp_path / "partial")
     assert (tmp_path / "final").read_bytes() == b"old"
+    assert names(tmp_path) == ["final"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_folder_that_cannot_be_synced_is_as_safe_as_its_file_system_and_one_that_fails_is_named(
+    tmp_path, monkeypatch, code
+):
+    fsync = os.fsync
+
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match=tmp_path.name) if code == errno.EIO else nullcontext():
+        write_durably(tmp_path / "final", b"new", tmp_path / "partial")
     assert names(tmp_path) == ["final"]
 
 
