@@ -60,28 +60,29 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     sys.excepthook = _tell_of_a_bug
     _name_the_user()
     try:
-        return int(command(sys.argv[1:] if argv is None else argv))
+        code = command(sys.argv[1:] if argv is None else argv)
     except InterruptedRunError as error:
         # As was asked for: one line, and no error.
-        print("; ".join(part for part in (error.message, error.remedy) if part), file=sys.stderr)
-        return int(error.exit_code)
+        complain("; ".join(part for part in (error.message, error.remedy) if part))
+        code = error.exit_code
     except SpeechPrepError as error:
         complain_of(error)
-        return int(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
         complain("interrupted; the same command goes on where it stopped")
-        return int(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except RecursionError as error:
         # Python's own patience; ours with a file that is read here ends long before, and names it.
         complain(f"error: what was read is nested too deeply: {error}", "look at the data set or model that was named")
-        return int(ExitCode.USAGE)
+        code = ExitCode.USAGE
     except BrokenPipeError:
         # The reader (`| head`) left; Python would print a traceback when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.FAILED)
+        code = ExitCode.FAILED
     except OSError as error:
         complain(f"error: {error}", "the same command goes on once that is put right")
-        return int(ExitCode.RESOURCE_LIMIT if error.errno in _DISK_FULL else ExitCode.FAILED)
+        code = ExitCode.RESOURCE_LIMIT if error.errno in _DISK_FULL else ExitCode.FAILED
+    return int(code)
 
 
 def _name_the_user() -> None:

@@ -13,13 +13,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from shared.errors import StoreError, first_line
+from shared.errors import SpeechPrepError, StoreError, first_line
 from shared.layout import SplitRecord, StoreLayout
 from shared.schema import FORMAT_VERSION
 from shared.selection import Selection
+from shared.system.read_errors import is_of_system
 
 REPAIR = "the command that made the store, with --repair: it sets the bad shards aside and makes them again"
 """What mends a shard that is not what it should be."""
+READABLE = "see that the file can be read, then repeat the command"
+"""What to do where the system does not let us read: that says nothing about the bytes."""
 KEYS = ["row_id", "piece"]
 """What identifies a row; a store of version 1 has no `piece`, which reads as 0."""
 _ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED = b"rows_in", b"rows_out", b"rows_quarantined"
@@ -104,6 +107,8 @@ class Membership:
         try:
             rejected = _read_rejected(place.quarantined, stated)
         except StoreError as error:
+            if not is_damage(error):
+                raise
             yield error.message
             return
         if len(rejected) != stated:
@@ -139,15 +144,26 @@ class Membership:
         return found[(found >= self.next_row) & selection.selects(found)]
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether *error*, met while a file was read, says that its bytes are missing, short or wrong.
+
+    What the system refuses (EACCES, EIO, EMFILE ...) carries an error number and says nothing about them.
+    """
+    cause = error.__cause__ if isinstance(error, SpeechPrepError) and error.__cause__ else error
+    return not is_of_system(cause)
+
+
 def check_unit(place: Place) -> list[str]:
     """What does not belong at *place*, its payloads left out: footer, row ids and quarantine file are read.
 
-    The plan's row bounds are needed.
+    The plan's row bounds are needed. Raises StoreError for a file that the system does not let us read.
     """
     try:
         with pq.ParquetFile(place.shard, pre_buffer=False) as file:
             return list(Membership().problems(place, file.metadata, read_keys(file)))
     except (*_DAMAGE, StoreError) as error:
+        if not is_damage(error):
+            raise StoreError(f"{place.shard} cannot be read: {first_line(error)}", READABLE) from error
         return [f"{place.shard} is damaged: {first_line(error)}"]
 
 
@@ -174,7 +190,9 @@ def _read_rejected(path: Path, stated: int) -> pa.Table:
     try:
         return pq.read_table(path, page_checksum_verification=True)
     except _DAMAGE as error:
-        raise StoreError(f"{path} is damaged: {first_line(error)}", REPAIR) from error
+        damaged = is_damage(error)
+        message = f"{path} {'is damaged' if damaged else 'cannot be read'}: {first_line(error)}"
+        raise StoreError(message, REPAIR if damaged else READABLE) from error
 
 
 def _keys(rows: pa.Table) -> NDArray[np.int64]:

@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 from shared.errors import StoreError, first_line
 from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, check_index, index_shard, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
-from shared.membership import Membership, Place, read_keys, shard_counts
+from shared.membership import Membership, Place, is_damage, read_keys, shard_counts
 from shared.schema import FeatureSpec, index_schema, shard_schema
-from shared.system.read_errors import is_of_system
 
 _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
 """What reading a damaged file ends in."""
@@ -97,17 +96,8 @@ def indexed_digests(layout: StoreLayout, split: str, totals: Mapping[str, Any] |
         metadata = pq.read_metadata(layout.index_of(split)).metadata or {}
     except _DAMAGE:
         return []
-    digests: bytes = metadata.get(SHARD_DIGESTS, b"")
-    return digests.decode().split()
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether *error*, met while a file was read, says that its bytes are missing, short or wrong.
-
-    What the system refuses (EACCES, EIO, EMFILE ...) carries an error number and says nothing about them.
-    """
-    cause = error.__cause__ if isinstance(error, StoreError) and error.__cause__ else error
-    return not is_of_system(cause)
+    digests: str = metadata.get(SHARD_DIGESTS, b"").decode()
+    return digests.split()
 
 
 def _shard_problems(rows: pq.ParquetFile, place: Place, spec: FeatureSpec, digests: Sequence[str]) -> Iterator[str]:

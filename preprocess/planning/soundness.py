@@ -17,7 +17,7 @@ from preprocess.units import SplitPlan, Unit
 from preprocess.workspace.set_aside import set_aside
 from shared.errors import StoreError
 from shared.index import check_index, read_complete
-from shared.membership import REPAIR, Place, check_unit
+from shared.membership import READABLE, REPAIR, Place, check_unit
 from shared.verification import ShardCheck, check_shard, indexed_digests
 
 THREADS = 4
@@ -69,9 +69,7 @@ def find_bad(job: PlannedJob, *, only_touched: bool = False) -> Iterator[BadUnit
         with ThreadPoolExecutor(THREADS) as pool:
             for (unit, place), found in zip(wanted, pool.map(check, wanted), strict=True):
                 if found.problems and not found.repairable:
-                    raise StoreError(
-                        "; ".join(found.problems), "see that the file can be read, then repeat the command"
-                    )
+                    raise StoreError("; ".join(found.problems), READABLE)
                 if found.problems:
                     yield BadUnit(unit, place, found.problems)
 

@@ -166,13 +166,13 @@ def _stated_bytes(audio: pa.Array) -> int:
         return 0
     content = audio.field(names.index("bytes"))
     _, offsets, *values = content.buffers()
-    size = sum(buffer.size for buffer in values if buffer is not None)
+    size = sum(int(buffer.size) for buffer in values if buffer is not None)
     if pa.types.is_binary_view(content.type):
         return size
     kind = np.dtype("<i8" if pa.types.is_large_binary(content.type) else "<i4")
     count = min(len(content) + 1, offsets.size // kind.itemsize) if offsets is not None else 0
     ends = np.frombuffer(offsets, kind, count)[[0, -1]].tolist() if count else [0, 0]
-    return min(size, max(0, ends[1] - ends[0]))
+    return min(size, max(0, int(ends[1]) - int(ends[0])))
 
 
 def _external_bytes(batch: pa.RecordBatch, number: int, path: Path, maker: RowMaker) -> int:
@@ -253,9 +253,10 @@ def _names(content: dict[str, Any], key: str, path: Path) -> list[str]:
     found = content.get(key, [])
     entries = found if isinstance(found, list) else [None]
     names = [entry.get("filename") if isinstance(entry, dict) else entry for entry in entries]
-    if not all(isinstance(name, str) for name in names):
+    words = [name for name in names if isinstance(name, str)]
+    if words != names:
         raise SourceError(f"{path} has no list of names in {key!r}", "save or copy the data set again")
-    return names
+    return words
 
 
 def _inside(folder: Path, name: str) -> Path:

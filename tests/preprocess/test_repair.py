@@ -12,7 +12,7 @@ from preprocess import verify
 from shared.cli import run_command
 from shared.errors import ExitCode, StoreError
 from shared.layout import StoreLayout
-from shared.verification import is_damage
+from shared.membership import is_damage
 from tests.support.inline_run import run_inline
 from tests.support.samples import exchange_shards, wav, write_source
 from tests.support.stores import contents
@@ -140,6 +140,24 @@ def test_what_was_set_aside_counts_in_the_budget(layout, run, capsys):
     (layout.set_aside / "large").write_bytes(bytes(300_000_000))
     assert run("--repair", "--disk-budget", "200MB", "--disk-reserve", "0") == ExitCode.RESOURCE_LIMIT
     assert "the disk budget is 200 MB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["data", "quarantine"])
+def test_a_shard_that_the_system_does_not_let_us_read_stays_where_it_is(layout, run, monkeypatch, capsys, name):
+    def refuse(path, *given, **options):
+        if str(path) == str(layout.root / name / "train-00003-of-00009.parquet"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(path, *given, **options)
+
+    attribute = "ParquetFile" if name == "data" else "read_table"
+    read, before = getattr(pq, attribute), contents(layout.root)
+    monkeypatch.setattr(pq, attribute, refuse)
+    for options in ([], ["--repair"]):
+        assert run(*options) == ExitCode.FAILED
+        shown = capsys.readouterr().err
+        assert "cannot be read" in shown
+        assert "--repair" not in shown
+    assert contents(layout.root) == before
 
 
 def test_a_file_that_cannot_be_read_is_not_taken_for_damaged():

@@ -77,7 +77,7 @@ def run(job, settings, sensor):
 
 
 def allocated(layout):
-    files = [path for folder in (layout.data, layout.quarantine) for path in folder.iterdir()]
+    files = [path for folder in (layout.data, layout.quarantine, layout.provenance) for path in folder.iterdir()]
     return sum(path.stat().st_blocks * 512 for path in files)
 
 

@@ -100,6 +100,13 @@ def test_a_unit_with_other_rows_than_the_plans_is_named(layout, rows, rejected, 
         assert words in "; ".join(check_unit(place(layout, 1)))
 
 
+def test_rows_missing_at_the_end_are_missed_without_the_plans_bounds_too(layout):
+    without_bounds(layout)
+    rewrite(layout, 2, [feature_row(6), feature_row(7)])
+    assert "8 rows in, planned were 9" in problems(layout)
+    assert "planned were 9" in index_problem(layout)
+
+
 def test_exchanged_quarantine_files_alone_are_named(layout):
     exchange_shards(place(layout, 0).quarantined, place(layout, 1).quarantined, swap=True)
     assert f"{NAMES[1]} has not the rows of its unit (1 missing: 4; 1 foreign: 1)" in problems(layout)
