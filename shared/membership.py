@@ -120,11 +120,10 @@ class Membership:
         for path, keys in ((place.shard, written), (place.quarantined, rejected)):
             if not _increasing(keys):
                 yield f"{path}: row ids are not strictly increasing"
-        keys = np.concatenate([written, rejected])
-        distinct, counts = np.unique(keys, axis=0, return_counts=True)
-        if (counts > 1).any() and _increasing(written) and _increasing(rejected):
-            yield f"{place.quarantined}: rows {_some(distinct[counts > 1, 0])} are both written and quarantined"
-        found = np.unique(distinct[:, 0])
+        both = written[np.isin(_as_one(written), _as_one(rejected)), 0]
+        if len(both):
+            yield f"{place.quarantined}: rows {_some(both)} are both written and quarantined"
+        found = np.unique(np.concatenate([written[:, 0], rejected[:, 0]]))
         expected = self._expected(place, found)
         if not np.array_equal(found, expected):
             missing, foreign = np.setdiff1d(expected, found), np.setdiff1d(found, expected)
@@ -205,6 +204,12 @@ def _increasing(keys: NDArray[np.int64]) -> bool:
     """Whether each of *keys* int64[rows, 2] is larger than the one before."""
     steps = np.diff(keys, axis=0)
     return bool(np.all((steps[:, 0] > 0) | ((steps[:, 0] == 0) & (steps[:, 1] > 0))))
+
+
+def _as_one(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each of *keys* int64[rows, 2] as one number, which is much faster to look up."""
+    numbers: NDArray[np.int64] = (keys[:, 0] << 15) | keys[:, 1]
+    return numbers
 
 
 def _some(rows: NDArray[np.int64]) -> str:

@@ -74,7 +74,17 @@ def test_every_command_of_the_real_job_works(desk):
 
 def test_the_store_that_the_readme_makes_has_its_files(desk):
     folder, _ = desk
-    named = {"README.md", "store.json", "settings.json", "report.html", "COMPLETE", "data", "quarantine", "index"}
+    named = {
+        "README.md",
+        "store.json",
+        "settings.json",
+        "report.html",
+        "COMPLETE",
+        "data",
+        "quarantine",
+        "index",
+        "provenance",
+    }
     assert {path.name for path in (folder / "features").iterdir()} == named
 
 

@@ -26,7 +26,7 @@ def prepare(layout):
 
 def test_preparing_makes_folders_record_settings_and_card(layout):
     assert prepare(layout) == []
-    names = {".partial", "README.md", "data", "quarantine", "settings.json", "store.json"}
+    names = {".partial", "README.md", "data", "provenance", "quarantine", "settings.json", "store.json"}
     assert {path.name for path in layout.root.iterdir()} == names
     assert read_record(layout) == RECORD
     assert list(layout.partial.iterdir()) == []
