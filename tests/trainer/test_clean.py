@@ -130,6 +130,8 @@ def test_a_store_goes_only_when_it_is_named_and_leaves_what_is_not_its_own(outpu
     make_store(tmp_path / "store", {"train": [[feature_row(0)], [feature_row(1)]]})
     (tmp_path / "store" / "mine.txt").write_text("mine")
     (tmp_path / "store" / "data" / "mine.parquet").write_text("mine")
+    (tmp_path / "store" / "provenance").mkdir()
+    (tmp_path / "store" / "provenance" / "train-00000-of-00002.json").write_text("{}")
     assert run_command(main, [str(output)]) == 0
     assert (tmp_path / "store" / "COMPLETE").exists()
     assert run_command(main, [str(output), "--free-store", str(tmp_path / "store")]) == 0

@@ -23,7 +23,7 @@ from trainer.telemetry.tensorboard import owner
 
 _EVENTS = "tensorboard"
 _STORE_FILES = ("COMPLETE", "README.md", "settings.json", "report.html")
-_SHARD = re.compile(r"[\w.-]+-\d{5,}-of-\d{5,}\.parquet")
+_UNIT = re.compile(r"[\w.-]+-\d{5,}-of-\d{5,}\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ def store_tidyings(store: Path) -> list[Tidying]:
     layout = StoreLayout(store)
     record = read_record(layout)
     found = [_tidying(store, name, "of the feature store") for name in _STORE_FILES if (store / name).is_file()]
-    for folder in (layout.data, layout.quarantine):
+    for folder, suffix in ((layout.data, "parquet"), (layout.quarantine, "parquet"), (layout.provenance, "json")):
         if folder.is_dir() and not folder.is_symlink():
-            names = sorted(path.name for path in folder.iterdir() if _SHARD.fullmatch(path.name))
+            names = sorted(path.name for path in folder.iterdir() if _UNIT.fullmatch(path.name.removesuffix(suffix)))
             found += [_tidying(folder, name, "of the feature store") for name in names]
     index = [layout.index_of(split) for split in record.splits if layout.index_of(split).is_file()]
     found += [_tidying(path.parent, path.name, "of the feature store") for path in index]
