@@ -4,7 +4,7 @@ A few hundred bytes of YAML can stand for more than any machine holds (aliases o
 bounded before anything is made of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
 """Values of a card, those that aliases stand for counted each time."""
+MAX_PATTERN = 1_000
+"""Characters of a pattern."""
+MAX_ANY_FOLDERS = 3
+"""`**` in a pattern that is given to `datasets`."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _REMEDY = "repair the README.md, or name the Parquet files with a glob"
 
@@ -49,6 +53,27 @@ def parse_front_matter(text: str, name: str) -> Mapping[str, Any]:
         # Values such as 2024-99-99 meet Python's own objections.
         raise _refused(name, str(error)) from error
     return content if isinstance(content, dict) else {}
+
+
+def check_patterns(configs: Any, name: str) -> None:
+    """Passes where no pattern in *configs* is long, or has several `**`, which cost each other's square.
+
+    Raises:
+        SourceError: one has; the message calls the card *name*.
+    """
+    for text in _texts(configs):
+        if len(text) > MAX_PATTERN or text.count("**") > MAX_ANY_FOLDERS:
+            raise SourceError(f"{name} names {text[:80]!r}, a pattern more intricate than any needs", _REMEDY)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All strings in *value*, which is as deep and large as `front_matter` lets it be."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (text for item in value.values() for text in _texts(item))
+    elif isinstance(value, list):
+        yield from (text for item in value for text in _texts(item))
 
 
 def _refused(name: str, why: str) -> SourceError:

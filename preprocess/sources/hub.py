@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from preprocess.sources.base import Columns, SourceFile
+from preprocess.sources.card import MAX_BYTES, check_patterns, parse_front_matter
 from preprocess.sources.embedded import RowMaker
 from preprocess.sources.parquet import DataFile, ParquetSource, open_parquet
 from preprocess.sources.parquet_reader import open_parquet_file
@@ -107,6 +109,7 @@ def _resolve(hub_id: HubId) -> tuple[str, dict[str, list[str]]]:
     import httpx2  # noqa: PLC0415 - as datasets
     from datasets.packaged_modules.parquet.parquet import Parquet  # noqa: PLC0415 - as datasets
 
+    _check_card(hub_id)
     try:
         builder = datasets.load_dataset_builder(hub_id.repo_id, name=hub_id.config, revision=hub_id.revision)
     except (OSError, ValueError, RuntimeError, httpx2.HTTPError, datasets.exceptions.DatasetsError) as error:
@@ -122,6 +125,22 @@ def _resolve(hub_id: HubId) -> tuple[str, dict[str, list[str]]]:
             f"try the Hub's own conversion, {hub_id.repo_id}@refs/convert/parquet, or download it and name the folder",
         )
     return builder.hash, {str(split): list(dict.fromkeys(urls)) for split, urls in data_files.items()}
+
+
+def _check_card(hub_id: HubId) -> None:
+    """Raises SourceError for a card that `datasets`, which bounds nothing, is better not given; one range is read."""
+    import httpx2  # noqa: PLC0415 - only Hub sources need it
+    from huggingface_hub import HfFileSystem  # noqa: PLC0415 - as httpx2
+
+    revision = f"@{quote(hub_id.revision, safe='')}" if hub_id.revision else ""
+    path = f"datasets/{hub_id.repo_id}{revision}/README.md"
+    try:
+        content = HfFileSystem(endpoint=_endpoint()).cat_file(path, start=0, end=MAX_BYTES + 1)
+    except (OSError, ValueError, RuntimeError, httpx2.HTTPError):
+        # There may be no card; whatever else it is, `datasets` meets it next, and it is told there.
+        return
+    config = parse_front_matter(content.decode("utf-8", "replace"), f"{hub_id.repo_id}'s README.md").get("configs")
+    check_patterns(config, f"{hub_id.repo_id}'s README.md")
 
 
 def _raise_unresolved(hub_id: HubId, error: Exception) -> NoReturn:

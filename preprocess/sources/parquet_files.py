@@ -12,12 +12,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from preprocess.sources.card import front_matter
+from preprocess.sources.card import MAX_PATTERN, front_matter
 from preprocess.sources.splits import infer_splits, ordered_splits
 from shared.errors import SourceError
-
-_MAX_PATTERN = 1_000
-"""Characters of a card's pattern."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +136,7 @@ def _patterns(data_files: Any) -> Iterator[tuple[str, list[str]]]:
 def _matches(root: Path, pattern: str) -> list[str]:
     if PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
         raise SourceError(f"{root / 'README.md'} names {pattern!r}, outside the data set", "name files inside it")
-    if len(pattern) > _MAX_PATTERN:
+    if len(pattern) > MAX_PATTERN:
         raise SourceError(
             f"{root / 'README.md'} names {pattern[:80]!r}…", f"no pattern needs {len(pattern)} characters"
         )

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.hub import COMMIT, serve
+from tests.unit.sources.test_card import LAUGHS
 
 ROOT = Path(__file__).parents[3]
 AUDIO = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -51,6 +52,11 @@ REPOS = {
         "zwei.parquet": parquet(2),
     },
     "anna/leer": {"README.md": b"# Nichts\n"},
+    "anna/lacht": {"README.md": f"---\n{LAUGHS}---\n".encode(), "train.parquet": parquet(1)},
+    "anna/sucht": {
+        "README.md": b"---\nconfigs:\n- config_name: a\n  data_files: '" + b"**/" * 30 + b"*.parquet'\n---\n",
+        "train.parquet": parquet(1),
+    },
 }
 
 
@@ -187,6 +193,21 @@ def test_what_cannot_be_opened_says_why_and_what_to_do(hub, tmp_path):
         assert re.search(words, f"{message} {remedy}", re.DOTALL), (uri, message, remedy)
     assert found["anna/zwei:zwei"] == f"anna/zwei:zwei@{COMMIT}"
     assert found[f"anna/deutsch@{COMMIT}"] == found["hf://datasets/anna/deutsch@main"] == f"anna/deutsch@{COMMIT}"
+
+
+def test_a_card_that_costs_too_much_is_not_given_to_datasets(hub, tmp_path):
+    handler, endpoint = hub
+    names = ["anna/lacht", "anna/sucht", f"anna/lacht@{COMMIT}"]
+    found = run(endpoint, tmp_path, f"print(json.dumps([attempt(name) for name in {names!r}]))")
+    assert [(code, kind) for code, kind, _, _ in found] == [(2, "SourceError")] * 3
+    assert [message.partition(" README.md ")[2][:12] for _, _, message, _ in found] == [
+        "cannot be re",
+        "names '**/**",
+        "cannot be re",
+    ]
+    assert not [
+        path for command, path, span in handler.log if path.endswith("README.md") and command == "GET" and not span
+    ]
 
 
 def test_offline_is_a_clear_message_not_a_traceback(tmp_path):
