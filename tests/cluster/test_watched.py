@@ -1,6 +1,7 @@
 """A run that others are in the way of: it works without what it cannot have, and its exit status stays."""
 
-from preprocess.monitoring.http_server import Pages, Vitals, WebServer
+from shared.system.http_server import WebServer
+from shared.system.status_pages import Pages, Vitals
 from tests.support.stores import differences
 
 
