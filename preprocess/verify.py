@@ -11,11 +11,11 @@ from preprocess.planning.source_check import check_source
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
-from shared.membership import REPAIR
+from shared.reading.membership import REPAIR
+from shared.reading.verification import verify_store
 from shared.settings import LayeredSettings
 from shared.terminal import Screen, complain, say
 from shared.units import format_bytes, format_count
-from shared.verification import verify_store
 
 
 class VerifySettings(LayeredSettings):

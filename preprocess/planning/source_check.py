@@ -8,8 +8,8 @@ from preprocess.planning.origins import ReadTask, checksums_apart, ranges
 from preprocess.sources.base import Columns, Source
 from preprocess.sources.open import open_source
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
+from shared.reading.verification import ShardCheck
 from shared.selection import Selection
-from shared.verification import ShardCheck
 
 
 def check_source(layout: StoreLayout, record: StoreRecord, uri: str) -> Iterator[ShardCheck]:

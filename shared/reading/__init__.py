@@ -1,4 +1,5 @@
-"""A split's index and shards as bytes that nobody vouches for: what they say is checked before it leads anywhere.
+"""A store's bytes, for which nobody vouches: what they say is checked before it leads anywhere.
 
-`shared.store` hands the rows out; checking a whole store, and all problems of it, is `shared.verification`'s.
+The index and mapped shards as a split is read, a shard's place in its plan, and a whole store with all its problems.
+`shared.store` hands the rows out; nothing here writes.
 """

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 import pytest
 
 from shared.layout import StoreLayout, read_record
-from shared.verification import verify_shard
+from shared.reading.verification import verify_shard
 from tests.fault.conftest import CALLS
 from tests.fault.faults import acknowledgements, points, publications, repeated, torn
 from tests.support.ext4 import Cut, Ext4Disk

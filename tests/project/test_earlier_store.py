@@ -14,10 +14,10 @@ from shared.cli import run_command
 from shared.errors import ExitCode
 from shared.index import write_complete, write_index
 from shared.layout import StoreLayout, read_record
+from shared.reading.verification import verify_store
 from shared.schema import FeatureSpec
 from shared.shard import FeatureRow
 from shared.store import open_split
-from shared.verification import verify_store
 from tests.support.samples import exchange_shards, write_shard
 
 STORE = Path(__file__).parents[1] / "fixtures" / "store-v1"

@@ -14,8 +14,8 @@ from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
 from shared.errors import StoreError, StoreMismatchError
 from shared.layout import read_record
+from shared.reading.verification import verify_store
 from shared.store import open_split
-from shared.verification import verify_store
 from tests.support.samples import wav, write_source
 
 pytestmark = pytest.mark.usefixtures("quick_plans")

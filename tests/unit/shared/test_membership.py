@@ -8,11 +8,11 @@ import pytest
 from shared.errors import StoreError
 from shared.index import write_index
 from shared.layout import read_record
-from shared.membership import Place, check_unit
+from shared.reading.membership import Place, check_unit
+from shared.reading.verification import verify_store
 from shared.selection import Selection
 from shared.shard import write_quarantine
 from shared.system.durable import json_bytes
-from shared.verification import verify_store
 from tests.support.samples import counts, exchange_shards, feature_row, make_store, quarantined_row, write_shard
 
 UNITS = [

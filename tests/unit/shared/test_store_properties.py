@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.reading.verification import verify_store
 from shared.rows import view
 from shared.schema import FeatureSpec
 from shared.store import open_split
-from shared.verification import verify_store
 from tests.support.samples import feature_row, make_store, quarantined_row
 
 SPECS = st.builds(FeatureSpec, st.sampled_from([1, 80]), st.sampled_from(["float16", "uint8"]))
