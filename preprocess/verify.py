@@ -11,7 +11,7 @@ from preprocess.planning.source_check import check_source
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
-from shared.reading.membership import REPAIR
+from shared.membership import REPAIR
 from shared.reading.verification import verify_store
 from shared.settings import LayeredSettings
 from shared.terminal import Screen, complain, say

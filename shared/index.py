@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shared.errors import StoreError
-from shared.foreign import read_json
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
-from shared.reading.membership import REPAIR, Membership, Place, shard_counts
+from shared.membership import REPAIR, Membership, Place, shard_counts
 from shared.schema import FORMAT_VERSION, FeatureSpec, index_schema
 from shared.shard import payload_offsets, payload_pages
 from shared.system.durable import DurableFile, json_bytes, write_durably
+from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
 
 _ADDED = {"shard", "offset", "num_labels"}

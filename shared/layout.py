@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from shared.errors import StoreError, StoreMismatchError
-from shared.foreign import read_json
 from shared.schema import FORMAT_VERSION, FORMAT_VERSIONS, FeatureDtype, FeatureSpec
+from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
 
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")

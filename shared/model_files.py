@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UsageError, first_line
-from shared.foreign import parse_json, read_text
 from shared.settings import expand_home
+from shared.system.foreign_files import parse_json, read_text
 from shared.system.read_errors import refuse_unreadable
 
 DEFAULT_NUM_MEL_BINS = 128

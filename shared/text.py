@@ -8,8 +8,8 @@ from itertools import groupby
 from tokenizers import Tokenizer
 
 from shared.errors import RowRejectedError, UsageError
-from shared.foreign import parse_json
 from shared.schema import MAX_LABELS, QuarantineReason
+from shared.system.foreign_files import parse_json
 
 LONG_CHARACTERS = 1_000
 """From here on text is brought into an order in which it is normalised fast."""

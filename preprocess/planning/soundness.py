@@ -17,7 +17,7 @@ from preprocess.units import SplitPlan, Unit
 from preprocess.workspace.set_aside import set_aside
 from shared.errors import StoreError
 from shared.index import check_index, read_complete
-from shared.reading.membership import READABLE, REPAIR, Place, check_unit
+from shared.membership import READABLE, REPAIR, Place, check_unit
 from shared.reading.verification import ShardCheck, check_shard, indexed_digests
 
 THREADS = 4

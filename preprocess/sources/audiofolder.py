@@ -20,7 +20,7 @@ from preprocess.sources.clips import ClipSource, clip_table
 from preprocess.sources.columns import check_file_names, check_names, text_columns
 from preprocess.sources.splits import ordered_splits, split_of_folder
 from shared.errors import SourceError
-from shared.foreign import parse_json
+from shared.system.foreign_files import parse_json
 from shared.system.read_errors import refuse_unreadable
 
 FILE_COLUMN = "file_name"

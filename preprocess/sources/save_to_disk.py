@@ -19,8 +19,8 @@ from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceFile, Sou
 from preprocess.sources.columns import check_embedded_columns
 from preprocess.sources.embedded import RowMaker, external_clip_bytes
 from shared.errors import SourceError
-from shared.foreign import read_json
 from shared.schema import fingerprint
+from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
 
 _DICT_FILE = "dataset_dict.json"

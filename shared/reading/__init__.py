@@ -1,5 +1,5 @@
 """A store's bytes, for which nobody vouches: what they say is checked before it leads anywhere.
 
-The index and mapped shards as a split is read, a shard's place in its plan, and a whole store with all its problems.
+The index and mapped shards as a split is read, and a whole store with all its problems.
 `shared.store` hands the rows out; nothing here writes.
 """

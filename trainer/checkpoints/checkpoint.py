@@ -14,8 +14,8 @@ from typing import Any, Self
 import torch
 
 from shared.errors import SpeechPrepError, first_line
-from shared.foreign import read_json
 from shared.system.durable import fsync_directory
+from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
 
 BEST = "best"

@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shared.errors import ResourceLimitError, UsageError
-from shared.foreign import parse_json
 from shared.model_files import model_file
 from shared.system.durable import json_bytes
+from shared.system.foreign_files import parse_json
 from shared.system.locks import hold
 from shared.units import format_bytes
 from trainer.settings import TrainerSettings

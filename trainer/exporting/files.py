@@ -11,10 +11,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
-from shared import foreign
 from shared.errors import UsageError
 from shared.model_files import model_config, model_file, what_instead
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
+from shared.system import foreign_files as foreign
 from shared.system.read_errors import refuse_unreadable
 from trainer.model.shape import ModelShape
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from shared.errors import UsageError
-from shared.foreign import read_json
 from shared.system.durable import write_durably
+from shared.system.foreign_files import read_json
 from shared.system.locks import remove_unheld
 from shared.text import one_line
 from shared.units import format_count, format_share

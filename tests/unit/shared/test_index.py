@@ -10,7 +10,7 @@ import pytest
 from shared.errors import StoreError
 from shared.index import read_complete, write_complete, write_index
 from shared.layout import StoreLayout, read_record
-from shared.reading.membership import Place, shard_counts
+from shared.membership import Place, shard_counts
 from shared.schema import INDEX_SCHEMA
 from tests.support.samples import counts, feature_row, make_store, quarantined_row, write_shard
 

@@ -8,7 +8,7 @@ import pytest
 from shared.errors import StoreError
 from shared.index import write_index
 from shared.layout import read_record
-from shared.reading.membership import Place, check_unit
+from shared.membership import Place, check_unit
 from shared.reading.verification import verify_store
 from shared.selection import Selection
 from shared.shard import write_quarantine

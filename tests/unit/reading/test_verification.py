@@ -15,7 +15,7 @@ from preprocess import verify
 from shared.cli import run_command
 from shared.errors import StoreError
 from shared.layout import StoreLayout, read_record
-from shared.reading.membership import Place
+from shared.membership import Place
 from shared.reading.verification import verify_shard, verify_store
 from shared.shard import write_quarantine
 from tests.support.samples import SPEC, counts, feature_row, make_store, quarantined_row, write_shard

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from shared import foreign
 from shared.errors import SpeechPrepError
-from shared.foreign import parse_json, read_json, read_text
 from shared.index import read_complete
 from shared.layout import StoreLayout, read_record
 from shared.model_files import model_config
+from shared.system import foreign_files as foreign
+from shared.system.foreign_files import parse_json, read_json, read_text
 from shared.text import Labeller
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.exporting import files
