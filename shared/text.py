@@ -117,6 +117,15 @@ def _plain_text_tokenizer(tokenizer_json: str) -> Tokenizer:
     return tokenizer
 
 
+def open_tokenizer(tokenizer_json: str, model: str) -> Tokenizer:
+    """The tokenizer that *tokenizer_json*, a file of *model*, holds. Raises UsageError when it is none."""
+    try:
+        return Tokenizer.from_str(tokenizer_json)
+    except Exception as error:  # tokenizers raises no narrower class
+        message = f"tokenizer.json of {model} cannot be read: {error}"
+        raise UsageError(message, "check that it is a fast tokenizer's, and whole") from error
+
+
 def tokenizer_fingerprint(tokenizer_json: str) -> str:
     """Identifies a tokenizer by its file's content."""
     return hashlib.blake2b(tokenizer_json.encode(), digest_size=8).hexdigest()

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.markup import escape
 from rich.progress import Progress
-from tokenizers import Tokenizer
 
 from shared.errors import UsageError
 from shared.model_files import model_file
@@ -16,7 +15,7 @@ from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from shared.terminal import Screen
-from shared.text import one_line
+from shared.text import one_line, open_tokenizer
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.evaluation.settings import EvaluateSettings
@@ -75,7 +74,7 @@ def _fitting(split: StoreSplit, count: int, store: Path, console: Screen) -> tup
 
 
 def _references(split: StoreSplit, rows: Sequence[int], model: str) -> list[str]:
-    tokenizer = Tokenizer.from_str(model_file(model, "tokenizer.json"))
+    tokenizer = open_tokenizer(model_file(model, "tokenizer.json"), model)
     return [words(tokenizer, split.labels(row).tolist()) for row in rows]
 
 

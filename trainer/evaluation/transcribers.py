@@ -13,6 +13,7 @@ from shared.errors import UsageError
 from shared.model_files import model_file
 from shared.schema import MAX_LABELS
 from shared.settings import expand_home
+from shared.text import open_tokenizer
 from trainer.model.generation import search
 from trainer.model.whisper import encoder_outputs, load_model
 
@@ -95,7 +96,7 @@ def open_transcriber(name: str, *, language: str, beam_size: int, device: torch.
 
     Raises UsageError when it cannot be loaded, or its tokenizer does not know *language*.
     """
-    tokenizer = Tokenizer.from_str(model_file(name, "tokenizer.json"))
+    tokenizer = open_tokenizer(model_file(name, "tokenizer.json"), name)
     prompt = [_special(tokenizer, token.format(language=language), name) for token in _PROMPT]
     if is_ctranslate2(name):
         model = _load_ctranslate2(name, device)

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from shared.errors import SpeechPrepError
+from shared.errors import SpeechPrepError, UsageError
 from shared.index import read_complete
 from shared.layout import StoreLayout, read_record
 from shared.model_files import model_config
 from shared.system import foreign_files as foreign
 from shared.system.foreign_files import parse_json, read_json, read_text
-from shared.text import Labeller
+from shared.text import Labeller, open_tokenizer
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.exporting import files
 
@@ -53,6 +53,13 @@ def test_files_nested_without_end_are_named_with_a_remedy(tmp_path, name, read, 
 def test_a_tokenizer_nested_without_end_is_no_tokenizer():
     with pytest.raises(SpeechPrepError, match="the tokenizer cannot be read"):
         Labeller('{"added_tokens": [], "a": ' + DEEP)
+
+
+@pytest.mark.parametrize("content", ["", "{}", DEEP, '{"added_tokens": 3}'])
+def test_a_tokenizer_that_is_none_is_named_with_its_model(content):
+    with pytest.raises(UsageError, match=r"tokenizer\.json of a/model") as caught:
+        open_tokenizer(content, "a/model")
+    assert caught.value.remedy
 
 
 def test_an_exports_files_nested_without_end_count_as_damaged(tmp_path):
