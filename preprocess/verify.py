@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pydantic import Field
 from rich.progress import track
-from shared.reading.membership import REPAIR
 
 from preprocess.planning.source_check import check_source
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
+from shared.membership import REPAIR
 from shared.reading.verification import verify_store
 from shared.settings import LayeredSettings
 from shared.terminal import Screen, complain, say

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from shared.errors import StoreError
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
-from shared.reading.membership import REPAIR, Membership, Place, shard_counts
+from shared.membership import REPAIR, Membership, Place, shard_counts
 from shared.schema import FORMAT_VERSION, FeatureSpec, index_schema
 from shared.shard import payload_offsets, payload_pages
 from shared.system.durable import DurableFile, json_bytes, write_durably

@@ -12,7 +12,6 @@ from time import perf_counter
 
 import psutil
 import pyarrow.parquet as pq
-from shared.reading.membership import shard_counts, unit_metadata
 
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.provenance import Provenance, ReadChecksum, this_software
@@ -21,6 +20,7 @@ from preprocess.sources.base import BATCH_BYTES, RowReader, SourceRow
 from preprocess.units import Unit
 from shared.errors import InterruptedRunError, RowRejectedError, SourceError
 from shared.layout import StoreLayout, shard_name
+from shared.membership import shard_counts, unit_metadata
 from shared.schema import FORMAT_VERSION, QuarantineReason
 from shared.selection import Selection
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine

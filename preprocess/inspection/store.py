@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from shared.reading.membership import shard_counts
 
 from preprocess.sources.splits import ordered_splits
 from shared.errors import StoreError, UsageError
 from shared.index import VERIFY, read_complete
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name
+from shared.membership import shard_counts
 from shared.rows import dequantise
 from shared.schema import FeatureSpec
 from shared.system.read_errors import refuse_unreadable

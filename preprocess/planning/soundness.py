@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.reading.membership import READABLE, REPAIR, Place, check_unit
-
 from preprocess.features.provenance import Provenance
 from preprocess.planning.job import PlannedJob
 from preprocess.planning.origins import checksums_apart, read_task
@@ -19,6 +17,7 @@ from preprocess.units import SplitPlan, Unit
 from preprocess.workspace.set_aside import set_aside
 from shared.errors import StoreError
 from shared.index import check_index, read_complete
+from shared.membership import READABLE, REPAIR, Place, check_unit
 from shared.reading.verification import ShardCheck, check_shard, indexed_digests
 
 THREADS = 4

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from shared.errors import StoreError, first_line
 from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, check_index, index_shard, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
-from shared.reading.membership import Membership, Place, is_damage, read_keys, shard_counts
+from shared.membership import Membership, Place, is_damage, read_keys, shard_counts
 from shared.schema import FeatureSpec, index_schema, shard_schema
 
 _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)

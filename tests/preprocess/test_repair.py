@@ -7,12 +7,12 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
-from shared.reading.membership import is_damage
 
 from preprocess import verify
 from shared.cli import run_command
 from shared.errors import ExitCode, StoreError
 from shared.layout import StoreLayout
+from shared.membership import is_damage
 from tests.support.inline_run import run_inline
 from tests.support.samples import exchange_shards, wav, write_source
 from tests.support.stores import contents

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
-from shared.reading.membership import Place
 
 from preprocess.workspace.dataset_card import dataset_card
 from shared.index import write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
+from shared.membership import Place
 from shared.schema import SAMPLING_RATE, FeatureSpec
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
 from shared.system.durable import json_bytes

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from shared.reading.membership import Place
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from shared.index import write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout, StoreRecord
+from shared.membership import Place
 from shared.schema import MAX_LABELS, FeatureSpec
 from shared.shard import FeatureRow, ShardWriter
 from shared.store import StoreSplit, open_split

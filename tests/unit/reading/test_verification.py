@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from shared.reading.membership import Place
 
 from preprocess import verify
 from shared.cli import run_command
 from shared.errors import StoreError
 from shared.layout import StoreLayout, read_record
+from shared.membership import Place
 from shared.reading.verification import verify_shard, verify_store
 from shared.shard import write_quarantine
 from tests.support.samples import SPEC, counts, feature_row, make_store, quarantined_row, write_shard

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from shared.reading.membership import Place, shard_counts
 
 from shared.errors import StoreError
 from shared.index import read_complete, write_complete, write_index
 from shared.layout import StoreLayout, read_record
+from shared.membership import Place, shard_counts
 from shared.schema import INDEX_SCHEMA
 from tests.support.samples import counts, feature_row, make_store, quarantined_row, write_shard
 

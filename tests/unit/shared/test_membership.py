@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
-from shared.reading.membership import Place, check_unit
 
 from shared.errors import StoreError
 from shared.index import write_index
 from shared.layout import read_record
+from shared.membership import Place, check_unit
 from shared.reading.verification import verify_store
 from shared.selection import Selection
 from shared.shard import write_quarantine
