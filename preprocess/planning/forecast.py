@@ -18,7 +18,7 @@ from preprocess.sources.base import Block, SplitLayout
 
 CONFIDENCE = 1.96
 """Standard errors on either side of the forecast that cover 95 %."""
-SHARD_BYTES = 5_300
+SHARD_BYTES = 5_600
 """What a shard costs whatever it holds: its footer, its small columns' page headers, its row group in the index."""
 
 

@@ -34,7 +34,7 @@ def command(capfd):
 
 @pytest.fixture
 def store(tmp_path):
-    return make_store(tmp_path / NAME, {"train[bold]\x1b[2J": [[feature_row(0, source=NAME, path=NAME)]]}).root
+    return make_store(tmp_path / NAME, {"train": [[feature_row(0, source=NAME, path=NAME)]]}).root
 
 
 @pytest.fixture
@@ -48,6 +48,13 @@ def source(tmp_path):
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_of_a_store(command, store, form):
     assert command(inspect.main, "--store", store, "--row", 0, *form) == ExitCode.DONE
+
+
+@pytest.mark.parametrize("main", [verify.main, clean.main])
+def test_of_a_split_in_a_record_that_no_store_has(command, store, main):
+    record = store / "store.json"
+    record.write_text(record.read_text().replace('"train": {', '"train[bold]\\u001b[2J": {'))
+    assert command(main, store) == ExitCode.FAILED
 
 
 def test_of_a_store_that_is_checked_and_cleaned(command, store):

@@ -350,7 +350,7 @@ def test_what_ends_all_ranks_is_said_once(error, launcher, aloud, monkeypatch, c
 
 
 def test_ranks_listen_on_loopback_alone_and_save_and_end_when_their_launcher_is_killed(options, tmp_path):
-    endless = (*options, *SHORT, "--max-steps", "9999", "--save-steps", "9999")
+    endless = (*options, *SHORT, "--max-steps", "9999", "--save-steps", "9999", "--eval-steps", "9999")
     training = Training(tmp_path / "out", endless, ranks=2, cold=True)
     process = training.start()
     wait_until(lambda: "step 2/" in _log(training))

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from shared.errors import StoreError
+from shared.layout import StoreLayout
+from shared.membership import Place
 from shared.store import open_split
-from tests.support.samples import feature_row, make_store
+from tests.support.samples import feature_row, make_store, store_record, write_unit
 from trainer.data.clips import Clip, Clips
 from trainer.data.collate import collate
 from trainer.evaluation.transcribe import windows
@@ -103,7 +105,10 @@ OTHERS = {
 @pytest.mark.parametrize("column", OTHERS)
 def test_a_shard_of_other_rows_than_were_indexed_is_refused(root, column):
     """Its own pages and checksums are right."""
-    other = make_store(root.parent / "other", {"train": [UNITS[0], [OTHERS[column], UNITS[1][1]]]}, row_group_bytes=1)
+    other = StoreLayout(root.parent / "other")
+    other.data.mkdir(parents=True)
+    planned = store_record({"train": UNITS}).splits["train"]
+    write_unit(Place(other, "train", 1, planned), [OTHERS[column], UNITS[1][1]], row_group_bytes=1)
     shutil.copy(shard(other.root), shard(root))
     split = open_split(root, "train")
     with pytest.raises(StoreError, match=rf"{shard(root)} is not the shard that was indexed: {column} .*\n.*verify"):

@@ -13,6 +13,7 @@ from preprocess.sources.parquet_reader import open_parquet_file
 from shared.errors import SpeechPrepError, StoreError, UnreadableError
 from shared.index import check_index, index_shard, read_complete
 from shared.layout import StoreLayout, read_record
+from shared.membership import Place
 from shared.store import open_split
 from shared.system.read_errors import is_of_system, refuse_unreadable
 from tests.support.samples import feature_row, make_store
@@ -31,11 +32,15 @@ def _open_source(layout):
         pass
 
 
+def _place(layout):
+    return Place(layout, "train", 0, read_record(layout).splits["train"])
+
+
 READERS = {
     "record": read_record,
     "COMPLETE": read_complete,
     "index": lambda layout: check_index(layout, "train", read_totals(layout)),
-    "shard": lambda layout: index_shard(layout, "train", 0, 2, read_record(layout).features),
+    "shard": lambda layout: index_shard(_place(layout), read_record(layout).features),
     "split": lambda layout: open_split(layout.root, "train"),
     "source": _open_source,
 }

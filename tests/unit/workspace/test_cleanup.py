@@ -311,7 +311,12 @@ def race(partial: Path, swaps: int, seed: int, *, swap_partial: bool) -> set[str
 @pytest.mark.parametrize("swap_partial", [False, True])
 def test_whatever_is_swapped_during_a_cleanup_no_canary_outside_is_touched(partial, swap_partial):
     # A race in which nothing was removed would prove nothing.
-    assert race(partial, ROUNDS, seed=1, swap_partial=swap_partial) >= {"file", "folder", "link"}
+    removed = set()
+    for seed in range(1, 20):
+        removed |= race(partial, ROUNDS, seed, swap_partial=swap_partial)
+        if removed >= {"file", "folder", "link"}:
+            return
+    pytest.fail(f"only {removed} were removed")
 
 
 @pytest.mark.campaign
