@@ -29,7 +29,8 @@ def test_it_says_nothing_on_stderr(straight):
 def test_nothing_is_left_of_it_but_the_store(straight):
     assert left_behind(straight.store) == []
     assert {path.name for path in straight.store.iterdir()} == {
-        *("COMPLETE", "README.md", "data", "index", "quarantine", "report.html", "settings.json", "store.json")
+        *("COMPLETE", "README.md", "data", "index", "provenance", "quarantine", "report.html", "settings.json"),
+        "store.json",
     }
     assert straight.left_in_memory == []
 
