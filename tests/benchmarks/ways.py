@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path.cwd()
 PACKAGES = ("preprocess", "trainer", "shared")
-CLUSTERS = ("preprocess.execution.ray_cluster", "preprocess.execution.ray_cluster")
-WORKERS = ("preprocess.features.log_mel.worker", "preprocess.features.worker")
+CLUSTERS = ("preprocess.execution.ray_cluster", "preprocess.cluster")
+WORKERS = ("preprocess.features.worker", "preprocess.worker")
 
 
 def tell(*_arguments, **_options):
