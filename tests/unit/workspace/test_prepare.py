@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from preprocess.workspace.prepare import clear_dead, clear_partial, prepare_store, remove_partial
+from preprocess.workspace.prepare import clear_dead, clear_partial, close_partial, prepare_store, remove_partial
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.system.locks import hold
@@ -85,8 +85,9 @@ def test_nobody_else_enters_the_folder_of_unfinished_bytes(layout, umask):
     try:
         prepare(layout)
         assert layout.partial.stat().st_mode & 0o777 == 0o700
+        # As after Ray's start: what lies in the folder stays.
         layout.partial.chmod(0o777)
-        prepare(layout)
+        close_partial(layout)
     finally:
         os.umask(before)
     assert layout.partial.stat().st_mode & 0o777 == 0o700
