@@ -76,9 +76,9 @@ def remove_partial(layout: StoreLayout) -> list[Removal]:
     removals = clear_partial(layout)
     if not layout.partial.is_symlink() and not any(removal.error for removal in removals):
         try:
-            layout.partial.rmdir()
-        except FileNotFoundError:
-            pass
+            # A finished store has none.
+            with suppress(FileNotFoundError):
+                layout.partial.rmdir()
         except OSError as error:
             removals.append(Removal(layout.partial, 0, "folder", error.strerror or str(error)))
     return removals

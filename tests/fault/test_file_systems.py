@@ -77,7 +77,7 @@ def test_without_names_left_a_run_ends_cleanly_and_goes_on_later(stage, tmp_path
 @pytest.mark.campaign
 @pytest.mark.parametrize("left", range(30))
 def test_with_any_number_of_names_left_a_run_ends_cleanly_and_goes_on_later(stage, tmp_path, left):
-    ends_cleanly_and_goes_on(stage, tmp_path, left)
+    assert ends_cleanly_and_goes_on(stage, tmp_path, left) in {0, 3}
 
 
 @pytest.mark.parametrize("inject", ["link:error=EXDEV", "link:error=EACCES", "link:error=EPERM"])
