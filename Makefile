@@ -4,6 +4,7 @@
 #              installs the programs that tests call, else it names them
 # make faults  the long fault campaigns (minutes to hours); make kills: random kills of whole runs;
 #              make hostile: ten thousand damaged audio files; make soak: a small machine beside a hog;
+#              make world: what strangers' data and models did, all of tests/world;
 #              make planted: faults in our own code, each of which the suite must catch
 # make bench   benchmarks against peers, in one run
 
@@ -16,7 +17,7 @@ DEMO_STEPS := 1500
 # Hundreds of processes that compile the same files again and again are minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-train test tools lint faults hostile kills planted soak bench clean
+.PHONY: demo demo-train test tools lint faults hostile kills planted soak world bench clean
 
 demo: .venv/preprocess.installed
 	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store $(DEMO_OPTIONS)
@@ -30,7 +31,7 @@ demo-train: .venv/train.installed demo
 
 # Two processes share the files. Whole runs come last: beside them there are none but each other.
 test: tools .venv/test.installed lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/project tests/unit tests/preprocess tests/trainer
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/project tests/unit tests/world tests/preprocess tests/trainer
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/cluster tests/fault
 
 tools:
@@ -51,6 +52,9 @@ hostile: .venv/test.installed
 kills: .venv/test.installed
 	$(BIN)/python tests/cluster/campaign.py
 	$(BIN)/python -m pytest tests/trainer/test_train.py -m campaign
+
+world: .venv/test.installed
+	$(BIN)/python -m pytest tests/world -m 'campaign or not campaign'
 
 planted: .venv/test.installed
 	$(BIN)/python tests/fault/planted_campaign.py

@@ -11,6 +11,7 @@ need mkfs.ext4 e2fsprogs
 need ss iproute2
 need promtool prometheus
 need chromium chromium
+need ffmpeg ffmpeg
 need systemd-analyze systemd
 ((${#missing[@]})) || exit 0
 
