@@ -218,6 +218,8 @@ class Cluster:
             if isinstance(cause, ReservationOutgrownError) or is_full_disk(cause):
                 return ActorGaveUp(actor, cause)
             raise cause from error
+        except ray.exceptions.RayError as error:
+            raise RayLostError(f"Ray lost an answer: {first_line(error)}", "repeat the command: it goes on") from error
         return ActorDone(actor, report) if finished else ActorReady(actor)
 
     def progress(self) -> Mapping[int, ActorProgress]:

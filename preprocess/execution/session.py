@@ -48,10 +48,10 @@ def commit_units(run: RunContext, budgets: Budgets) -> None:
         try:
             with _loop(run, budgets) as loop:
                 loop.until_done()
-        except RayLostError as error:
-            # A terminal's signal reaches Ray's own processes, too.
+        except Exception as error:
+            # A terminal's signal reaches Ray's processes, the actors and what they started: what they say is its echo.
             run.stop.check()
-            if attempt == CLUSTER_ATTEMPTS:
+            if attempt == CLUSTER_ATTEMPTS or not isinstance(error, RayLostError):
                 raise
             run.view.event(f"{error.message}; starting Ray again")
             for removal in clear_partial(run.job.layout):

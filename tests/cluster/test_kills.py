@@ -69,7 +69,7 @@ def test_a_signal_ends_a_run_within_ten_seconds_and_two_signals_at_once_and_the_
     run = at_work(start())
     run.signal_group(signal.SIGTERM)
     # Ten seconds, and as many again where another test's run takes the cores.
-    assert run.wait(20) == 130
+    assert run.wait(20) == 130, run.messages()
     assert left_behind(run.store) == []
     done = run.committed()
     again = start(store=run.store)
@@ -77,6 +77,6 @@ def test_a_signal_ends_a_run_within_ten_seconds_and_two_signals_at_once_and_the_
     # Two of the same kind would be one to the kernel.
     again.process.send_signal(signal.SIGINT)
     again.process.send_signal(signal.SIGTERM)
-    assert again.wait(3) == 130
+    assert again.wait(3) == 130, again.messages()
     check(start(store=run.store), straight)
     assert "Traceback" not in run.messages() + again.messages()
