@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.errors import UsageError
 from shared.schema import FeatureDtype
 from shared.settings import Folders
 from shared.units import parse_bytes
@@ -17,7 +18,7 @@ class SourceSettings(Folders):
 
     source: str | None = Field(
         None,
-        description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice [demo]",
+        description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice [none]",
     )
     demo: bool = Field(default=False, description="use the built-in German demo corpus and model")
     split: tuple[str, ...] = Field((), description="split to prepare; repeatable [all]")
@@ -72,12 +73,11 @@ class SourceSettings(Folders):
     def _one_source(self) -> Self:
         if self.demo and self.source:
             raise ValueError("--demo brings its own source: give either --demo or --source")
+        if not (self.demo or self.source):
+            raise UsageError(
+                "nothing to prepare: no source was named", "give --source, or --demo for the built-in speech"
+            )
         return self
-
-    @property
-    def uses_demo(self) -> bool:
-        """True when the built-in corpus is the source: asked for, or nothing else was."""
-        return self.demo or self.source is None
 
 
 class RunSettings(SourceSettings):

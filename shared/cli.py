@@ -4,6 +4,7 @@ The parser is made from a settings class, so that an option, its help and its de
 """
 
 import argparse
+import difflib
 import errno
 import os
 import pwd
@@ -15,10 +16,12 @@ from pathlib import Path
 from types import TracebackType, UnionType
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 
+from dotenv import dotenv_values
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
+from shared.commands import load_commands
 from shared.errors import ExitCode, InterruptedRunError, SpeechPrepError, UsageError
 from shared.settings import Folders, LayeredSettings
 from shared.terminal import complain, complain_of, say
@@ -26,6 +29,8 @@ from shared.units import format_bytes
 
 S = TypeVar("S", bound=LayeredSettings)
 
+INTERNAL_NAMES = {"TRAINER_LAUNCHER", "TRAINER_RENDEZVOUS"}
+"""What a launcher tells its ranks: no settings."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LAYERS = (
     "Every option can also be set, in falling order, by an environment variable ({prefix}{example}=...; folders as "
@@ -47,12 +52,34 @@ def parse_settings(
         if positional in given:
             parser.error(f"{positional} was given twice, as --{positional} and without it")
         given[positional] = given.pop("positional")
+    _refuse_unknown_names(settings_class)
     try:
         return settings_class(**given)
     except ValidationError as error:
         raise UsageError(_explain(error), f"{prog} --help tells what each option takes") from error
     except SettingsError as error:
         raise UsageError(f"cannot read the settings: {error}", "check the environment and .env") from error
+
+
+def _refuse_unknown_names(settings_class: type[LayeredSettings]) -> None:
+    """Raises UsageError for a name in the environment or `.env` that has our prefix and that no command knows."""
+    prefix = settings_class.model_config["env_prefix"]
+    said = {name.upper() for name in (*os.environ, *dotenv_values(".env")) if name.upper().startswith(prefix)}
+    unknown = said - settings_class.environment_names() - INTERNAL_NAMES
+    if unknown:
+        # Other commands' names are known once their modules are, which can take a second.
+        load_commands(prefix.lower().strip("_"))
+        known = {name for kind in _kinds(LayeredSettings) for name in kind.environment_names()}
+        for name in sorted(unknown - known):
+            near = difflib.get_close_matches(name, known, 1)
+            raise UsageError(
+                f"no command knows {name}, which the environment or .env sets",
+                f"{near[0]} is known; or unset it" if near else "unset it; --help tells the options",
+            )
+
+
+def _kinds(kind: type[LayeredSettings]) -> set[type[LayeredSettings]]:
+    return {kind}.union(*map(_kinds, kind.__subclasses__()))
 
 
 def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | None = None) -> int:

@@ -59,6 +59,15 @@ class LayeredSettings(BaseSettings):
     config: Path | None = Field(None, description="TOML file with settings")
 
     @classmethod
+    def environment_names(cls) -> set[str]:
+        """The names by which the environment and `.env` may set an option."""
+        prefix = cls.model_config["env_prefix"]
+        return {
+            f"{prefix}{name}".upper() if field.validation_alias is None else name.upper()
+            for name, field in cls.model_fields.items()
+        }
+
+    @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],

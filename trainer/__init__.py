@@ -2,6 +2,10 @@
 
 import os
 
+from shared.commands import explain_missing
+
+explain_missing("trainer")
+
 # Read by torch when it is imported, which is after this. Clips have many lengths: without it a GPU's memory falls to
 # pieces that are too small, long before it is full. What the user says counts.
 if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:

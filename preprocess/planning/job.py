@@ -133,7 +133,7 @@ def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
 def _open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
     """The source that *settings* name; for the demo, corpus and model are built first and named in the settings."""
     columns = _named_columns(settings)
-    if not settings.uses_demo:
+    if not settings.demo:
         return open_source(str(settings.source), columns), settings
     corpus, model = build_demo(settings.cache / "datasets" / "demo", settings.num_mel_bins)
     if settings.model is None and settings.tokenizer is None:
@@ -150,7 +150,7 @@ def store_path(settings: SourceSettings) -> Path:
     """`--store`, or a folder in `CACHE_DIR/features` named after the source."""
     if settings.store is not None:
         return expand_home(settings.store).absolute()
-    name = "demo" if settings.uses_demo else Path(str(settings.source).split("@", maxsplit=1)[0]).name
+    name = "demo" if settings.demo else Path(str(settings.source).split("@", maxsplit=1)[0]).name
     return settings.cache / "features" / (name or "store")
 
 

@@ -198,3 +198,43 @@ def test_endless_nesting_is_an_error_like_any_other(capsys):
 
     assert run_command(command, []) == 2
     assert "nested too deeply" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("PREPROCESS_ACTOR", "PREPROCESS_ACTORS"), ("preprocess_disk_budgets", "PREPROCESS_DISK_BUDGET")],
+)
+def test_a_name_in_the_environment_that_no_command_knows_is_refused_with_the_nearest(monkeypatch, capsys, name, near):
+    monkeypatch.setenv(name, "3")
+    assert run_command(verify.main, ["store"]) == 2
+    message = capsys.readouterr().err
+    assert name.upper() in message
+    assert near in message
+
+
+def test_so_is_one_in_a_dot_env(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("PREPROCESS_MODLE=x\n")
+    assert run_command(verify.main, ["store"]) == 2
+    assert "PREPROCESS_MODEL is known" in capsys.readouterr().err
+
+
+def test_a_prefix_before_a_folders_own_name_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("PREPROCESS_BASE_DIR", "/x")
+    assert run_command(verify.main, ["store"]) == 2
+    assert "PREPROCESS_BASE_DIR" in capsys.readouterr().err
+
+
+def test_another_commands_names_are_no_slip(monkeypatch, tmp_path):
+    monkeypatch.setenv("PREPROCESS_ACTORS", "3")
+    assert run_command(verify.main, [str(tmp_path)]) == 1
+
+
+def test_without_a_source_a_run_says_so_and_makes_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(run, ["--base-dir", str(tmp_path / "base")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: nothing to prepare: no source was named",
+        "  -> give --source, or --demo for the built-in speech",
+    ]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,8 @@
+"""`python -m trainer`: the commands of this service, and any of them by name."""
+
+import sys
+
+from shared.commands import main
+
+if __name__ == "__main__":
+    sys.exit(main("trainer"))
