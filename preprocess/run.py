@@ -13,6 +13,7 @@ from preprocess.execution.session import commit_units
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
 from preprocess.monitoring.broadcast import Broadcast, broadcast
+from preprocess.phases import Phase
 from preprocess.planning.completion import changed_splits, finish, is_finished, store_bytes
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
 from preprocess.planning.job import PlannedJob, plan_job, store_path
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     with broadcast(settings, _title(settings)) as everyone:
         # A plan can take its time, a full disk cannot wait; what a live run left is its own.
         removals = clear_dead(store_path(settings))
-        job = plan_job(settings)
+        job = plan_job(settings, everyone.phase)
         with hold(job.layout.root, "--store"):
             if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
                 # Another run made the store between our look and our lock.
@@ -66,6 +67,7 @@ def _title(settings: RunSettings) -> str:
 
 
 def _run(job: PlannedJob, settings: RunSettings, everyone: Broadcast, removals: list[Removal]) -> RunSummary:
+    everyone.phase(Phase.PREPARING)
     before = read_complete(job.layout)
     if settings.repair:
         repair(job, everyone.event)
@@ -74,7 +76,7 @@ def _run(job: PlannedJob, settings: RunSettings, everyone: Broadcast, removals: 
         if mixed := mixed_origins(job):
             everyone.event(mixed)
     stats, found = RunStats.of(job, monotonic()), estimate(job, settings)
-    with StopRequest() as stop, everyone:
+    with StopRequest(tell=lambda: everyone.event("a stop was asked for")) as stop, everyone:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.
         if settings.repair or job.open_units() or not is_finished(job) or job.layout.partial.exists():
             run = RunContext(job, settings, stats, everyone, stop)
@@ -96,6 +98,7 @@ def _work(
         check_room(found, budgets, job.layout.root)
     with _reported(run, everyone, found), _prepared(run, removals):
         commit_units(run, budgets)
+        everyone.phase(Phase.INDEXING)
         for split in changed_splits(job, before, finish(job)):
             everyone.event(f"{split}: its content is not what it was before: the source or the software changed")
 
@@ -142,6 +145,7 @@ def _report(job: PlannedJob, everyone: Broadcast, summary: RunSummary, outcome: 
     # Templates and pictures cost half a second to import, which a run that is told not to report need not pay.
     from preprocess.reporting.html_report import REPORT, write_report  # noqa: PLC0415 - as above
 
+    everyone.phase(Phase.REPORTING)
     everyone.history.finish()
     try:
         write_report(job.layout, summary, everyone.history, outcome, pictures=outcome == "done")
@@ -163,6 +167,8 @@ def _summarise(job: PlannedJob, stats: RunStats, found: Estimate) -> RunSummary:
         run_audio_seconds=stats.audio_seconds,
         elapsed_seconds=stats.elapsed_seconds(monotonic()),
         peak_disk_bytes=stats.peak_disk_bytes,
+        peak_own_bytes=stats.peak_own_bytes,
+        others_share=stats.others_share(monotonic()),
         peak_ram_bytes=tightest.used_bytes if tightest else 0,
         actor_peak_ram_bytes=list(stats.peak_memory_bytes.values()),
         stage_seconds=stats.stage_seconds,

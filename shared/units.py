@@ -17,7 +17,6 @@ _DECIMAL_BELOW = 10
 """Times and rates show a decimal below this, ..."""
 _HOURS_DECIMAL_BELOW = 100
 """... hours of audio below this."""
-_SMALLEST_RATE_IN_HOURS = 360.0
 _UNKNOWN = "-"
 
 
@@ -102,7 +101,5 @@ def format_rate(per_second: float) -> str:
 
 
 def format_audio_rate(audio_seconds_per_second: float) -> str:
-    """Audio handled per second: `0.31 h/s`, or seconds per second, `118 s/s`, below a tenth of an hour."""
-    if not math.isfinite(audio_seconds_per_second) or audio_seconds_per_second < _SMALLEST_RATE_IN_HOURS:
-        return f"{format_rate(audio_seconds_per_second)} s/s"
-    return f"{audio_seconds_per_second / _HOUR:,.2f} h/s"
+    """Seconds of audio handled per second: `118 x real time`."""
+    return f"{format_rate(audio_seconds_per_second)} x real time"

@@ -251,6 +251,11 @@ class Cluster:
         """Process ids of the actors here, as far as they told."""
         return frozenset(self._pids.values()) if self._address is None else frozenset()
 
+    @property
+    def memory_bytes(self) -> int:
+        """Resident bytes of this process and of Ray's own; the actors' are not among them."""
+        return sum(map(_resident_bytes, [psutil.Process(), *self._vital]))
+
     def give_memory_back(self) -> None:
         """Asks every actor to return what it holds and does not use."""
         for handle in self._actors.values():
@@ -332,6 +337,13 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def is_full_disk(error: BaseException) -> bool:

@@ -17,6 +17,7 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.policy import Level, MemoryReading
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.monitoring.snapshot import ActorState
+from preprocess.phases import Phase
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
 from preprocess.units import Unit
 from preprocess.workspace.cleanup import remove_dead_partials
@@ -73,7 +74,8 @@ class RunLoop:
         self.governor.watchdog.actor_pids = self.cluster.actor_pids
         usage = read_usage(self.run.job.layout.root)
         self._scan(usage)
-        self.run.view.update(self.run.stats.snapshot(self.now(), usage, self.governor.disk_figures))
+        beside = self.cluster.memory_bytes
+        self.run.view.update(self.run.stats.snapshot(self.now(), usage, self.governor.disk_figures, beside))
 
     def _scan(self, usage: Usage) -> None:
         unfinished = self.scheduler.unfinished
@@ -93,6 +95,8 @@ class RunLoop:
             case ActorReady(actor):
                 self.enforcer.moved()
                 self.crew.recycling.started(actor)
+                if not self.run.stats.has_started:
+                    self.run.view.phase(Phase.WORKING)
                 self.run.stats.set_state(actor, ActorState.IDLE, self.now())
                 return self.scheduler.on_ready(actor)
             case ActorDone(actor, report):

@@ -1,5 +1,6 @@
 """What a run has done so far, kept up from events and turned into snapshots. Pure but for what it remembers."""
 
+import os
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -7,6 +8,7 @@ from typing import Self
 from preprocess.features.stages import RESERVE
 from preprocess.features.worker import UnitReport, WorkerProgress
 from preprocess.governor.autoscaling import ACTOR_BYTES, Load
+from preprocess.governor.cores import others_seconds
 from preprocess.governor.governor import DiskFigures
 from preprocess.governor.record import GovernorRecord, by_name
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
@@ -14,6 +16,8 @@ from preprocess.planning.job import PlannedJob
 from preprocess.workspace.disk_usage import Usage
 
 RATE_WINDOW_SECONDS = 60.0
+ETA_SECONDS = 10.0
+"""How long the work is looked at before it is said when it will be done."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,8 @@ class RunStats:
     peak_memory_bytes: dict[int, int] = field(default_factory=dict)
     governed: GovernorRecord = field(default_factory=GovernorRecord)
     disk_budget_bytes: int = 0
+    peak_own_bytes: int = 0
+    others_before: float = field(default_factory=others_seconds)
     cpu_seconds: float = 0.0
     _actors: dict[int, ActorView] = field(default_factory=dict)
     _since: dict[int, float] = field(default_factory=dict)
@@ -140,8 +146,22 @@ class RunStats:
         at_work = (view for view in self._actors.values() if view.state in {ActorState.WORKING, ActorState.BISECTING})
         return [view for view in at_work if now - self._moved[view.number] >= seconds]
 
-    def snapshot(self, now: float, usage: Usage, disk: DiskFigures) -> Snapshot:
-        """The run at *now*, with rates over the last minute."""
+    def others_share(self, now: float) -> float:
+        """Which share of the machine's cores other programs took, 0 to 1, until *now* or the end."""
+        # The actors are no programs of others.
+        seconds = others_seconds() - self.others_before - self.cpu_seconds
+        available = self.elapsed_seconds(now) * (os.cpu_count() or 1)
+        return min(1.0, max(0.0, seconds) / available) if available > 0 else 0.0
+
+    @property
+    def has_started(self) -> bool:
+        """Whether an actor was ever ready."""
+        return bool(self._actors)
+
+    def snapshot(self, now: float, usage: Usage, disk: DiskFigures, beside_bytes: int = 0) -> Snapshot:
+        """The run at *now*, with rates over the last minute; *beside_bytes* is its memory but for the actors'."""
+        own_bytes = beside_bytes + sum(view.memory_bytes for view in self._actors.values())
+        self.peak_own_bytes = max(self.peak_own_bytes, own_bytes)
         self.peak_disk_bytes = max(self.peak_disk_bytes, usage.disk_used_bytes)
         working = self._workers.values()
         state, memory = self.governed.verdict.state, self.governed.memory
@@ -160,7 +180,7 @@ class RunStats:
             units_done=self.units_resumed + self.units,
             rows_per_second=rows_rate,
             audio_seconds_per_second=audio_rate,
-            eta_seconds=left / rows_rate if rows_rate > 0 else None,
+            eta_seconds=left / rows_rate if rows_rate > 0 and self._has_seen_enough(now, left) else None,
             disk_used_bytes=usage.disk_used_bytes,
             disk_forecast_bytes=self.disk_forecast_bytes,
             disk_budget_bytes=self.disk_budget_bytes,
@@ -168,6 +188,7 @@ class RunStats:
             disk_level=state.disk.level.name.lower(),
             ram_level=state.memory.level.name.lower(),
             disk_free_bytes=usage.disk_free_bytes,
+            ram_own_bytes=own_bytes,
             ram_used_bytes=memory.used_bytes if memory else usage.ram_used_bytes,
             ram_total_bytes=memory.limit_bytes if memory else usage.ram_total_bytes,
             actors=tuple(self._with_rate(view, now) for _, view in sorted(self._actors.items())),
@@ -204,6 +225,10 @@ class RunStats:
         if now <= then:
             return 0.0, 0.0
         return max(0.0, (rows - rows_then) / (now - then)), max(0.0, (audio - audio_then) / (now - then))
+
+    def _has_seen_enough(self, now: float, rows_left: int) -> bool:
+        """Whether the rate tells when *rows_left* will be done: the first rows come one after the other."""
+        return not rows_left or now - self._history[0][0] >= ETA_SECONDS
 
     def _with_rate(self, view: ActorView, now: float) -> ActorView:
         """*view* with the mean rate of its open unit."""

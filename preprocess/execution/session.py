@@ -20,6 +20,7 @@ from preprocess.governor.governor import Governor
 from preprocess.governor.ledger import Ledger
 from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
+from preprocess.phases import Phase
 from preprocess.planning.estimate import standing_bytes
 from preprocess.planning.job import PlannedJob
 from preprocess.workspace.environment import set_environment
@@ -74,11 +75,13 @@ def _loop(run: RunContext, budgets: Budgets) -> Iterator["RunLoop"]:
     ballast = _lay_ballast(job.layout.partial)
     recycling = Recycling(settings.recycle_units, settings.recycle_growth)
     try:
+        run.view.phase(Phase.STARTING_RAY)
         with (
             Cluster(work, mark, num_actors=most_wanted(settings.actors), address=settings.ray_address) as cluster,
             _governor(job, budgets, mark) as governor,
         ):
             run.stop.install()
+            run.view.phase(Phase.STARTING_ACTORS)
             crew, first = make_crew(settings.actors, recycling, governor.watchdog.verdict.memory)
             scheduler = Scheduler(job.open_units(), first, admit=governor.admit)
             yield RunLoop(run, cluster, scheduler, governor, crew, Enforcer(settings.stall_timeout))

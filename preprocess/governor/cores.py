@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from preprocess.governor.sensors import group_folders
 
 
@@ -12,6 +14,13 @@ def usable_cores(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup
     """Cores that this process may run on at once, at least 1; a quota of 2.5 cores keeps 2 busy."""
     cores = len(os.sched_getaffinity(0))
     return max(1, min([cores, *(math.floor(quota) for quota in _quotas(proc, cgroup))]))
+
+
+def others_seconds() -> float:
+    """CPU seconds of the whole machine since it started that were not this process's, what a host stole included."""
+    spent = psutil.cpu_times()
+    busy = spent.user + spent.nice + spent.system + spent.irq + spent.softirq + spent.steal
+    return float(busy - sum(os.times()[:4]))
 
 
 def _quotas(proc: Path, cgroup: Path) -> Iterator[float]:

@@ -16,6 +16,7 @@ from preprocess.monitoring.prometheus import NO_FACTS, RunMetrics
 from preprocess.monitoring.snapshot import ActorState, Snapshot
 from preprocess.monitoring.status_page import status_page
 from preprocess.monitoring.views import View, make_view
+from preprocess.phases import Phase
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
 from shared.errors import SpeechPrepError
@@ -52,6 +53,14 @@ class Broadcast:
         self.vitals.ready |= any(actor.state is ActorState.WORKING for actor in snapshot.actors)
         self.view.update(snapshot)
 
+    def phase(self, phase: Phase) -> None:
+        """*phase* begins, for everyone."""
+        self.metrics.phase = phase
+        self.vitals.beat()
+        self.history.say(phase)
+        self._log(phase)
+        self.view.phase(phase)
+
     def event(self, message: str) -> None:
         """*message* goes to everyone."""
         self.history.say(message)
@@ -75,7 +84,7 @@ class Broadcast:
 
     def page(self) -> str:
         """The status page at this moment."""
-        return status_page(self.metrics.snapshot, self.title, self.history.events)
+        return status_page(self.metrics.snapshot, self.title, self.history.events, self.metrics.phase or "")
 
     @contextmanager
     def logged(self) -> Iterator[None]:

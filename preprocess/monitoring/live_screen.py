@@ -11,7 +11,7 @@ from rich.text import Text
 
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from shared.text import one_line
-from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
+from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
 EVENTS_SHOWN = 3
 """How many of the last events stand below the actors."""
@@ -70,6 +70,17 @@ def percent_done(snapshot: Snapshot) -> float:
     return math.floor(1_000 * min(1.0, max(0.0, snapshot.rows_done / snapshot.rows_total))) / 10
 
 
+def disk_limit_bytes(snapshot: Snapshot) -> int:
+    """What the store with its scratch may take; all that is free before a budget is known."""
+    return snapshot.disk_budget_bytes or snapshot.disk_used_bytes + snapshot.disk_free_bytes
+
+
+def ram_in_words(snapshot: Snapshot) -> str:
+    """What the run's own processes hold, then what is in use of the nearest limit, by whomever."""
+    in_use = f"{format_bytes(snapshot.ram_used_bytes)} of {format_bytes(snapshot.ram_total_bytes)} in use"
+    return f"{format_bytes(snapshot.ram_own_bytes)} own, {in_use}"
+
+
 def format_eta(eta_seconds: float | None) -> str:
     """The time left in words, `-` where it is not known yet."""
     return "-" if eta_seconds is None else format_seconds(eta_seconds)
@@ -106,7 +117,7 @@ def _rows_gauge(snapshot: Snapshot) -> _Gauge:
 
 def _disk_gauge(snapshot: Snapshot) -> _Gauge:
     used, forecast, free = snapshot.disk_used_bytes, snapshot.disk_forecast_bytes, snapshot.disk_free_bytes
-    budget = snapshot.disk_budget_bytes or used + free
+    budget = disk_limit_bytes(snapshot)
     style = "red" if forecast - used > min(free, budget - used) else _LEVEL_STYLES[snapshot.disk_level]
     words = f"{format_bytes(used)} of {format_bytes(budget)}, {format_bytes(forecast)} forecast"
     if snapshot.disk_level != _CALM:
@@ -116,7 +127,9 @@ def _disk_gauge(snapshot: Snapshot) -> _Gauge:
 
 def _ram_gauge(snapshot: Snapshot) -> _Gauge:
     used, total = snapshot.ram_used_bytes, snapshot.ram_total_bytes
-    words = f"{format_bytes(used)} of {format_bytes(total)}, level {snapshot.ram_level}"
+    words = ram_in_words(snapshot)
+    if snapshot.ram_level != _CALM:
+        words = f"{words}, {snapshot.ram_level}"
     return _Gauge("RAM", used, total, _LEVEL_STYLES[snapshot.ram_level], words)
 
 
@@ -126,8 +139,8 @@ def _figures_per_line(width: int) -> int:
 
 def _figures(snapshot: Snapshot, width: int) -> Table:
     figures = [
-        ("speed", f"{format_rate(snapshot.rows_per_second)} samples/s"),
-        ("audio", format_audio_rate(snapshot.audio_seconds_per_second)),
+        ("speed", f"{format_rate(snapshot.rows_per_second)} clips/s"),
+        ("real time", f"{format_rate(snapshot.audio_seconds_per_second)} x"),
         ("ETA", format_eta(snapshot.eta_seconds)),
         ("elapsed", format_seconds(snapshot.elapsed_seconds)),
         ("shards", f"{format_count(snapshot.units_done)} / {format_count(snapshot.units_total)}"),
@@ -154,7 +167,7 @@ def _actors(actors: Sequence[ActorView], width: int) -> Table:
     table.add_column("", ratio=1, min_width=6)
     if width >= _WIDE:
         table.add_column("rows", justify="right", no_wrap=True, min_width=13)
-    table.add_column("samples/s", justify="right", no_wrap=True)
+    table.add_column("clips/s", justify="right", no_wrap=True)
     if width >= _MEDIUM:
         table.add_column("memory", justify="right", no_wrap=True, min_width=7)
         table.add_column("restarts", justify="right", no_wrap=True)

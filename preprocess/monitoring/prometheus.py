@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from preprocess.features.stages import STAGES
 from preprocess.governor.policy import Level
 from preprocess.monitoring.snapshot import ActorState, Snapshot
+from preprocess.phases import Phase
 from shared.schema import QuarantineReason
 
 PREFIX = "speech_prep"
@@ -45,11 +46,12 @@ NOTHING = Snapshot(elapsed_seconds=0.0, rows_total=0)
 
 
 class RunMetrics(Collector):
-    """The metrics of one run: *facts*, the last *snapshot* and whether the store is *complete*, set from any thread."""
+    """The metrics of one run: *facts*, last *snapshot*, *phase*, whether it is *complete*; set from any thread."""
 
     def __init__(self) -> None:
         self.facts = NO_FACTS
         self.complete = False
+        self.phase: Phase | None = None
         self.snapshot = NOTHING
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -66,6 +68,8 @@ class RunMetrics(Collector):
         """Called by the registry for every scrape."""
         snapshot = self.snapshot
         yield from _about(self.facts)
+        phases = {str(name): float(name == self.phase) for name in Phase}
+        yield _gauges("phase", "1 at what the run is at", "phase", phases)
         yield from _work(snapshot)
         yield from _progress(snapshot, self.facts.started_at)
         yield from _actors(snapshot)

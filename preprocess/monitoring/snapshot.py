@@ -44,7 +44,8 @@ class Snapshot:
     *removed* and *removed_bytes* by kind; *last_commit_seconds* is the elapsed time of the last commit, None before
     there was one.
 
-    Memory is that of the limit which is nearest: the run's own budget, its cgroup's or the machine's.
+    *ram_own_bytes* is what the run's own processes hold; the other figures of memory are of the limit which is nearest:
+    the run's own budget, its cgroup's or the machine's.
     """
 
     elapsed_seconds: float
@@ -62,6 +63,7 @@ class Snapshot:
     disk_forecast_bytes: int = 0
     disk_free_bytes: int = 0
     disk_budget_bytes: int = 0
+    ram_own_bytes: int = 0
     ram_used_bytes: int = 0
     ram_total_bytes: int = 0
     level: str = "normal"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from preprocess.monitoring.history import Event
-from preprocess.monitoring.live_screen import format_eta, percent_done
+from preprocess.monitoring.live_screen import format_eta, percent_done, ram_in_words
 from preprocess.monitoring.snapshot import ActorView, Snapshot
 from shared.text import one_line
-from shared.units import format_audio, format_audio_rate, format_bytes, format_count, format_rate, format_seconds
+from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
 REFRESH_SECONDS = 2
 EVENTS_SHOWN = 20
@@ -38,15 +38,15 @@ time{color:var(--dim);margin-right:.8rem}
 """
 
 
-def status_page(snapshot: Snapshot, title: str, events: Sequence[Event]) -> str:
-    """*snapshot* with the last *events*; everything that comes from data is escaped and on one line."""
+def status_page(snapshot: Snapshot, title: str, events: Sequence[Event], phase: str = "") -> str:
+    """*snapshot* and *phase* with the last *events*; everything that comes from data is escaped and on one line."""
     shown = list(events)[-EVENTS_SHOWN:][::-1]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
         f"<title>{percent_done(snapshot):.1f} % - speech-prep</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{_text(title)}</h1>{_bars(snapshot)}{_figures(snapshot)}"
+        f"<h1>{_text(title)}</h1><p>{_text(phase)}</p>{_bars(snapshot)}{_figures(snapshot)}"
         f"<h2>Actors</h2>{_actors(snapshot.actors)}<h2>Events</h2>{_events(shown)}</body></html>"
     )
 
@@ -61,8 +61,7 @@ def _bars(snapshot: Snapshot) -> str:
     forecast, free = format_bytes(snapshot.disk_forecast_bytes), format_bytes(snapshot.disk_free_bytes)
     disk = f"{format_bytes(used)} of {format_bytes(budget)} allowed, {forecast} forecast, {free} free"
     disk = f"{disk}; level {snapshot.disk_level}"
-    in_use, limit = format_bytes(snapshot.ram_used_bytes), format_bytes(snapshot.ram_total_bytes)
-    ram = f"{in_use} of {limit}; level {snapshot.ram_level}"
+    ram = f"{ram_in_words(snapshot)}; level {snapshot.ram_level}"
     return (
         _bar("Rows", snapshot.rows_done, snapshot.rows_total, rows, "done")
         + _bar("Disk", used, budget, disk, snapshot.disk_level)
@@ -81,8 +80,8 @@ def _bar(name: str, value: float, total: float, words: str, style: str) -> str:
 
 def _figures(snapshot: Snapshot) -> str:
     figures = (
-        ("speed", f"{format_rate(snapshot.rows_per_second)} samples/s"),
-        ("audio", format_audio_rate(snapshot.audio_seconds_per_second)),
+        ("speed", f"{format_rate(snapshot.rows_per_second)} clips/s"),
+        ("real time", f"{format_rate(snapshot.audio_seconds_per_second)} x"),
         ("time left", format_eta(snapshot.eta_seconds)),
         ("elapsed", format_seconds(snapshot.elapsed_seconds)),
         ("shards", f"{format_count(snapshot.units_done)} / {format_count(snapshot.units_total)}"),
@@ -98,7 +97,7 @@ def _figures(snapshot: Snapshot) -> str:
 def _actors(actors: Sequence[ActorView]) -> str:
     if not actors:
         return "<p>none yet</p>"
-    head = '<th class="n">actor</th><th>state</th><th>shard</th><th class="n">rows</th><th class="n">rows/s</th>'
+    head = '<th class="n">actor</th><th>state</th><th>shard</th><th class="n">rows</th><th class="n">clips/s</th>'
     rows = "".join(
         f'<tr><td class="n">{actor.number}</td><td>{_text(actor.state)}</td><td>{_text(actor.unit)}</td>'
         f'<td class="n">{format_count(actor.rows)} / {format_count(actor.unit_rows)}</td>'

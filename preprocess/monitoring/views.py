@@ -14,8 +14,16 @@ from rich.console import RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from preprocess.monitoring.live_screen import EVENTS_SHOWN, format_eta, percent_done, render
+from preprocess.monitoring.live_screen import (
+    EVENTS_SHOWN,
+    disk_limit_bytes,
+    format_eta,
+    percent_done,
+    ram_in_words,
+    render,
+)
 from preprocess.monitoring.snapshot import Snapshot
+from preprocess.phases import Phase
 from shared.terminal import Screen, say
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate
@@ -45,6 +53,9 @@ class View(Protocol):
     def update(self, snapshot: Snapshot) -> None:
         """Show *snapshot*, at once or with a later one; call it as often as there is news."""
 
+    def phase(self, phase: Phase) -> None:
+        """Show what the run is at from now on; comes before the view is entered, too."""
+
     def event(self, message: str) -> None:
         """Show that something happened: one line of plain text."""
 
@@ -70,12 +81,12 @@ def plain_line(snapshot: Snapshot) -> str:
     parts = [
         f"{percent_done(snapshot):.1f} %",
         f"{format_count(snapshot.rows_done)}/{format_count(snapshot.rows_total)} rows",
-        f"{format_rate(snapshot.rows_per_second)} samples/s",
+        f"{format_rate(snapshot.rows_per_second)} clips/s",
         format_audio_rate(snapshot.audio_seconds_per_second),
         f"ETA {format_eta(snapshot.eta_seconds)}",
         f"shards {format_count(snapshot.units_done)}/{format_count(snapshot.units_total)}",
-        f"disk {format_bytes(snapshot.disk_used_bytes)} of {format_bytes(snapshot.disk_forecast_bytes)}",
-        f"RAM {format_bytes(snapshot.ram_used_bytes)} of {format_bytes(snapshot.ram_total_bytes)}",
+        f"disk {format_bytes(snapshot.disk_used_bytes)} of {format_bytes(disk_limit_bytes(snapshot))}",
+        f"RAM {ram_in_words(snapshot)}",
         f"resumed {format_count(snapshot.rows_resumed)}" if snapshot.rows_resumed else "",
         f"level {snapshot.level}" if snapshot.level != "normal" else "",
         f"quarantined {format_count(snapshot.rows_quarantined)}" if snapshot.rows_quarantined else "",
@@ -144,6 +155,9 @@ class _LineView:
         if snapshot.elapsed_seconds >= self._due_seconds:
             self._show(snapshot)
 
+    def phase(self, phase: Phase) -> None:
+        self.event(phase)
+
     def event(self, message: str) -> None:
         self._write(self._event_line_of(message))
 
@@ -163,6 +177,7 @@ class _LiveView:
         self._console = console
         self._title = title
         self._snapshot: Snapshot | None = None
+        self._phase = ""
         self._events: tuple[str, ...] = ()
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=_REFRESHES_PER_SECOND)
 
@@ -178,11 +193,17 @@ class _LiveView:
     def update(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
 
+    def phase(self, phase: Phase) -> None:
+        self._phase = phase
+        if not self._live.is_started:
+            self._console.say(phase)
+
     def event(self, message: str) -> None:
         self._events = (*self._events, message)[-EVENTS_SHOWN:]
 
     def _draw(self) -> RenderableType:
+        title = f"{self._title}: {self._phase}" if self._phase else self._title
         if self._snapshot is None:
-            return Text(one_line(self._title), style="bold")
+            return Text(one_line(title), style="bold")
         width, height = self._console.size
-        return render(self._snapshot, self._title, self._events, width, height)
+        return render(self._snapshot, title, self._events, width, height)

@@ -11,6 +11,7 @@ from preprocess.planning.job import PlannedJob
 from preprocess.settings import SourceSettings
 from preprocess.workspace.disk_usage import allocated_bytes
 from shared.errors import ResourceLimitError
+from shared.schema import FeatureDtype
 from shared.units import format_bytes
 
 RAY_SECONDS = 4.0
@@ -49,6 +50,7 @@ class Estimate:
     cores: int
     largest_bytes: int = 0
     set_aside_bytes: int = 0
+    dtype: FeatureDtype = "float16"
 
     @property
     def needed_bytes(self) -> int:
@@ -84,6 +86,7 @@ def estimate(job: PlannedJob, settings: SourceSettings) -> Estimate:
         cores=cores,
         largest_bytes=round(largest),
         set_aside_bytes=allocated_bytes(job.layout.set_aside),
+        dtype=job.pipeline.spec.dtype,
     )
 
 
@@ -111,15 +114,21 @@ def check_room(found: Estimate, budgets: Budgets, root: Path) -> None:
         raise ResourceLimitError(
             f"{root}: {format_bytes(found.needed_bytes)} are needed, {format_bytes(found.free_bytes)} are free and "
             f"{reserve} of them stay reserved",
-            f"free {short}, name a larger disk with --store, or halve it with --feature-dtype uint8; --force starts it",
+            f"free {short}, name a larger disk with --store{_halved(found, on_mount)}; --force starts it",
         )
     total = found.store_bytes + found.set_aside_bytes + found.needed_bytes - found.missing_bytes
     if found.missing_bytes and total > budgets.disk_bytes:
         raise ResourceLimitError(
             f"{root}: the store and its scratch will take {format_bytes(total)}, the disk budget is "
             f"{format_bytes(budgets.disk_bytes)}",
-            f"give --disk-budget {total}, or halve it with --feature-dtype uint8; --force starts it all the same",
+            f"give --disk-budget {total}{_halved(found, budgets.disk_bytes)}; --force starts it all the same",
         )
+
+
+def _halved(found: Estimate, room_bytes: int) -> str:
+    """The smaller features as a way out, where half would fit."""
+    fits = found.dtype == "float16" and found.needed_bytes / 2 <= room_bytes
+    return ", or halve it with --feature-dtype uint8" if fits else ""
 
 
 def budgets_of(settings: SourceSettings, root: Path, ram_budget: int | None = None) -> Budgets:

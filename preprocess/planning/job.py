@@ -12,6 +12,7 @@ from preprocess.demo.build import build_demo
 from preprocess.features.log_mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
 from preprocess.features.worker import UnitTask
+from preprocess.phases import Phase, TellPhase, tell_nobody
 from preprocess.planning.forecast import SplitForecast, forecast_split
 from preprocess.planning.sample import sample_apart, sample_task
 from preprocess.settings import SourceSettings
@@ -90,13 +91,13 @@ class PlannedJob:
         )
 
 
-def plan_job(settings: SourceSettings) -> PlannedJob:
+def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> PlannedJob:
     """Opens the source, reads the model's facts and plans every split; nothing is written, but the demo is built.
 
     Splits that the store already knows keep their plan and are not sampled again. Raises SourceError, UsageError or
     StoreMismatchError.
     """
-    source, settings = _open_settings_source(settings)
+    source, settings = _open_settings_source(settings, tell)
     facts = model_facts(settings.model, settings.num_mel_bins, settings.tokenizer)
     pipeline = _pipeline(settings, facts)
     layout = StoreLayout(store_path(settings))
@@ -106,6 +107,7 @@ def plan_job(settings: SourceSettings) -> PlannedJob:
     features = FeatureSettings(
         pipeline.spec, record.tokenizer, pipeline.language, settings.max_duration, columns, record.format_version
     )
+    tell(Phase.SAMPLING)
     plans, forecasts = [], {}
     for name, chosen in _chosen_splits(source, settings).items():
         known = record.splits.get(name)
@@ -130,11 +132,13 @@ def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
     return replace(job, forecasts=forecasts)
 
 
-def _open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
+def _open_settings_source(settings: SourceSettings, tell: TellPhase) -> tuple[Source, SourceSettings]:
     """The source that *settings* name; for the demo, corpus and model are built first and named in the settings."""
     columns = _named_columns(settings)
     if not settings.demo:
+        tell(Phase.LISTING)
         return open_source(str(settings.source), columns), settings
+    tell(Phase.DEMO)
     corpus, model = build_demo(settings.cache / "datasets" / "demo", settings.num_mel_bins)
     if settings.model is None and settings.tokenizer is None:
         settings = settings.model_copy(update={"model": str(model)})

@@ -171,7 +171,7 @@ def _forecast_rows(summary: RunSummary, facts: ReportFacts) -> list[tuple[str, s
         error = scored(summary.forecast_store_bytes, came)
         rows.append(("store", format_bytes(summary.forecast_store_bytes), format_bytes(came), error))
     if summary.forecast_seconds is not None:
-        error = scored(summary.forecast_seconds, summary.elapsed_seconds)
+        error = scored(summary.forecast_seconds, summary.elapsed_seconds, summary.others_share)
         rows.append(("time", format_seconds(summary.forecast_seconds), format_seconds(summary.elapsed_seconds), error))
     return rows if facts.complete else [(*row[:3], "ended early") for row in rows]
 

@@ -10,11 +10,13 @@ from preprocess.planning.completion import quarantine_reasons
 from preprocess.planning.job import PlannedJob
 from shared.index import read_complete
 
+BUSY_SHARE = 0.25
+"""Of the cores; where other programs take more, they decide how long a run takes."""
 _ADVICE = {
     RESERVE: "disk or memory was short; more room (--disk-budget, --ram-budget, other programs) would help",
     "read": "a faster or nearer source would help, more actors would not",
     "write": "a faster disk under the store would help, more actors would not",
-    "commit": "a disk that syncs faster, or larger shards, would help",
+    "commit": "a disk that syncs faster would help, more actors would not",
     WAITING: "fewer actors would do as much; look for throttling and slow starts in the log",
 }
 
@@ -55,7 +57,8 @@ class RunSummary:
     *splits*, *num_shards* and *store_bytes* count the whole store, *run_rows* and *run_audio_seconds* what this run
     added to it; rates are of this run alone. *actor_seconds* is the time that the actors were alive, summed;
     *stage_seconds* says what they did with it. *peak_disk_bytes* is store and scratch together, *actor_peak_ram_bytes*
-    one figure per actor. *peak_ram_bytes* is the most in use of *ram_limit_bytes*, which is the run's own budget, its
+    one figure per actor, *peak_own_bytes* all of the run's own processes, *others_share* the share of the cores that
+    other programs took. *peak_ram_bytes* is the most in use of *ram_limit_bytes*, which is the run's own budget, its
     cgroup's limit or the machine's memory, whichever was nearest; 0 where there were no actors. *level_seconds* says
     how long the governor was at each level, *removed_bytes* what it removed of dead processes. *forecast_store_bytes*
     and *forecast_seconds* are what the plan promised for the store and
@@ -77,6 +80,8 @@ class RunSummary:
     num_cores: int
     actor_restarts: int = 0
     disk_budget_bytes: int = 0
+    peak_own_bytes: int = 0
+    others_share: float = 0.0
     ram_limit_bytes: int = 0
     level_seconds: Mapping[str, float] = field(default_factory=dict)
     removed_bytes: int = 0
@@ -112,6 +117,9 @@ class RunSummary:
     @property
     def limited_by(self) -> str:
         """What this run spent most of its actors' time on, and what would have made it faster."""
+        if self.run_rows and self.others_share > BUSY_SHARE:
+            share = f"{100 * self.others_share:.0f} %"
+            return f"other programs took {share} of the cores: a machine with less to do would help"
         actors, cores = len(self.actor_peak_ram_bytes), self.num_cores
         return limiting_stage(self.stage_seconds, self.actor_seconds, num_actors=actors, num_cores=cores)
 
@@ -134,13 +142,17 @@ def percent_error(forecast: float, outcome: float) -> float:
     return 100 * (forecast - outcome) / outcome
 
 
-def scored(forecast: float, outcome: float) -> str:
-    """How right *forecast* was, in words."""
+def scored(forecast: float, outcome: float, others_share: float = 0.0) -> str:
+    """How right *forecast* was, in words.
+
+    Too short a time is no wonder where other programs took *others_share* of the cores, and it is said.
+    """
     error = percent_error(forecast, outcome)
     if not isfinite(error):
         return "nothing came of it"
     words = f"{abs(error):.1f} %"
-    return "right" if words == "0.0 %" else f"{words} too {'high' if error > 0 else 'low'}"
+    busy = " (busy)" if others_share > BUSY_SHARE and error < 0 else ""
+    return "right" if words == "0.0 %" else f"{words} too {'high' if error > 0 else 'low'}{busy}"
 
 
 def stage_shares(stage_seconds: Mapping[str, float], actor_seconds: float) -> dict[str, float]:

@@ -31,7 +31,7 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
     beside.add_column(width=30)
     beside.add_row(_facts(summary), _stages(stage_shares(summary.stage_seconds, summary.actor_seconds)))
     return Group(
-        _heading(summary.store),
+        _heading(summary),
         _splits(summary.splits),
         _reasons(summary.quarantined),
         Text(),
@@ -41,11 +41,11 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
     )
 
 
-def _heading(store: str) -> Table:
+def _heading(summary: RunSummary) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold green")
     table.add_column(overflow="fold", style="bold")
-    table.add_row("Done", Text(one_line(store)))
+    table.add_row("Done" if summary.run_rows else "Already complete", Text(one_line(summary.store)))
     return table
 
 
@@ -86,21 +86,28 @@ def _facts(summary: RunSummary) -> Table:
     for name, value in (
         ("store", f"{format_bytes(summary.store_bytes)}, {format_count(summary.num_shards)} shards"),
         ("", f"{format_bytes(round(summary.bytes_per_audio_hour))} per hour of audio"),
-        ("time", f"{format_seconds(summary.elapsed_seconds)}, {format_count(summary.run_rows)} rows"),
-        ("speed", _speed(summary)),
-        ("peak disk", _most(summary.peak_disk_bytes, summary.disk_budget_bytes, "allowed")),
-        ("peak RAM", _most(summary.peak_ram_bytes, summary.ram_limit_bytes, "in use")),
-        ("actors", _actors(summary)),
-        ("governor", _governor(summary)),
-        *_forecast(summary),
+        *(_work(summary) if summary.run_rows else ()),
     ):
         table.add_row(name, Text(one_line(value)))
     return table
 
 
+def _work(summary: RunSummary) -> list[tuple[str, str]]:
+    in_use = _most(summary.peak_ram_bytes, summary.ram_limit_bytes, "in use")
+    return [
+        ("time", f"{format_seconds(summary.elapsed_seconds)}, {format_count(summary.run_rows)} rows"),
+        ("speed", _speed(summary)),
+        ("peak disk", _most(summary.peak_disk_bytes, summary.disk_budget_bytes, "allowed")),
+        ("peak RAM", f"{format_bytes(summary.peak_own_bytes)} own; {in_use}"),
+        ("actors", _actors(summary)),
+        ("governor", _governor(summary)),
+        *_forecast(summary),
+    ]
+
+
 def _speed(summary: RunSummary) -> str:
     times = format_rate(summary.audio_seconds_per_second)
-    return f"{format_rate(summary.samples_per_second)} samples/s, {times} x real time"
+    return f"{format_rate(summary.samples_per_second)} clips/s, {times} x real time"
 
 
 def _most(peak_bytes: int, limit_bytes: int, verb: str) -> str:
@@ -132,7 +139,7 @@ def _forecast(summary: RunSummary) -> list[tuple[str, str]]:
     if (forecast_bytes := summary.forecast_store_bytes) is not None:
         lines.append(f"{format_bytes(forecast_bytes)}, {scored(forecast_bytes, summary.store_bytes)}")
     if (seconds := summary.forecast_seconds) is not None:
-        lines.append(f"{format_seconds(seconds)}, {scored(seconds, summary.elapsed_seconds)}")
+        lines.append(f"{format_seconds(seconds)}, {scored(seconds, summary.elapsed_seconds, summary.others_share)}")
     return [("" if number else "forecast", line) for number, line in enumerate(lines)]
 
 

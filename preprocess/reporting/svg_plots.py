@@ -200,7 +200,7 @@ def _line(points: Sequence[tuple[float, float]], axes: _Axes, kind: str) -> Iter
 def _limit(limit: Limit, seconds: list[float], axes: _Axes, unit: _Format, *, drawn: bool) -> list[str]:
     words = f"{limit.name} {unit(limit.values[-1])}"
     if not drawn:
-        return [_text(WIDTH - _RIGHT, _TOP - 7, f"↑ {words}, far above", "end", "limit-name")]
+        return [_text(WIDTH - _RIGHT, _TOP - 7, f"{words}: beyond this scale", "end", "limit-name")]
     y = axes.y(limit.values[-1])
     line = _line(list(zip(seconds, limit.values, strict=True)), axes, "limit")
     return [*line, _text(WIDTH - _RIGHT - 2, y - 5, words, "end", "limit-name")]

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -12,12 +14,13 @@ class StopRequest:
     """Turns SIGINT and SIGTERM into `requested`; as a context manager only while its block lasts.
 
     A second one ends the process at once with status 130; that is as safe as kill -9, which all that we write survives.
-    Signals named as *patient* ask, too, and however often.
+    Signals named as *patient* ask, too, and however often. *tell* is called at the first request, in a thread of its
+    own: what the signal interrupts may be in the middle of a line.
     """
 
-    def __init__(self, *patient: signal.Signals) -> None:
+    def __init__(self, *patient: signal.Signals, tell: Callable[[], None] | None = None) -> None:
         self.requested = False
-        self._patient = patient
+        self._patient, self._tell = patient, tell
         self._before: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
@@ -52,4 +55,6 @@ class StopRequest:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.requested and number not in self._patient:
             os._exit(ExitCode.INTERRUPTED)
+        if self._tell is not None and not self.requested:
+            threading.Thread(target=self._tell, daemon=True).start()
         self.requested = True

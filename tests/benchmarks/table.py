@@ -15,7 +15,7 @@ NAMES = {
     "decode": "decoding alone (ours)",
     "soundfile": "decoding alone (soundfile)",
 }
-HEADINGS = ("", "samples/s", "with start", "x", "CPU ms / sample, with start", "peak disk / sample", "peak memory")
+HEADINGS = ("", "clips/s", "with start", "x", "CPU ms / sample, with start", "peak disk / sample", "peak memory")
 
 
 def checks(found: dict[str, Outcome], actors: int, error: float) -> dict[str, dict]:

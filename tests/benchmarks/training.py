@@ -229,7 +229,7 @@ def step_flops(shape: ModelShape, plans: StepPlanner) -> float:
 def print_table(report: dict) -> None:
     """Rates, and each contender's as a multiple of both that pad; the range of that over the steps tells the noise."""
     seconds, flops = report["seconds"], report["flops"]
-    table = Table("contexts", "samples/s", f"x {UNIT}", "by step", f"x {PEER}", "by step", "FLOPs")
+    table = Table("contexts", "clips/s", f"x {UNIT}", "by step", f"x {PEER}", "by step", "FLOPs")
     table.columns[0].no_wrap = True
     for name, times in seconds.items():
         cells = [cell for unit in (UNIT, PEER) for cell in _ratios(seconds[unit], times)]

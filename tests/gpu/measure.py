@@ -109,7 +109,7 @@ def print_tables(
     found: Sequence[Figures], failures: Sequence[str], wanted: Sequence[Target], machine: dict[str, object]
 ) -> None:
     """Figures, what did not fit at all, and the targets."""
-    headings = ("cap", "clips", "contexts", "samples/s", "x padded", "in use", "taken", "MFU", "wait", "waste")
+    headings = ("cap", "clips", "contexts", "clips/s", "x padded", "in use", "taken", "MFU", "wait", "waste")
     table = Table(*headings, "micro-batch", "lowered", "skipped", title=str(machine["name"]), title_justify="left")
     padded = {(one.cap_bytes, one.workload): one.samples_per_second for one in found if one.contexts == PADDED}
     for one in found:

@@ -15,7 +15,13 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 QUERIES += [(mark["name"], mark["expr"]) for mark in DASHBOARD["annotations"]["list"]]
 # Facts about a run are for joins; the alerts ask whether it is complete.
-NOT_SHOWN = {"speech_prep_build_info", "speech_prep_run_info", "speech_prep_complete", "speech_prep_rows_resumed"}
+NOT_SHOWN = {
+    "speech_prep_build_info",
+    "speech_prep_phase",
+    "speech_prep_run_info",
+    "speech_prep_complete",
+    "speech_prep_rows_resumed",
+}
 RECORDED = rules("recording.yml")
 
 

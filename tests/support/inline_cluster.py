@@ -16,6 +16,7 @@ class InlineCluster:
     """
 
     actor_pids = frozenset()
+    memory_bytes = 0
     now = staticmethod(monotonic)
 
     def __init__(self, job, deaths=0, look=lambda _tasks: None):

@@ -36,7 +36,7 @@ class Pace:
 
 
 class ProgressBar(Sink):
-    """Shows steps, samples/s, ETA, loss and the last WER with its normalisers' names.
+    """Shows steps, clips/s, ETA, loss and the last WER with its normalisers' names.
 
     Made on rank 0 only. On a terminal the bar is live from the start, and events, warnings and evaluations scroll above
     it; the cursor stays visible, because after kill -9 nobody would give it back.
@@ -55,7 +55,7 @@ class ProgressBar(Sink):
         """Moves the bar, or prints a line."""
         eta = format_seconds(self._pace.seconds_left(record, self._clock()))
         if self._bar is not None:
-            rate = f"{format_rate(record.samples_per_second)} samples/s"
+            rate = f"{format_rate(record.samples_per_second)} clips/s"
             self._bar.show(record.step, f"{rate}, ETA {eta}, {loss_word(record.loss)}")
             return
         self._print(", ".join(part for part in (step_line(record, self._max_steps), f"ETA {eta}", self._wer) if part))

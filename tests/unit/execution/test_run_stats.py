@@ -108,7 +108,10 @@ def test_the_time_before_the_first_row_does_not_count_in_the_rate_nor_in_what_is
         stats.observe(0, WorkerProgress("unit 0", ROWS, rows, rows * 2.0, 0), 1000, now=0.0)
         seen = stats.snapshot(29.0 + rows / 2, usage, DISK)
         assert seen.rows_per_second == 2.0
-        assert seen.eta_seconds == (ROWS * UNITS - rows) / 2
+        # Too little was seen to say when it will be done.
+        assert seen.eta_seconds is None
+    stats.observe(0, WorkerProgress("unit 0", ROWS, 22, 44.0, 0), 1000, now=0.0)
+    assert stats.snapshot(40.0, usage, DISK).eta_seconds == (ROWS * UNITS - 22) / 2
 
 
 def test_peaks_are_the_largest_that_were_ever_seen():

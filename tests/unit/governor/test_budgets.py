@@ -57,3 +57,13 @@ def test_a_job_must_fit_its_budget_with_its_scratch():
 
 def test_a_finished_store_needs_no_room():
     check_room(replace(FOUND, missing_bytes=0), Budgets(0, GB), HERE)
+
+
+@pytest.mark.parametrize(
+    ("free", "dtype", "offered"),
+    [(NEEDED - 1, "float16", True), (NEEDED - 1, "uint8", False), (NEEDED // 3, "float16", False)],
+)
+def test_smaller_features_are_offered_only_where_they_fit(free, dtype, offered):
+    with pytest.raises(ResourceLimitError) as caught:
+        check_room(replace(FOUND, free_bytes=free, dtype=dtype), Budgets(100 * GB, 0), HERE)
+    assert ("uint8" in str(caught.value.remedy)) == offered

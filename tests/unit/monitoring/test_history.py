@@ -79,6 +79,9 @@ class Screen:
     def update(self, snapshot):
         self.told.append(snapshot.elapsed_seconds)
 
+    def phase(self, phase):
+        self.told.append(phase)
+
     def event(self, message):
         self.told.append(message)
 

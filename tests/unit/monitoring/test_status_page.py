@@ -58,7 +58,7 @@ class Page(HTMLParser):
 @pytest.mark.parametrize(
     "words",
     ["250 of 1,000, 25.0 %", "3.0 GB of 12.0 GB allowed, 11.0 GB forecast", "level throttle", "8.0 GB of 16.0 GB",
-     "40 samples/s", "5 / 20", "train-00001-of-00020.parquet", "10 / 50", "140 MB", "made room"],
+     "40 clips/s", "5 / 20", "train-00001-of-00020.parquet", "10 / 50", "140 MB", "made room"],
 )  # fmt: skip
 def test_it_says_what_a_person_wants_to_know(words):
     assert words in Page(status_page(SNAPSHOT, "demo -> store", [Event(3.0, "made room")])).text

@@ -11,6 +11,7 @@ from rich.console import Console
 from preprocess.monitoring.live_screen import render
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from preprocess.monitoring.views import json_line, make_view, plain_line
+from preprocess.phases import Phase
 from tests.support.live_picture import save_svg
 
 GB = 10**9
@@ -37,6 +38,7 @@ MIDWAY = Snapshot(
     disk_used_bytes=58 * GB,
     disk_forecast_bytes=112 * GB,
     disk_free_bytes=312 * GB,
+    ram_own_bytes=900_000_000,
     ram_used_bytes=12_100_000_000,
     ram_total_bytes=64 * GB,
     actors=ACTORS,
@@ -85,14 +87,14 @@ def test_the_screen_at_80_columns_says_all_that_a_person_looks_for():
     text = "\n".join(screen())
     for words in (
         "507,344 of 970,064, 52.3 %",
-        "684 samples/s",
-        "audio 0.31 h/s",
+        "684 clips/s",
+        "real time 1,116 x",
         "ETA 1 h 04 min",
         "resumed 120,000",
         "quarantined 12",
         "shards 225 / 431",
         "58.0 GB of 370 GB, 112 GB forecast",
-        "12.1 GB of 64.0 GB",
+        "900 MB own, 12.1 GB of 64.0 GB in use",
         "train-00226-of-00431",
         "182 MB",
     ):
@@ -113,7 +115,7 @@ def test_a_wide_terminal_shows_the_rows_of_each_open_unit():
 @pytest.mark.parametrize("width", [60, 80])
 def test_actors_that_do_not_fit_the_height_are_counted(width):
     lines = screen(replace(MIDWAY, actors=ACTORS * 10), width=width)
-    shown = sum("samples/s" not in line and bool(re.match(r"\s+[1-5]  ", line)) for line in lines)
+    shown = sum("clips/s" not in line and bool(re.match(r"\s+[1-5]  ", line)) for line in lines)
     assert len(lines) < 24
     assert f"and {50 - shown} more actors" in lines[-5]
 
@@ -223,14 +225,15 @@ def test_events_are_written_at_once():
 
 def test_a_plain_line_says_how_far_how_fast_how_long_and_what_went_wrong():
     assert plain_line(MIDWAY) == (
-        "52.3 %, 507,344/970,064 rows, 684 samples/s, 0.31 h/s, ETA 1 h 04 min, shards 225/431, "
-        "disk 58.0 GB of 112 GB, RAM 12.1 GB of 64.0 GB, resumed 120,000, quarantined 12, actor restarts 4"
+        "52.3 %, 507,344/970,064 rows, 684 clips/s, 1,116 x real time, ETA 1 h 04 min, shards 225/431, "
+        "disk 58.0 GB of 370 GB, RAM 900 MB own, 12.1 GB of 64.0 GB in use, resumed 120,000, quarantined 12, "
+        "actor restarts 4"
     )
 
 
 def test_a_plain_line_leaves_out_troubles_that_did_not_happen():
     line = plain_line(replace(MIDWAY, rows_resumed=0, rows_quarantined=0, actors=()))
-    assert line.endswith("RAM 12.1 GB of 64.0 GB")
+    assert line.endswith("12.1 GB of 64.0 GB in use")
 
 
 @pytest.mark.parametrize("kind", ["plain", "live", "auto"])
@@ -276,3 +279,19 @@ def test_the_picture_is_coloured_whatever_the_environment_says(tmp_path, monkeyp
     monkeypatch.setenv("TERM", "dumb")
     save_svg(MIDWAY, tmp_path / "two.svg", title="demo")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["plain", "json", "live"])
+def test_a_phase_is_shown_before_there_is_anything_to_show(kind):
+    stream = StringIO()
+    view = make_view(kind, title="demo", stream=stream, is_terminal=False)
+    view.phase(Phase.LISTING)
+    assert "listing the source" in stream.getvalue()
+
+
+def test_the_live_screen_says_what_the_run_is_at():
+    stream = StringIO()
+    with make_view("live", title="demo", stream=stream, is_terminal=False) as view:
+        view.update(MIDWAY)
+        view.phase(Phase.STARTING_ACTORS)
+    assert "demo: starting actors" in stream.getvalue()

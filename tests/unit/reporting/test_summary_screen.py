@@ -83,7 +83,7 @@ def test_the_largest_summary_fits_one_screen_too():
         "112 GB, 436 shards",
         "94.1 MB per hour of audio",
         "1 h 04 min, 979,866 rows",
-        "255 samples/s, 1,116 x real time",
+        "255 clips/s, 1,116 x real time",
         "113 GB of 120 GB allowed",
         "1.4 GB of 64.0 GB in use",
         "5, the largest 184 MB, 1 restart",
@@ -206,3 +206,19 @@ def test_actors_that_mostly_waited_are_named_as_the_limit():
 )
 def test_how_right_a_forecast_was_is_said_in_words(forecast, outcome, words):
     assert scored(forecast, outcome) == words
+
+
+def test_a_store_that_was_complete_says_so_and_shows_no_zeros():
+    text = "\n".join(screen(replace(DONE, run_rows=0, stage_seconds={}, actor_seconds=0.0)))
+    assert text.startswith("Already complete")
+    assert not any(word in text for word in ("speed", "peak", "forecast", "0 clips/s"))
+
+
+def test_other_programs_that_took_the_cores_are_named_as_the_limit_and_excuse_the_forecast():
+    busy = replace(DONE, others_share=0.6, forecast_seconds=DONE.elapsed_seconds / 2)
+    assert busy.limited_by.startswith("other programs took 60 % of the cores")
+    assert "50.0 % too low (busy)" in "\n".join(screen(busy))
+
+
+def test_the_runs_own_memory_comes_before_the_machines():
+    assert "900 MB own; " in "\n".join(screen(replace(DONE, peak_own_bytes=900_000_000)))

@@ -101,7 +101,7 @@ def test_a_limit_near_the_line_is_drawn_and_named():
 def test_a_limit_far_above_is_told_in_words_and_leaves_the_line_its_room():
     svg = line([50, 60], limit=Limit("allowed", [10**9, 10**9]))
     assert [path.get("class") for path in parsed(svg).iter("path")] == ["line"]
-    assert "↑ allowed 1.0 GB, far above" in words(svg)
+    assert "allowed 1.0 GB: beyond this scale" in words(svg)
 
 
 def test_bands_are_shaded_where_they_lie_and_the_shortest_is_still_seen():

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -45,3 +46,19 @@ def test_a_second_signal_ends_the_process_at_once(names):
 
 def test_a_patient_signal_asks_however_often():
     assert ask("SIGTERM", "SIGUSR1", "SIGUSR1") == (0, ["SIGTERM True", "SIGUSR1 True", "SIGUSR1 True"])
+
+
+def test_the_first_request_is_acknowledged_at_once_whatever_it_interrupts():
+    """A line that is being written is held by its stream: another thread waits for it, the handler could not."""
+    said, told = [], threading.Event()
+
+    def tell():
+        said.append("a stop was asked for")
+        told.set()
+
+    with StopRequest(signal.SIGTERM, tell=tell) as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert told.wait(10)
+        assert stop.requested
+    assert said == ["a stop was asked for"]

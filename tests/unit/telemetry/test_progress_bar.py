@@ -67,7 +67,7 @@ def last_lines(output, count):
 def test_the_bar_has_steps_rate_eta_loss_and_the_last_wer_with_its_normalisers(width):
     bar, wer = last_lines(shown(terminal=True, width=width), 2)
     assert bar.startswith("step 12,000/60,000 ━")
-    assert "24 samples/s, ETA 2 d 05 h, loss 0.312" in bar
+    assert "24 clips/s, ETA 2 d 05 h, loss 0.312" in bar
     assert wer == "WER 12.70 % raw, 11.30 % basic (step 12,000)"
 
 
@@ -90,7 +90,7 @@ def test_a_resumed_bar_begins_where_the_training_does():
 
 def test_without_a_terminal_each_record_and_event_is_one_plain_line():
     lines = shown(terminal=False).splitlines()
-    figures = "loss 0.3125, learning rate 1e-05, gradient norm 1.25, 24 samples/s, audio 100 s/s, 2.0 s/step"
+    figures = "loss 0.3125, learning rate 1e-05, gradient norm 1.25, 24 clips/s, 100 x real time, 2.0 s/step"
     shares = "data wait 1.2%, padding 3.4%, loss scale 65536"
     rates = "WER 12.70 % raw, 11.30 % basic; CER 5.00 % raw, 4.00 % basic"
     assert lines == [

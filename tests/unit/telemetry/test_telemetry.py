@@ -103,7 +103,7 @@ def test_the_log_has_a_line_with_the_time_for_each_record_and_event(tmp_path):
         telemetry.event("checkpoint\nsaved")
     lines = (tmp_path / "training.log").read_text().splitlines()
     assert all(line.startswith(f"{STAMP} ") for line in lines)
-    figures = "loss 0.5000, learning rate 1e-05, gradient norm 1.25, 24 samples/s, audio 100 s/s, 2.0 s/step"
+    figures = "loss 0.5000, learning rate 1e-05, gradient norm 1.25, 24 clips/s, 100 x real time, 2.0 s/step"
     shares = "data wait 1.0%, padding 3.0%, MFU 40.0%, VRAM 12.0 GB, GPU 97%"
     rates = "WER 12.70 % raw, 11.30 % basic; CER 5.00 % raw, 4.00 % basic"
     assert [line.removeprefix(f"{STAMP} ") for line in lines] == [
