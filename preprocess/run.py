@@ -68,13 +68,13 @@ def _title(settings: RunSettings) -> str:
 
 def _run(job: PlannedJob, settings: RunSettings, everyone: Broadcast, removals: list[Removal]) -> RunSummary:
     everyone.phase(Phase.PREPARING)
-    before = read_complete(job.layout)
     if settings.repair:
         repair(job, everyone.event)
     else:
         check_committed(job)
         if mixed := mixed_origins(job):
             everyone.event(mixed)
+    before = read_complete(job.layout)
     stats, found = RunStats.of(job, monotonic()), estimate(job, settings)
     with StopRequest(tell=lambda: everyone.event("a stop was asked for")) as stop, everyone:
         # A run that was killed between `COMPLETE` and its own end left its folder of unfinished bytes.

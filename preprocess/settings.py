@@ -101,7 +101,7 @@ class RunSettings(SourceSettings):
         description="bytes by which an actor grows before it starts anew; 0: never [512MB]",
     )
     repair: bool = Field(
-        default=False, description="read every shard, set bad ones aside in the store's set-aside/, make them again"
+        default=False, description="read every shard, set what is bad aside in the store's set-aside/, make it again"
     )
     ray_address: str | None = Field(None, description="join a Ray cluster of this machine [start one here]")
     metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")

@@ -5,6 +5,7 @@ keeps a digest of each shard's bytes between the payloads; with the payloads' ow
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -208,15 +209,25 @@ def read_complete(layout: StoreLayout, uuid: str | None = None, version: int = F
 
     Raises StoreError if it is damaged, or belongs to another store than that with *uuid*, which has format *version*.
     """
-    remedy = "remove it and run the same command again: it is made anew"
     try:
         value = read_json(layout.complete)
-        splits = {str(name): dict(totals) for name, totals in dict(value["splits"]).items()}
+        splits = {str(name): _stated(totals) for name, totals in dict(value["splits"]).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
         refuse_unreadable(layout.complete, error)
-        raise StoreError(f"{layout.complete} is damaged: {error!r}", remedy) from error
+        raise StoreError(f"{layout.complete} is damaged: {error!r}", REPAIR) from error
     if uuid is not None and (value.get("uuid"), value.get("format_version")) != (uuid, version):
-        raise StoreError(f"{layout.complete} belongs to another store", remedy)
+        raise StoreError(f"{layout.complete} belongs to another store", REPAIR)
     return splits
+
+
+def _stated(totals: Any) -> dict[str, Any]:
+    """*totals* of one split. Raises ValueError, KeyError or TypeError where they are not what a run wrote there."""
+    for name in ("rows", "quarantined", "shards", "num_bytes"):
+        if type(totals[name]) is not int or totals[name] < 0:
+            raise ValueError(f"{name} is {totals[name]!r}")
+    seconds = totals["audio_seconds"]
+    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+        raise ValueError(f"audio_seconds is {seconds!r}")
+    return dict(totals)

@@ -19,8 +19,8 @@ from shared.schema import FORMAT_VERSION
 from shared.selection import Selection
 from shared.system.read_errors import is_of_system
 
-REPAIR = "the command that made the store, with --repair: it sets the bad shards aside and makes them again"
-"""What mends a shard that is not what it should be."""
+REPAIR = "the command that made the store, with --repair: it sets what is bad aside and makes it again"
+"""What mends a shard, or `COMPLETE`, that is not what it should be."""
 READABLE = "see that the file can be read, then repeat the command"
 """What to do where the system does not let us read: that says nothing about the bytes."""
 KEYS = ["row_id", "piece"]

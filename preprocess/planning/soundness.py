@@ -15,7 +15,7 @@ from preprocess.planning.job import PlannedJob
 from preprocess.planning.origins import checksums_apart, read_task
 from preprocess.units import SplitPlan, Unit
 from preprocess.workspace.set_aside import set_aside
-from shared.errors import StoreError
+from shared.errors import StoreError, UnreadableError
 from shared.index import check_index, read_complete
 from shared.membership import READABLE, REPAIR, Place, check_unit
 from shared.reading.verification import ShardCheck, check_shard, indexed_digests
@@ -39,7 +39,7 @@ def check_committed(job: PlannedJob) -> None:
     What is not there yet is no problem.
     """
     problems: list[str] = []
-    complete = read_complete(job.layout)
+    complete = _read_own_complete(job)
     for plan in job.plans:
         totals = complete.get(plan.name)
         places = [place for _, place in _committed(job, plan)]
@@ -48,19 +48,20 @@ def check_committed(job: PlannedJob) -> None:
         if totals is not None and totals.get("plan_digest") == plan.record.digest:
             problems += _index_problems(job, plan, totals)
     if not problems and complete:
-        problems = [problem for bad in find_bad(job, only_touched=True) for problem in bad.problems]
+        problems = [problem for bad in find_bad(job, complete, only_touched=True) for problem in bad.problems]
     if problems:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
         raise StoreError("; ".join(problems[:_SHOWN]) + more, REPAIR)
 
 
-def find_bad(job: PlannedJob, *, only_touched: bool = False) -> Iterator[BadUnit]:
+def find_bad(job: PlannedJob, complete: Mapping[str, Any], *, only_touched: bool = False) -> Iterator[BadUnit]:
     """Reads every byte of the committed shards of *job*, or of those *only_touched* since `COMPLETE` was written.
 
-    Raises StoreError for a file that the system does not let us read: it is not known to be bad.
+    *complete* is what that states by split. Raises StoreError for a file that the system does not let us read: it is
+    not known to be bad.
     """
     for plan in job.plans:
-        digests = indexed_digests(job.layout, plan.name, read_complete(job.layout).get(plan.name))
+        digests = indexed_digests(job.layout, plan.name, complete.get(plan.name))
         wanted = [(unit, place) for unit, place in _committed(job, plan) if not only_touched or _touched(place)]
 
         def check(entry: tuple[Unit, Place], digests: Sequence[str] = digests) -> ShardCheck:
@@ -77,12 +78,17 @@ def find_bad(job: PlannedJob, *, only_touched: bool = False) -> Iterator[BadUnit
 def repair(job: PlannedJob, tell: Callable[[str], None]) -> int:
     """Sets the bad shards of *job* aside, with their quarantine files, so that they are made again; how many.
 
+    A bad `COMPLETE` goes the same way; then nothing vouches for bytes between payloads but Parquet's own checksums.
     *job* was planned from the source, so its plan is the store's. *tell* hears what was moved, why and where to.
     """
     tell("repair: every shard is read")
     # All are found before the first is moved: an unreadable one ends the repair with nothing changed.
-    found = list(find_bad(job))
+    complete, problem = _own_complete_or_problem(job)
+    found = list(find_bad(job, complete))
     _check_sources(job, found)
+    if problem:
+        tell(f"bad: {problem}; it is made again for the splits of this command")
+        tell(f"set aside: {set_aside(job.layout, job.layout.complete)}")
     for bad in found:
         tell(f"bad: {'; '.join(bad.problems)}")
         for path in (bad.place.shard, bad.place.quarantined):
@@ -90,6 +96,21 @@ def repair(job: PlannedJob, tell: Callable[[str], None]) -> int:
                 tell(f"set aside: {set_aside(job.layout, path)}")
     tell(f"repair: {len(found)} shards are made again" if found else "repair: no shard is bad")
     return len(found)
+
+
+def _read_own_complete(job: PlannedJob) -> dict[str, Any]:
+    """Raises StoreError also where `COMPLETE` is another store's."""
+    return read_complete(job.layout, job.record.uuid, job.record.format_version)
+
+
+def _own_complete_or_problem(job: PlannedJob) -> tuple[dict[str, Any], str]:
+    """What `COMPLETE` states, or nothing and what is wrong with it. Raises UnreadableError: then nobody knows."""
+    try:
+        return _read_own_complete(job), ""
+    except UnreadableError:
+        raise
+    except StoreError as error:
+        return {}, error.message
 
 
 def _index_problems(job: PlannedJob, plan: SplitPlan, totals: Mapping[str, Any]) -> list[str]:

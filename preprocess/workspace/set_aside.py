@@ -7,12 +7,12 @@ from shared.system.durable import fsync_directory
 
 
 def set_aside(layout: StoreLayout, path: Path) -> Path:
-    """Moves the file *path* of a folder of the store to that folder's place in `set-aside/`; returns where it is.
+    """Moves the store's file *path* to its folder's place in `set-aside/`; returns where it is.
 
     Durable when it returns. What was set aside before stays: the file's name is counted on. Only for the holder of the
     store's lock.
     """
-    folder = layout.set_aside / path.parent.name
+    folder = layout.set_aside / path.parent.relative_to(layout.root)
     folder.mkdir(parents=True, exist_ok=True)
     count, final = 0, folder / path.name
     while final.exists():

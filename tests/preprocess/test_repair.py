@@ -126,6 +126,53 @@ def test_nothing_is_set_aside_where_the_source_is_another(layout, run, tmp_path)
     assert contents(layout.root) == before
 
 
+def foreign(content):
+    return json.dumps(json.loads(content) | {"uuid": "0" * 32}).encode()
+
+
+def without_a_count(content):
+    value = json.loads(content)
+    del value["splits"]["train"]["num_bytes"]
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda _: b"", lambda content: content[:40], lambda _: b"{}", lambda _: b"\xff\0" * 99, foreign, without_a_count],
+)
+def test_a_bad_complete_is_set_aside_and_made_again(layout, run, capsys, spoil):
+    expected = contents(layout.root)
+    bad = spoil(layout.complete.read_bytes())
+    layout.complete.write_bytes(bad)
+    assert run() == ExitCode.FAILED
+    shown = capsys.readouterr()
+    assert "--repair" in shown.err
+    assert "remove it" not in shown.err
+    assert layout.complete.read_bytes() == bad
+    assert run("--repair") == ExitCode.DONE
+    assert (layout.set_aside / "COMPLETE").read_bytes() == bad
+    found = contents(layout.root)
+    assert {name: digest for name, digest in found.items() if not name.startswith("set-aside")} == expected
+    assert run() == ExitCode.DONE
+
+
+def test_a_folder_in_the_place_of_complete_is_set_aside(layout, run):
+    layout.complete.unlink()
+    layout.complete.mkdir()
+    assert run() == ExitCode.FAILED
+    assert run("--repair") == ExitCode.DONE
+    assert (layout.set_aside / "COMPLETE").is_dir()
+
+
+def test_a_bad_complete_stays_where_a_shard_cannot_be_repaired(layout, run, tmp_path):
+    flip_payload(layout)
+    layout.complete.write_bytes(b"")
+    before = contents(layout.root)
+    other = write_source(tmp_path / "source/train.parquet", ROWS[:7]).parent
+    assert run("--source", other, "--repair") == ExitCode.USAGE
+    assert contents(layout.root) == before
+
+
 def test_what_was_set_aside_before_stays(layout, run):
     for content in (b"first", b"second"):
         shard(layout, 1).write_bytes(content)

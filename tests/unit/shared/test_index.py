@@ -132,7 +132,17 @@ def test_nothing_is_complete_before_complete_is_written(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"splits": [1]}', '{"splits": {"train": 1}}'])
 def test_a_damaged_complete_is_named_with_the_remedy(layout, content):
     layout.complete.write_text(content)
-    with pytest.raises(StoreError, match=r"COMPLETE is damaged(?s:.*)remove it"):
+    with pytest.raises(StoreError, match=r"COMPLETE is damaged(?s:.*)--repair"):
+        read_complete(layout)
+
+
+@pytest.mark.parametrize("value", [None, "3", -3, 3.5, True, {}])
+@pytest.mark.parametrize("name", ["rows", "quarantined", "shards", "num_bytes", "audio_seconds"])
+def test_totals_that_no_run_wrote_are_damage(layout, name, value):
+    complete = json.loads(layout.complete.read_text())
+    complete["splits"]["train"][name] = value if name != "audio_seconds" or value != 3.5 else float("nan")
+    layout.complete.write_text(json.dumps(complete))
+    with pytest.raises(StoreError, match=rf"COMPLETE is damaged: .*{name} is"):
         read_complete(layout)
 
 
