@@ -7,17 +7,20 @@
 #              make world: what strangers' data and models did, all of tests/world;
 #              make planted: faults in our own code, each of which the suite must catch
 # make bench   benchmarks against peers, in one run
+# make lock    the versions and hashes of all that is installed, anew from pyproject.toml (needs uv)
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := .demo
 DEMO_OPTIONS :=
 DEMO_STEPS := 1500
+LOCKS := deploy/requirements
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # Hundreds of processes that compile the same files again and again are minutes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-train test tools lint faults hostile kills planted soak world bench clean
+.PHONY: demo demo-train test tools lint faults hostile kills planted soak world bench lock clean
 
 demo: .venv/preprocess.installed
 	BASE_DIR=$(DEMO) $(BIN)/python -m preprocess.run --demo --store $(DEMO)/store $(DEMO_OPTIONS)
@@ -68,18 +71,25 @@ bench: .venv/test.installed
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/loader.py
 
+lock:
+	bash $(LOCKS)/lock.sh
+
 clean:
 	rm -rf $(DEMO) .venv
 
-# The pins stand in pyproject.toml; a stamp is older than it when they changed.
-.venv/%.installed: pyproject.toml
+# Whatever is installed is the file that the lock names, to the hash; a stamp is older than lock or pyproject.toml when they
+# changed. Of torch only the version is fixed: this machine may have a build of its own (lock.sh tells more).
+.venv/%.installed: pyproject.toml $(wildcard $(LOCKS)/*.txt)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	$(PIP) --require-hashes --no-deps $(INSTALLED:%=--requirement $(LOCKS)/%.txt)
+	$(if $(TORCH),$(PIP) "$$(grep --only-matching '^torch==[^ ;]*' $(LOCKS)/torch.txt)")
+	$(PIP) --no-deps --no-build-isolation --editable .
 	touch $@ $(COVERS)
 
-.venv/preprocess.installed: EXTRAS := preprocess
-.venv/train.installed: EXTRAS := preprocess,trainer
+.venv/preprocess.installed: INSTALLED := preprocess
+.venv/train.installed: INSTALLED := preprocess trainer
 .venv/train.installed: COVERS := .venv/preprocess.installed
-.venv/test.installed: EXTRAS := preprocess,trainer,test
+.venv/train.installed .venv/test.installed: TORCH := yes
+.venv/test.installed: INSTALLED := test
 # Tests call these targets at the same time; two installations at once would spoil each other.
 .venv/test.installed: COVERS := .venv/preprocess.installed .venv/train.installed

@@ -41,7 +41,7 @@ def test_an_image_keeps_no_cache_and_holds_only_what_its_part_needs(name):
     assert all(value.count("pip install") == value.count("--no-cache-dir") for value in installs)
     copied = {value.split()[0] for key, value in lines if key == "COPY" and not value.startswith("--from")}
     part = name.removeprefix("Containerfile.")
-    assert copied == {"pyproject.toml", "shared", part}
+    assert copied == {"deploy/requirements", "pyproject.toml", "shared", part}
     assert all((ROOT / path).exists() for path in copied)
 
 
