@@ -14,6 +14,7 @@ from shared.errors import (
     RanksMissingError,
     SpeechPrepError,
     StoreError,
+    UnreadableError,
     UsageError,
 )
 from trainer.distributed.launcher import launch, ranks_to_start
@@ -44,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _settings(argv: Sequence[str], place: Place) -> TrainSettings:
-    with redirect_stderr(StringIO()) if place.rank else nullcontext():
+    with redirect_stderr(StringIO()) if place.local_rank else nullcontext():
         settings = parse_settings(TrainSettings, argv, prog="python -m trainer.train", about=_ABOUT)
     require_one_task(os.environ, launches=(settings.nproc_per_node or 1) > 1)
     if place.warning and place.rank == 0:
@@ -54,10 +55,13 @@ def _settings(argv: Sequence[str], place: Place) -> TrainSettings:
 
 
 def _is_said_here(error: SpeechPrepError, place: Place) -> bool:
-    """What all ranks find or are asked is said by the first; the launcher sees by itself that a rank is gone."""
-    if isinstance(error, RanksMissingError):
+    """What all ranks of a machine find or are asked is said by its first; what a process lacks, by that one.
+
+    Another machine may have another store, or none. The launcher sees by itself that a rank is gone.
+    """
+    if isinstance(error, RanksMissingError | UnreadableError):
         return True
-    return place.launcher is None if isinstance(error, RankLostError) else place.rank == 0
+    return place.launcher is None if isinstance(error, RankLostError) else place.local_rank == 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,15 @@ from safetensors.torch import load_file
 from transformers import WhisperForConditionalGeneration
 
 from shared.cli import run_command
-from shared.errors import InterruptedRunError, RankLostError, ResourceLimitError, SpeechPrepError, StoreError
+from shared.errors import (
+    InterruptedRunError,
+    RankLostError,
+    ResourceLimitError,
+    SpeechPrepError,
+    StoreError,
+    UnreadableError,
+    UsageError,
+)
 from shared.store import open_split
 from tests.support.training import Training, sentences, tiny_model, training_store
 from trainer.checkpoints.checkpoint import checkpoints, latest, load_training
@@ -451,3 +459,40 @@ def test_a_finished_training_says_that_nothing_is_left(straight, options, tmp_pa
     training = going_on(straight, STEPS, tmp_path / "out", (*options, "--max-steps", "2"))
     assert run_command(main, ["--output", str(training.output), *training.options]) == 0
     assert f"{STEPS} steps are done, of 2 that are asked for" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("error", "place", "said"),
+    [
+        (StoreError("no store here", "mount it"), Place(0, 4, 0, 2, "env://"), True),
+        (StoreError("no store here", "mount it"), Place(1, 4, 1, 2, "env://"), False),
+        # The first rank of another machine, which has a store of its own, or none.
+        (StoreError("no store here", "mount it"), Place(2, 4, 0, 2, "env://"), True),
+        (StoreError("no store here", "mount it"), Place(3, 4, 1, 2, "env://"), False),
+        (UsageError("no such model", "copy it"), Place(2, 4, 0, 2, "env://"), True),
+        (InterruptedRunError("stopped", "goes on"), Place(2, 4, 0, 2, "env://"), True),
+        # One process has too many files open, the other not.
+        (UnreadableError("too many open files", "raise the limit"), Place(3, 4, 1, 2, "env://"), True),
+        (RankLostError("another rank has ended"), Place(3, 4, 1, 2, "env://"), True),
+    ],
+)
+def test_what_ends_the_ranks_of_a_machine_is_said_once_on_it(monkeypatch, capsys, error, place, said):
+    @contextmanager
+    def fail(_settings):
+        raise error
+        yield
+
+    monkeypatch.setattr("trainer.train.read_place", lambda _: place)
+    monkeypatch.setattr("trainer.train.end_with_launcher", lambda _: None)
+    monkeypatch.setattr("trainer.training.run.open_training", fail)
+    assert run_command(main, ["--store", "store", "--output", "output"]) == error.exit_code
+    assert (error.message in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize(("rank", "local_rank", "said"), [(0, 0, True), (2, 0, True), (3, 1, False)])
+def test_a_wrong_option_is_said_once_on_each_machine(monkeypatch, capsys, rank, local_rank, said):
+    monkeypatch.setattr("trainer.train.read_place", lambda _: Place(rank, 4, local_rank, 2, "env://"))
+    monkeypatch.setattr("trainer.train.end_with_launcher", lambda _: None)
+    with pytest.raises(SystemExit):
+        run_command(main, ["--no-such-option"])
+    assert ("no-such-option" in capsys.readouterr().err) == said
