@@ -21,7 +21,7 @@ from preprocess.phases import Phase
 from preprocess.sources.base import BATCH_BYTES, SMALL_BATCH_BYTES
 from preprocess.units import Unit
 from preprocess.workspace.cleanup import remove_dead_partials
-from preprocess.workspace.disk_usage import Usage, read_usage
+from preprocess.workspace.disk_usage import Usage, read_usage, unfinished_names
 from preprocess.workspace.processes import largest_in_words, same_group
 from shared.errors import InterruptedRunError, ResourceLimitError
 from shared.units import format_bytes, format_seconds
@@ -46,6 +46,7 @@ class RunLoop:
     crew: Crew
     enforcer: Enforcer
     now: Callable[[], float] = monotonic
+    _foreign: frozenset[str] = frozenset()
 
     def until_done(self) -> None:
         """Returns when every unit is committed.
@@ -54,7 +55,9 @@ class RunLoop:
         whatever a worker or the cluster raised.
         """
         self.enforcer.moved()
-        self._scan(read_usage(self.run.job.layout.root))
+        # What preparing the store could not remove, because somebody holds it.
+        self._foreign = unfinished_names(self.run.job.layout.root)
+        self._scan(self._usage())
         self._enact(self.scheduler.start())
         while not self.scheduler.finished:
             for event in self.cluster.wait(TICK_SECONDS):
@@ -72,10 +75,13 @@ class RunLoop:
         for actor, answer in self.cluster.progress().items():
             self.run.stats.observe(actor, answer.worker, answer.memory_bytes, answer.cpu_seconds, now=self.now())
         self.governor.watchdog.actor_pids = self.cluster.actor_pids
-        usage = read_usage(self.run.job.layout.root)
+        usage = self._usage()
         self._scan(usage)
         beside = self.cluster.memory_bytes
         self.run.view.update(self.run.stats.snapshot(self.now(), usage, self.governor.disk_figures, beside))
+
+    def _usage(self) -> Usage:
+        return read_usage(self.run.job.layout.root, self._foreign)
 
     def _scan(self, usage: Usage) -> None:
         unfinished = self.scheduler.unfinished

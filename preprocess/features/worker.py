@@ -27,6 +27,9 @@ from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quaranti
 from shared.system.durable import fsync_directory, write_durably
 from shared.system.owner_mark import OwnerMark, own_mark
 
+_BLOCK_BYTES = 4096
+"""What a disk gives a file in."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -121,7 +124,9 @@ class FeatureWorker:
         quarantined: list[QuarantinedRow] = []
         files, checksum = task.reader.source_files(), ReadChecksum()
         spec, partial = self._settings.pipeline.spec, self._partial(task.name)
-        with ShardWriter(partial, spec, max_bytes=task.max_bytes, version=task.format_version) as writer:
+        # How long that gets is known before a row is read: a checksum always has the same length.
+        most = _beside(task.max_bytes, Provenance(checksum.text, files, this_software()))
+        with ShardWriter(partial, spec, max_bytes=most, version=task.format_version) as writer:
             for row in self._feature_rows(task, quarantined, checksum):
                 with self._clock.stage("write"):
                     writer.append(row)
@@ -205,6 +210,13 @@ class FeatureWorker:
             seconds=seconds,
             memory_bytes=psutil.Process().memory_full_info().uss,
         )
+
+
+def _beside(max_bytes: int | None, origin: Provenance) -> int | None:
+    """What of *max_bytes* is left for a shard beside its *origin*."""
+    if max_bytes is None:
+        return None
+    return max(0, max_bytes - -(-len(origin.content()) // _BLOCK_BYTES) * _BLOCK_BYTES)
 
 
 def _spoilt(row: SourceRow) -> SourceRow:

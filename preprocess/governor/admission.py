@@ -1,6 +1,7 @@
 """Whether a unit may start: what it may take on disk, and what it holds in memory. Pure but for what it remembers.
 
-A unit first reserves what its rows are expected to need, with room for chance. Its writer may not pass that: a unit
+A unit first reserves what its rows are expected to need, with room for chance. Its worker, who counts what is told of
+the source's files against it as well, may not pass that: a unit
 that outgrows its reservation is given up before it writes more, and reserves twice as much the next time. When nothing
 else is open, so that waiting would give nothing back, a unit is content with what it is expected to need.
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,14 @@ class Usage:
     ram_total_bytes: int
 
 
-def read_usage(store: Path) -> Usage:
-    """Usage at this moment."""
+def read_usage(store: Path, foreign: Collection[str] = ()) -> Usage:
+    """Usage at this moment. *foreign* are names in `.partial` that are no open shard of this run: nothing is reserved
+    for them, so they count as used.
+    """
     memory = psutil.virtual_memory()
     # Free first: what is written in between is then counted as used and not as free, an error towards too little.
     free = shutil.disk_usage(store).free
-    used, open_bytes = _walk(store, store / ".partial")
+    used, open_bytes = _walk(store, store / ".partial", foreign)
     return Usage(used, open_bytes, free, memory.total - memory.available, memory.total)
 
 
@@ -41,8 +43,13 @@ def allocated_bytes(folder: Path) -> int:
     return _walk(folder, None)[0]
 
 
-def _walk(folder: Path, partial: Path | None) -> tuple[int, int]:
-    """Allocated bytes of *folder*, and those of them by files in *partial* that a worker is writing.
+def unfinished_names(store: Path) -> frozenset[str]:
+    """Names in `.partial` of files that somebody writes, or wrote. Before a run's first unit none is its own."""
+    return frozenset(name for name, _, _ in _entries(str(store / ".partial")) if owner_of(name) is not None)
+
+
+def _walk(folder: Path, partial: Path | None, foreign: Collection[str] = ()) -> tuple[int, int]:
+    """Allocated bytes of *folder*, and those of them by files in *partial*, but *foreign* ones, that a worker writes.
 
     One look at each file serves both sums: a shard that ends between two looks would be open without being used.
     """
@@ -57,7 +64,7 @@ def _walk(folder: Path, partial: Path | None) -> tuple[int, int]:
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
                 total += status.st_blocks * 512
-                if current == str(partial) and owner_of(name) is not None:
+                if current == str(partial) and name not in foreign and owner_of(name) is not None:
                     open_bytes += status.st_blocks * 512
     return total, open_bytes
 

@@ -1,6 +1,7 @@
 """The run loop with its real scheduler, governor and worker, and a cluster that works in this process."""
 
 from collections import deque
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -21,6 +22,7 @@ from preprocess.monitoring.views import make_view
 from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
+from shared.system.owner_mark import own_mark
 from shared.system.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster
 from tests.support.samples import wav, write_source
@@ -98,6 +100,17 @@ def test_what_a_committed_unit_takes_is_counted_at_once(job, run):
     run(cluster)
     # Folders and records count as well, and stay what they are.
     assert len({used - shards for used, shards in found}) == 1
+
+
+def test_what_another_process_holds_among_the_unfinished_counts_as_used(job, run):
+    """Nothing is reserved for it."""
+    held = job.layout.partial / f"train-00000-of-00010.parquet.{replace(own_mark(), host='other').text}"
+    held.write_bytes(bytes(1_000_000))
+    cluster, found = InlineCluster(job), []
+    cluster.assigned = lambda _task: found.append(cluster.admission.ledger.used_bytes)
+    run(cluster)
+    assert job.open_units() == []
+    assert min(found) >= 1_000_000
 
 
 def test_a_worker_is_told_how_much_it_may_write(job, run):

@@ -16,9 +16,10 @@ from preprocess.features.log_mel import LogMel
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
+from preprocess.sources.base import SourceFile
 from preprocess.workspace.cleanup import owner_of
 from preprocess.workspace.prepare import prepare_store
-from shared.errors import InterruptedRunError, SourceError
+from shared.errors import InterruptedRunError, ReservationOutgrownError, SourceError
 from shared.rows import dequantise
 from shared.schema import QuarantineReason
 from shared.shard import write_quarantine
@@ -262,6 +263,36 @@ def test_a_full_disk_is_reported_as_itself_and_leaves_nothing_behind(planned, mo
     with pytest.raises(OSError, match="No space"):
         worker(job).process(task)
     assert files(job) == []
+
+
+@dataclass
+class OfManyFiles:
+    """A reader whose rows come from two thousand files with long names."""
+
+    reader: object
+
+    def source_files(self):
+        return [SourceFile(f"{'ü' * 100}{number}.wav", 10**6, 10**18) for number in range(2_000)]
+
+    def rows(self, batch_bytes):
+        return self.reader.rows(batch_bytes)
+
+
+@pytest.mark.parametrize("max_bytes", [0, 150_000, 400_000, 600_000, 900_000, None])
+def test_a_unit_takes_no_more_than_was_reserved_with_all_that_is_told_of_its_files(planned, max_bytes):
+    job = planned([GOOD[0], (b"", "", "Satz")])
+    task = tasks(job)[0]
+    task = replace(task, reader=OfManyFiles(task.reader), max_bytes=max_bytes)
+    try:
+        worker(job).process(task)
+    except ReservationOutgrownError:
+        assert max_bytes < 700_000
+        assert files(job) == []
+        assert list(job.layout.provenance.iterdir()) == []
+    else:
+        folders = (job.layout.data, job.layout.quarantine, job.layout.provenance)
+        taken = sum(path.stat().st_blocks * 512 for folder in folders for path in folder.iterdir())
+        assert 400_000 < taken <= (max_bytes or 10**9)
 
 
 def test_a_workers_partial_file_names_its_process(planned):

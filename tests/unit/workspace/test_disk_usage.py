@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from preprocess.workspace.disk_usage import allocated_bytes, read_usage
+from preprocess.workspace.disk_usage import allocated_bytes, read_usage, unfinished_names
+from shared.system.owner_mark import own_mark
 
 
 def test_a_folder_takes_what_its_files_have_allocated(tmp_path):
@@ -61,3 +62,14 @@ def test_usage_is_of_the_stores_own_mount(tmp_path):
     assert usage.disk_used_bytes == allocated_bytes(tmp_path)
     assert usage.disk_free_bytes > 0
     assert 0 < usage.ram_used_bytes < usage.ram_total_bytes
+
+
+def test_only_this_runs_own_unfinished_files_are_open(tmp_path):
+    (tmp_path / ".partial").mkdir()
+    held, own = (f"train-0000{number}-of-00009.parquet.{own_mark().text}" for number in range(2))
+    for name in (held, own, "ballast"):
+        (tmp_path / ".partial" / name).write_bytes(bytes(100_000))
+    assert unfinished_names(tmp_path) == {held, own}
+    found, all_open = read_usage(tmp_path, {held}), read_usage(tmp_path)
+    assert found.disk_used_bytes == all_open.disk_used_bytes
+    assert 2 * found.disk_open_bytes == all_open.disk_open_bytes >= 200_000
