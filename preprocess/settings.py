@@ -32,6 +32,9 @@ class SourceSettings(Folders):
     limit: int | None = Field(None, ge=1, description="only the first N rows of each split [all]")
     test_fraction: float = Field(0.0, ge=0, lt=1, description="share of rows for a test split, where there is none")
     max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds; longer is quarantined")
+    strip_timestamps: bool = Field(
+        default=False, description="leave timestamps such as <|0.00|> out of transcripts [quarantine such rows]"
+    )
     audio_column: str = Field("audio", description="column with the encoded audio")
     text_column: str = Field("transkription", description="column with the transcript")
     source_column: str = Field("source", description="column with the clip's origin")

@@ -52,6 +52,7 @@ class FeatureSettings:
     max_duration: float
     columns: Columns = field(default_factory=Columns)
     format_version: int = FORMAT_VERSION
+    strip_timestamps: bool = False
 
 
 def plan_split(
@@ -89,6 +90,9 @@ def plan_split(
         "part": selection.part,
         "test_fraction": selection.test_fraction,
     }
+    if features.strip_timestamps:
+        # Only where it is asked for: stores of earlier versions state no such setting.
+        settings["strip_timestamps"] = True
     digest = fingerprint(
         [features.format_version, name, layout.name, layout.fingerprint, settings, [[u.start, u.stop] for u in units]]
     )

@@ -116,7 +116,9 @@ def _require_sound(features: FeatureSpec, splits: Mapping[str, SplitRecord]) -> 
 
 def _differences(existing: SplitRecord, wanted: SplitRecord) -> str:
     old, new = _flat(existing), _flat(wanted)
-    changed = [f"{key} was {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new.get(key)]
+    changed = [
+        f"{key} was {old.get(key)}, now {new.get(key)}" for key in {**old, **new} if old.get(key) != new.get(key)
+    ]
     return "; ".join(changed) or "its digest differs"
 
 

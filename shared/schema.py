@@ -48,6 +48,8 @@ class QuarantineReason(StrEnum):
     OUTSIDE_SOURCE = "outside_source"
     EMPTY_TRANSCRIPT = "empty_transcript"
     TOO_MANY_LABELS = "too_many_labels"
+    TIMESTAMPS = "timestamps"
+    SPECIAL_TOKENS = "special_tokens"
     CRASHED = "crashed"
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import unicodedata
 from itertools import groupby
 
@@ -13,16 +14,53 @@ from shared.system.foreign_files import parse_json
 
 LONG_CHARACTERS = 1_000
 """From here on text is brought into an order in which it is normalised fast."""
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
+"""Unicode's category Cc: what separates, in any language."""
+_SILENT = re.compile(
+    "[\u00ad\u061c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
+    "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f\ud800-\udfff]"
+)
+"""What no language spells with: hints for line breaks and directions, a byte order mark, tags, half a surrogate pair.
+
+Unicode's other format characters stay: signs that are seen (U+06DD) and Mongolian's vowel separator are spelling.
+"""
+_JOINERS = re.compile("[\u200b-\u200d]+")
+"""Zero-width space, non-joiner and joiner."""
 
 
 def normalise_transcript(text: str) -> str:
     """NFC, white space folded to single blanks, control characters removed; the words stay as they are.
 
-    Idempotent. Case, punctuation, digits, umlauts and ß are part of the label and are kept.
+    Idempotent, and right for every language: case, punctuation, digits, umlauts and ß are part of the label and are
+    kept, and so are zero-width joiners, non-joiners and spaces beside letters of other than Europe's scripts. They are
+    spelling in Persian, Hindi, Sinhala or Khmer; between Latin, Greek or Cyrillic letters they only place ligatures
+    and line breaks.
     """
     # Printable text has none of the characters that are folded or removed, and most text is printable.
-    folded = text if text.isprintable() else "".join(_plain(character) for character in text)
+    folded = text if text.isprintable() else _without_invisible(text)
     return " ".join(unicodedata.normalize("NFC", _ordered(folded)).split())
+
+
+def _without_invisible(text: str) -> str:
+    return _JOINERS.sub(_kept_joiners, _SILENT.sub("", _CONTROL.sub(" ", text)))
+
+
+def _kept_joiners(run: re.Match[str]) -> str:
+    """What of a *run* of joiners is spelling."""
+    text, last = run.string, run.start() - 1
+    while last > 0 and unicodedata.combining(text[last]):
+        last -= 1
+    before, after = text[max(0, last) : last + 1], text[run.end() : run.end() + 1]
+    if not (_beyond_europe(before) or _beyond_europe(after)):
+        return ""
+    # Where a word ends anyhow, a space without width says nothing.
+    return run[0] if before.strip() and after.strip() else run[0].replace("\u200b", "")
+
+
+def _beyond_europe(character: str) -> bool:
+    """Whether *character*, or "", is of another script than Latin, Greek and Cyrillic, and no blank, sign or digit."""
+    return bool(character.strip()) and not (character < "\u0530" or "\u1e00" <= character < "\u2190")
 
 
 def _ordered(text: str) -> str:
@@ -36,14 +74,6 @@ def _ordered(text: str) -> str:
     return "".join("".join(sorted(run, key=unicodedata.combining) if marks else run) for marks, run in runs)
 
 
-def _plain(character: str) -> str:
-    """A blank for a separating control character, nothing for an invisible one or half a surrogate pair."""
-    category = unicodedata.category(character)
-    if category == "Cc":
-        return " "
-    return "" if category in {"Cf", "Cs"} else character
-
-
 def one_line(text: str) -> str:
     """*text* as it may be shown, in a terminal, a log or a page: on one line, without control characters.
 
@@ -54,10 +84,14 @@ def one_line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* with each character that cannot be printed (a cursor's, a direction's, a new line's) replaced."""
+    """*text* with each character that cannot be printed (a cursor's, a direction's, a new line's) replaced.
+
+    Joiners that `normalise_transcript` keeps are spelling and stay.
+    """
     if text.isprintable():
         return text
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    shown = _JOINERS.sub(lambda run: _kept_joiners(run) or len(run[0]) * _REPLACED, text)
+    return "".join(letter if letter.isprintable() or _JOINERS.match(letter) else _REPLACED for letter in shown)
 
 
 class Labeller:

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features.log_mel import LogMel, floor_of, quantise
 from preprocess.features.stages import StageClock
+from preprocess.features.transcript import stored_transcript
 from preprocess.sources.base import SourceRow
 from shared.errors import RowRejectedError
 from shared.schema import SAMPLING_RATE, FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow
-from shared.text import Labeller, normalise_transcript
+from shared.text import Labeller
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class PipelineSettings:
     language: str
     filters: NDArray[np.float32]
     limits: DecodeLimits
+    strip_timestamps: bool = False
 
 
 class RowPipeline:
@@ -32,6 +34,7 @@ class RowPipeline:
     def __init__(self, settings: PipelineSettings, clock: StageClock) -> None:
         self._spec = settings.spec
         self._limits = settings.limits
+        self._strip_timestamps = settings.strip_timestamps
         self._labeller = Labeller(settings.tokenizer_json, settings.language)
         self._log_mel = LogMel(settings.filters)
         self._clock = clock
@@ -41,7 +44,7 @@ class RowPipeline:
         if row.audio is None:
             raise RowRejectedError(row.problem or QuarantineReason.NO_AUDIO, row.problem_message or "no audio bytes")
         with self._clock.stage("tokenise"):
-            transkription = normalise_transcript(row.transkription or "")
+            transkription = stored_transcript(row.transkription or "", strip_timestamps=self._strip_timestamps)
             labels = self._labeller(transkription)
         samples = self._samples(row.audio)
         with self._clock.stage("log_mel"):

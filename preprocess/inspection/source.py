@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features.log_mel import LogMel, mel_filters
+from preprocess.features.transcript import stored_transcript
 from preprocess.sources.base import Block, Columns, Source, SourceRow
 from preprocess.sources.columns import suggested_columns
 from preprocess.sources.open import Kind, find_kind
@@ -165,7 +166,7 @@ def clip_facts(row: SourceRow, max_seconds: float) -> ClipFacts:
     try:
         samples, sampling_rate = _decoded(row)
         seconds = len(samples) / sampling_rate
-        rejected = _objection(seconds, transkription, max_seconds)
+        rejected = _objection(seconds, stored_transcript(transkription), max_seconds)
     except RowRejectedError as error:
         rejected = f"{error.reason}: {error.message}"
     return ClipFacts(

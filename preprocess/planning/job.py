@@ -105,7 +105,13 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
     # What decides the bytes of a row, as the plan's digest takes it in.
     columns = _named_columns(settings)
     features = FeatureSettings(
-        pipeline.spec, record.tokenizer, pipeline.language, settings.max_duration, columns, record.format_version
+        pipeline.spec,
+        record.tokenizer,
+        pipeline.language,
+        settings.max_duration,
+        columns,
+        record.format_version,
+        settings.strip_timestamps,
     )
     tell(Phase.SAMPLING)
     plans, forecasts = [], {}
@@ -186,6 +192,7 @@ def _pipeline(settings: SourceSettings, facts: ModelFacts) -> PipelineSettings:
         language=settings.language,
         filters=mel_filters(facts.num_mel_bins),
         limits=DecodeLimits(max_seconds=settings.max_duration),
+        strip_timestamps=settings.strip_timestamps,
     )
 
 

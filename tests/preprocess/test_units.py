@@ -46,6 +46,7 @@ CHANGES = {
     "another audio column": {"features": replace(FEATURES, columns=Columns(audio="sound"))},
     "another text column": {"features": replace(FEATURES, columns=Columns(text="text"))},
     "another source column": {"features": replace(FEATURES, columns=Columns(source="origin"))},
+    "timestamps stripped": {"features": replace(FEATURES, strip_timestamps=True)},
     "a limit": {"limit": 80},
     "a test part": {"selection": Selection("test", 0.1)},
     "another test part": {"selection": Selection("test", 0.2)},
