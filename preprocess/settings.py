@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from shared.errors import UsageError
 from shared.schema import FeatureDtype
-from shared.settings import Folders
+from shared.settings import Folders, PageSettings
 from shared.units import parse_bytes
 
 MAX_ACTORS = 256
@@ -83,7 +83,7 @@ class SourceSettings(Folders):
         return self
 
 
-class RunSettings(SourceSettings):
+class RunSettings(PageSettings, SourceSettings):
     """Settings of `python -m preprocess.run`."""
 
     max_quarantine: str = Field("5%", description="rows that may be quarantined, as a number or a share like 5%")
@@ -107,24 +107,11 @@ class RunSettings(SourceSettings):
         default=False, description="read every shard, set what is bad aside in the store's set-aside/, make it again"
     )
     ray_address: str | None = Field(None, description="join a Ray cluster of this machine [start one here]")
-    metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")
-    metrics_host: str = Field("127.0.0.1", description="address of metrics and status page; others can see them there")
-    metrics_port: int = Field(9108, ge=0, le=65535, description="their port; 0: any that is free")
-    metrics_allow_host: tuple[str, ...] = Field(
-        (), description="further host name to serve the status page under; repeatable"
-    )
-    metrics_file: Path | None = Field(None, description="file for the last metrics, for node_exporter [none]")
-    metrics_linger: float = Field(0.0, ge=0, description="seconds to serve on after the end, for a last scrape")
     report: bool = Field(default=True, description="write report.html into the store at the end (--no-report: do not)")
     log_format: Literal["text", "json"] = Field("text", description="lines of LOG_DIR/preprocess.log")
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"
     )
-
-    @field_validator("metrics_allow_host", mode="before")
-    @classmethod
-    def _parse_hosts(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
     @field_validator("ram_budget", "recycle_growth", mode="before")
     @classmethod

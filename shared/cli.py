@@ -23,7 +23,7 @@ from pydantic_settings import SettingsError
 
 from shared.commands import load_commands
 from shared.errors import ExitCode, InterruptedRunError, SpeechPrepError, UsageError
-from shared.settings import Folders, LayeredSettings
+from shared.settings import Folders, LayeredSettings, PageSettings
 from shared.terminal import complain, complain_of, say
 from shared.units import format_bytes
 
@@ -139,7 +139,10 @@ class Parser(argparse.ArgumentParser):
 
 def _parser(settings_class: type[LayeredSettings], prog: str, about: str, positional: str | None) -> Parser:
     argument = f" [{positional.upper()}]" if positional else ""
-    own = [name for name in settings_class.model_fields if name not in Folders.model_fields]
+    fields = settings_class.model_fields
+    general = [name for name in fields if name in Folders.model_fields]
+    pages = [name for name in fields if name in PageSettings.model_fields and name not in general]
+    own = [name for name in fields if name not in general and name not in pages]
     prefix, example = settings_class.model_config.get("env_prefix", ""), own[0].upper() if own else "OPTION"
     layers = _LAYERS.format(prefix=prefix, example=example)
     parser = Parser(
@@ -151,12 +154,10 @@ def _parser(settings_class: type[LayeredSettings], prog: str, about: str, positi
     )
     if positional:
         parser.add_argument("positional", nargs="?", metavar=positional.upper(), help=f"the same as --{positional}")
-    for name in own:
-        _add_option(parser, name, settings_class.model_fields[name])
-    general = parser.add_argument_group("configuration and folders")
-    for name, field in settings_class.model_fields.items():
-        if name not in own:
-            _add_option(general, name, field)
+    for title, names in {"": own, "metrics and status page": pages, "configuration and folders": general}.items():
+        group = parser.add_argument_group(title) if title and names else parser
+        for name in names:
+            _add_option(group, name, fields[name])
     return parser
 
 

@@ -83,6 +83,29 @@ class LayeredSettings(BaseSettings):
         return init_settings, env_settings, dotenv_settings, toml
 
 
+class PageSettings(LayeredSettings):
+    """Where a service tells of itself while it works; it says its own port."""
+
+    metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")
+    metrics_host: str = Field("127.0.0.1", description="address of metrics and status page; others can see them there")
+    metrics_port: int = Field(9108, ge=0, le=65535, description="their port; 0: any that is free")
+    metrics_allow_host: tuple[str, ...] = Field(
+        (), description="further host name to serve the status page under; repeatable"
+    )
+    metrics_file: Path | None = Field(None, description="file for the last metrics, for node_exporter [none]")
+    metrics_linger: float = Field(0.0, ge=0, description="seconds to serve on after the end, for a last scrape")
+
+    @field_validator("metrics_allow_host", mode="before")
+    @classmethod
+    def _parse_hosts(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def metrics_names(self) -> frozenset[str]:
+        """Names that the status page may be asked for by."""
+        return frozenset({self.metrics_host, *self.metrics_allow_host})
+
+
 class Folders(LayeredSettings):
     """The folders that users of the German data set already have."""
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from errno import EADDRINUSE
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -20,7 +19,7 @@ from preprocess.phases import Phase
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
 from shared.errors import SpeechPrepError
-from shared.system.http_server import WebServer
+from shared.system.http_server import served
 from shared.system.status_pages import Pages, Vitals
 
 
@@ -116,25 +115,11 @@ def broadcast(settings: RunSettings, title: str) -> Iterator[Broadcast]:
         try:
             with everyone.logged():
                 if settings.metrics:
-                    _serve(stack, settings, everyone)
+                    pages = Pages(everyone.metrics.text, everyone.page, everyone.vitals, settings.metrics_names)
+                    stack.enter_context(served(pages, settings.metrics_host, settings.metrics_port, everyone.event))
                 yield everyone
         finally:
             if settings.metrics_file is not None:
                 everyone.metrics.write(settings.metrics_file)
         if settings.metrics:
             time.sleep(settings.metrics_linger)
-
-
-def _serve(stack: ExitStack, settings: RunSettings, everyone: Broadcast) -> None:
-    """Starts the pages; a port that another run uses already costs this one its pages, not its work."""
-    names = frozenset({settings.metrics_host, *settings.metrics_allow_host})
-    pages = Pages(everyone.metrics.text, everyone.page, everyone.vitals, names)
-    try:
-        server = stack.enter_context(WebServer(pages, settings.metrics_host, settings.metrics_port))
-    except OSError as error:
-        if error.errno != EADDRINUSE:
-            raise
-        where = f"{settings.metrics_host}:{settings.metrics_port}"
-        everyone.event(f"no metrics: {where} is in use; --metrics-port names another")
-    else:
-        everyone.event(f"status page and metrics at {server.url}")

@@ -8,11 +8,11 @@ to a new one: whoever asks at once is answered at once, beside however many who 
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from errno import EACCES, EADDRNOTAVAIL, EAFNOSUPPORT, EPERM
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EPERM
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -97,6 +97,23 @@ class WebServer:
         started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()
         server.close()
+
+
+@contextmanager
+def served(pages: Pages, host: str, port: int, tell: Callable[[str], None]) -> Iterator[None]:
+    """*pages* are served inside the block, and *tell* hears where; a port that another run has costs this one its
+    pages, not its work. Raises as `WebServer` does otherwise.
+    """
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(WebServer(pages, host, port))
+        except OSError as error:
+            if error.errno != EADDRINUSE:
+                raise
+            tell(f"no metrics: {host}:{port} is in use; --metrics-port names another")
+        else:
+            tell(f"status page and metrics at {server.url}")
+        yield
 
 
 class _Connections:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import monotonic
 
+from shared.errors import UsageError
+
 SILENT_SECONDS = 60.0
-"""A run loop that was not heard of for so long is not alive; it comes round four times a second, paused or not."""
+"""A run loop that was not heard of for so long is not alive, where it comes round four times a second."""
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _TEXT_TYPE = "text/plain; charset=utf-8"
 _STRANGE = b"this page is not served under that name: --metrics-allow-host NAME allows one\n"
@@ -18,20 +20,28 @@ _STRANGE = b"this page is not served under that name: --metrics-allow-host NAME 
 
 @dataclass(slots=True)
 class Vitals:
-    """Whether the run is alive and at work. Planning and Ray's start take their time: until the first beat it lives."""
+    """Whether the run is alive and at work. Planning and Ray's start take their time: until the first beat it lives.
+
+    *silent_seconds* without a beat are the end of that.
+    """
 
     now: Callable[[], float] = monotonic
     ready: bool = False
+    silent_seconds: float = SILENT_SECONDS
     _beat_at: float | None = None
 
     def beat(self) -> None:
         """The run loop came round."""
         self._beat_at = self.now()
 
+    def rest(self) -> None:
+        """What comes now has no beats, and takes its time, as the start does: it lives until the next one."""
+        self._beat_at = None
+
     @property
     def alive(self) -> bool:
         """False once the run loop is silent."""
-        return self._beat_at is None or self.now() - self._beat_at < SILENT_SECONDS
+        return self._beat_at is None or self.now() - self._beat_at < self.silent_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,7 @@ class Pages:
         """Status, content type and body."""
         path = request.path.partition("?")[0]
         if path == "/metrics":
-            return HTTPStatus.OK, METRICS_TYPE, self.metrics()
+            return self._metrics()
         if path == "/":
             if not self._is_known(request):
                 return HTTPStatus.FORBIDDEN, _TEXT_TYPE, _STRANGE
@@ -71,6 +81,13 @@ class Pages:
             status = HTTPStatus.OK if checks[path] else HTTPStatus.SERVICE_UNAVAILABLE
             return status, _TEXT_TYPE, b"ok\n" if checks[path] else b"not yet\n"
         return HTTPStatus.NOT_FOUND, _TEXT_TYPE, b"/ /metrics /healthz /readyz\n"
+
+    def _metrics(self) -> tuple[HTTPStatus, str, bytes]:
+        try:
+            return HTTPStatus.OK, METRICS_TYPE, self.metrics()
+        except UsageError as error:
+            # What makes them is not installed; the other pages need nothing.
+            return HTTPStatus.NOT_IMPLEMENTED, _TEXT_TYPE, f"{error}\n".encode()
 
     def _is_known(self, request: Request) -> bool:
         if len(request.hosts) != 1:

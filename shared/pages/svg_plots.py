@@ -14,6 +14,8 @@ from shared.text import one_line
 from shared.units import format_count
 
 _Format = Callable[[float], str]
+_Ticks = Callable[[float], list[tuple[float, str]]]
+"""Places on the axis that runs on, up to its end, with their words."""
 
 WIDTH, HEIGHT = 460, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 20, 20, 26
@@ -53,7 +55,7 @@ PLOT_CSS = """
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A stretch of the time axis that is shaded; *shade* is 0 to 3, the strongest last."""
+    """A stretch of the axis that runs on, which is shaded; *shade* is 0 to 3, the strongest last."""
 
     start: float
     stop: float
@@ -83,38 +85,54 @@ class _Axes:
         return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * value / self.y_stop
 
 
+def time_ticks(stop_seconds: float) -> list[tuple[float, str]]:
+    """At most six round times from 0 to *stop_seconds*, with their words: `0`, `5 min`, `10 min`."""
+    days = 86_400 * 10 ** max(0, math.ceil(math.log10(max(1.0, stop_seconds / 86_400 / _TICKS))))
+    step = next((step for step in _TIME_STEPS if stop_seconds / step <= _TICKS), days)
+    size, name = next(((size, name) for size, name in _TIME_UNITS if step >= size), _TIME_UNITS[-1])
+    number = math.floor(stop_seconds / step + 1e-9)
+    return [(step * count, f"{step * count / size:.4g} {name}" if count else "0") for count in range(number + 1)]
+
+
+def count_ticks(stop: float) -> list[tuple[float, str]]:
+    """At most six round counts from 0 to *stop*, with their words: `0`, `20,000`, `40,000`."""
+    return [(tick, format_count(round(tick))) for tick in value_ticks(stop, whole=True) if tick <= stop]
+
+
 def line_chart(
-    seconds: Sequence[float],
+    places: Sequence[float],
     values: Sequence[float],
     *,
     title: str,
     unit: _Format,
     limit: Limit | None = None,
     bands: Sequence[Band] = (),
+    ticks: _Ticks = time_ticks,
 ) -> str:
-    """*values* over *seconds* (rising, from 0 on) as one line, in *unit*'s words.
+    """*values* over *places* (rising, from 0 on) as one line, in *unit*'s words; *ticks* name places, as seconds if
+    not told otherwise.
 
     A gap stands for a value that is not finite. *limit* is a dashed line, or a word at the top where it lies so far
     above that the line would be flat. *bands* are shaded. Raises ValueError for sequences of different lengths.
     """
-    points = list(zip(seconds, values, strict=True))
+    points = list(zip(places, values, strict=True))
     finite = [value for _, value in points if math.isfinite(value)]
     if not finite:
         return _svg(f"{title}: nothing was measured", [_text(WIDTH / 2, HEIGHT / 2, "nothing was measured", "middle")])
     most = max(finite)
     drawn = limit if limit and max(limit.values) <= _LIMIT_SHOWN_UP_TO * most else None
     top = value_ticks(max([most, *(drawn.values if drawn else ())]))
-    axes = _Axes(max(seconds[-1], 1e-9), top[-1])
+    axes = _Axes(max(places[-1], 1e-9), top[-1])
     words = f"{title}: at most {unit(most)}, {unit(finite[-1])} at the end"
     parts = [
         *(_band(band, axes) for band in bands),
         *_value_axis(top, axes, unit),
-        *_time_axis(axes),
+        *_running_axis(axes, ticks),
         *_line(points, axes, "line"),
     ]
     if limit:
         words += f"; {limit.name} {unit(limit.values[-1])}"
-        parts += _limit(limit, list(seconds), axes, unit, drawn=drawn is not None)
+        parts += _limit(limit, list(places), axes, unit, drawn=drawn is not None)
     return _svg(words, parts)
 
 
@@ -164,15 +182,6 @@ def value_ticks(most: float, *, whole: bool = False) -> list[float]:
     return [0.0, float(math.ceil(most))]
 
 
-def time_ticks(stop_seconds: float) -> list[tuple[float, str]]:
-    """At most six round times from 0 to *stop_seconds*, with their words: `0`, `5 min`, `10 min`."""
-    days = 86_400 * 10 ** max(0, math.ceil(math.log10(max(1.0, stop_seconds / 86_400 / _TICKS))))
-    step = next((step for step in _TIME_STEPS if stop_seconds / step <= _TICKS), days)
-    size, name = next(((size, name) for size, name in _TIME_UNITS if step >= size), _TIME_UNITS[-1])
-    number = math.floor(stop_seconds / step + 1e-9)
-    return [(step * count, f"{step * count / size:.4g} {name}" if count else "0") for count in range(number + 1)]
-
-
 def _value_axis(ticks: Sequence[float], axes: _Axes, unit: _Format) -> list[str]:
     line = f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}"'
     return [
@@ -182,8 +191,8 @@ def _value_axis(ticks: Sequence[float], axes: _Axes, unit: _Format) -> list[str]
     ]
 
 
-def _time_axis(axes: _Axes) -> list[str]:
-    return [_text(axes.x(seconds), HEIGHT - 8, words, "middle") for seconds, words in time_ticks(axes.x_stop)]
+def _running_axis(axes: _Axes, ticks: _Ticks) -> list[str]:
+    return [_text(axes.x(place), HEIGHT - 8, words, "middle") for place, words in ticks(axes.x_stop)]
 
 
 def _line(points: Sequence[tuple[float, float]], axes: _Axes, kind: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.reporting.svg_plots import (
+from shared.pages.svg_plots import (
     HEIGHT,
     WIDTH,
     Band,
