@@ -19,7 +19,8 @@ from preprocess.inspection.screen import render_source, render_store
 from preprocess.inspection.source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspection.store import store_facts
 from preprocess.reporting.summary_screen import next_lines
-from preprocess.sources.base import Columns, Source, split_named
+from preprocess.sources.base import Access, Columns, Source, split_named
+from preprocess.sources.open import access_of
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
@@ -37,6 +38,9 @@ class InspectSettings(Folders):
 
     source: str | None = Field(None, description="data set (as for preprocess.run) or folder of a store")
     store: Path | None = Field(None, description="folder of a store")
+    config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
+    follow_links: bool = Field(default=False, description="read what links in the data set's folder lead to, elsewhere")
+    audio_root: Path | None = Field(None, description="folder of the clips, as for preprocess.run")
     split: str | None = Field(None, description="split to look into [the first]")
     row: int | None = Field(None, ge=0, description="row of the split, as the data set counts, from 0 [the first]")
     png: Path | None = Field(None, description="draw the row's log-mel into this file, or into this folder")
@@ -88,7 +92,8 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
         # Of a data set on the Hub, `datasets` keeps the card in the user's own cache folders.
         settings.prepare()
     columns = Columns(settings.audio_column, settings.text_column, settings.source_column)
-    opened = open_explaining(uri, columns)
+    access = access_of(settings.config_name, settings.audio_root, follow_links=settings.follow_links)
+    opened = open_explaining(uri, columns, access)
     split = _chosen_split(opened.source, settings.split)
     row = None if opened.source is None else read_row(opened.source, split, settings.row or 0)
     clip = None if row is None else clip_facts(row, settings.max_duration)
@@ -100,15 +105,22 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     drawn = _draw(picture, settings.png)
     _show(asdict(facts), render_source(facts), drawn, settings)
     if opened.source is not None and not settings.json_:
-        _say([python_command(), "-m", "preprocess.plan", "--source", uri, *facts.options])
+        _say([python_command(), "-m", "preprocess.plan", "--source", uri, *facts.options, *_access_options(access)])
     return int(ExitCode.USAGE if facts.problems else ExitCode.DONE)
+
+
+def _access_options(access: Access) -> list[str]:
+    """The options that *access* was made of."""
+    named = {"--config-name": access.config_name, "--audio-root": access.audio_root}
+    options = [word for option, value in named.items() if value is not None for word in (option, value)]
+    return [*options, *(["--follow-links"] if access.follow_links else [])]
 
 
 def _chosen_split(source: Source | None, name: str | None) -> str:
     """*name*, or the first split; '' where there is no source. Raises SourceError where there is no such split."""
     if source is None:
         return ""
-    return next(iter(source.splits)) if name is None else split_named(source.splits, name, source.uri).name
+    return source.default_splits[0] if name is None else split_named(source.splits, name, source.uri).name
 
 
 def _draw(picture: Picture | None, wanted: Path | None) -> Path | None:

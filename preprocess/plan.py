@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from rich.text import Text
 
 from preprocess.governor.budgets import Budgets
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
@@ -17,6 +18,7 @@ from preprocess.settings import RunSettings
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, ResourceLimitError
 from shared.terminal import Screen, json_line, say
+from shared.text import one_line
 
 _SHORTEST_LINE = 80
 
@@ -35,12 +37,15 @@ def main(argv: Sequence[str]) -> int:
     job = resample(plan_job(settings), settings)
     found, budgets = estimate(job, settings), budgets_of(settings, job.layout.root, settings.ram_budget)
     refusal = _refusal(found, budgets, job.layout.root)
+    notes = list(job.source.notes)
     figures = plan_figures(job, found, budgets, _run_command(argv), fits=refusal is None)
     if settings.json_ or settings.view == "json":
-        say(json_line(_plan_json(figures)))
+        say(json_line(_plan_json(figures) | {"notes": notes}))
     else:
         console = Screen()
         console.print(render_plan(figures, max(console.width, _SHORTEST_LINE)))
+        for note in notes:
+            console.print(Text.assemble(("note: ", "yellow"), one_line(note)))
     if refusal is not None and not settings.force:
         raise refusal
     return int(ExitCode.DONE)

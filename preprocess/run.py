@@ -55,6 +55,8 @@ def main(argv: Sequence[str]) -> int:
                 # Another run made the store between our look and our lock.
                 job = plan_job(settings)
             everyone.begin(job, settings)
+            for note in job.source.notes:
+                everyone.event(note)
             summary = _run(job, settings, everyone, removals)
         everyone.complete()
         if settings.view != "json":

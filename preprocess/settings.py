@@ -21,7 +21,12 @@ class SourceSettings(Folders):
         description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice [none]",
     )
     demo: bool = Field(default=False, description="use the built-in German demo corpus and model")
-    split: tuple[str, ...] = Field((), description="split to prepare; repeatable [all]")
+    config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
+    follow_links: bool = Field(default=False, description="read what links in the data set's folder lead to, elsewhere")
+    audio_root: Path | None = Field(
+        None, description="folder of the clips, where their names are absolute, climb (../) or begin elsewhere"
+    )
+    split: tuple[str, ...] = Field((), description="split to prepare; repeatable [all; of Common Voice train dev test]")
     store: Path | None = Field(None, description="folder of the store [CACHE_DIR/features/NAME]")
     model: str | None = Field(None, description="Hub id or folder of a Whisper model: sets mel bins and tokenizer")
     num_mel_bins: int | None = Field(None, ge=1, le=512, description="log-mel bins, where no --model says [128]")

@@ -8,6 +8,7 @@ from pydantic import Field
 from rich.progress import track
 
 from preprocess.planning.source_check import check_source
+from preprocess.sources.open import access_of
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
@@ -25,6 +26,9 @@ class VerifySettings(LayeredSettings):
     source: str | None = Field(
         None, description="read this source as well, and name the shards that were made from other rows than it has now"
     )
+    config_name: str | None = Field(None, description="the --config-name that the store was made with")
+    follow_links: bool = Field(default=False, description="as the store was made")
+    audio_root: Path | None = Field(None, description="the --audio-root that the store was made with")
     threads: int = Field(2, ge=1, le=64, description="shards checked at once")
 
 
@@ -43,7 +47,8 @@ def main(argv: Sequence[str]) -> int:
         layout = StoreLayout(settings.store)
         record = read_record(layout)
         units = sum(split.num_units for split in record.splits.values())
-        read = check_source(layout, record, settings.source)
+        access = access_of(settings.config_name, settings.audio_root, follow_links=settings.follow_links)
+        read = check_source(layout, record, settings.source, access)
         checks += track(read, "compare", units, console=screen, transient=True)
     problems = [problem for check in checks for problem in check.problems]
     for problem in problems:

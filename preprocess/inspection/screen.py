@@ -25,6 +25,7 @@ def render_source(facts: SourceFacts) -> RenderableType:
     parts += [_problem(problem.message, problem.remedy) for problem in facts.problems]
     if facts.splits:
         parts += [Text(), _source_splits(facts)]
+    parts += [Text.assemble(("\nnote: ", "yellow"), one_line(note)) for note in facts.notes]
     if facts.columns:
         parts += [Text(), _columns(facts)]
     if facts.sampled:

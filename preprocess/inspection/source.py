@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features.log_mel import LogMel, mel_filters
 from preprocess.features.transcript import stored_transcript
-from preprocess.sources.base import Block, Columns, Source, SourceRow
+from preprocess.sources.base import Access, Block, Columns, Source, SourceRow, SplitLayout
 from preprocess.sources.columns import suggested_columns
-from preprocess.sources.open import Kind, find_kind
-from shared.errors import RowRejectedError, SourceError, SpeechPrepError
+from preprocess.sources.confine import NOTHING_ELSE
+from preprocess.sources.open import Kind, find_kind, open_kind
+from shared.errors import RowRejectedError, SourceError, SpeechPrepError, UnreadableError
 from shared.schema import SAMPLING_RATE, QuarantineReason, num_frames_of
 from shared.text import normalise_transcript
 
@@ -78,7 +79,8 @@ class Problem:
 class SourceFacts:
     """A data set. With *problems* it is not usable as named; *options* name the columns that it can be used with.
 
-    *sampled* are rows of *split*, from all over it; *row* is the one that was asked for.
+    *sampled* are rows of *split*, from all over it; *row* is the one that was asked for. *notes* are what else should
+    be known before it is used.
     """
 
     uri: str
@@ -90,6 +92,7 @@ class SourceFacts:
     split: str
     sampled: Sequence[ClipFacts]
     row: ClipFacts | None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +109,17 @@ class OpenedSource:
     problems: Sequence[Problem]
 
 
-def open_explaining(uri: str, columns: Columns) -> OpenedSource:
+def open_explaining(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -> OpenedSource:
     """Opens *uri*, where need be with other columns than those named; each thing that was wrong is a problem."""
     try:
-        kind, path = find_kind(uri)
+        kind, path = find_kind(uri, columns)
     except SourceError as error:
         return OpenedSource(None, None, columns, None, [Problem(error.message, error.remedy)])
     schema = _schema(kind, path)
     problems: list[Problem] = []
     for _ in range(_ATTEMPTS):
         try:
-            return OpenedSource(kind.open(path, columns), kind, columns, schema, problems)
+            return OpenedSource(open_kind(kind, path, columns, access), kind, columns, schema, problems)
         except SourceError as error:
             problems.append(Problem(error.message, error.remedy))
             better = suggested_columns(schema, columns) if schema is not None else columns
@@ -137,7 +140,7 @@ def _schema(kind: Kind, path: str) -> pa.Schema | None:
 def source_facts(uri: str, opened: OpenedSource, split: str, row: ClipFacts | None, max_seconds: float) -> SourceFacts:
     """The facts of *opened*, which the user calls *uri*; reads a few dozen rows of *split*."""
     source = opened.source
-    layouts = source.splits.values() if source is not None else ()
+    layouts, notes = _usable_splits(source, split) if source is not None else ([], [])
     return SourceFacts(
         uri=uri if source is None else source.uri,
         kind=opened.kind.name if opened.kind else "",
@@ -148,7 +151,21 @@ def source_facts(uri: str, opened: OpenedSource, split: str, row: ClipFacts | No
         split=split,
         sampled=[] if source is None else [clip_facts(row, max_seconds) for row in _sampled_rows(source, split)],
         row=row,
+        notes=[*notes, *(source.notes if source is not None else ())],
     )
+
+
+def _usable_splits(source: Source, split: str) -> tuple[list[SplitLayout], list[str]]:
+    """The layouts of the splits, and what is to be said of those that cannot be used; *split* has to be usable."""
+    layouts, notes = [], []
+    for name in source.splits:
+        try:
+            layouts.append(source.splits[name])
+        except (SourceError, UnreadableError) as error:
+            if name == split:
+                raise
+            notes.append(error.message)
+    return layouts, notes
 
 
 def read_row(source: Source, split: str, number: int) -> SourceRow:

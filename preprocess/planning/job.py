@@ -17,7 +17,7 @@ from preprocess.planning.forecast import SplitForecast, forecast_split
 from preprocess.planning.sample import sample_apart, sample_task
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
-from preprocess.sources.open import open_source
+from preprocess.sources.open import access_of, open_source
 from preprocess.units import FeatureSettings, SplitPlan, Unit, plan_split, rows_per_unit
 from shared.errors import SourceError, StoreMismatchError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
@@ -143,7 +143,8 @@ def _open_settings_source(settings: SourceSettings, tell: TellPhase) -> tuple[So
     columns = _named_columns(settings)
     if not settings.demo:
         tell(Phase.LISTING)
-        return open_source(str(settings.source), columns), settings
+        access = access_of(settings.config_name, settings.audio_root, follow_links=settings.follow_links)
+        return open_source(str(settings.source), columns, access), settings
     tell(Phase.DEMO)
     corpus, model = build_demo(settings.cache / "datasets" / "demo", settings.num_mel_bins)
     if settings.model is None and settings.tokenizer is None:
@@ -165,15 +166,18 @@ def store_path(settings: SourceSettings) -> Path:
 
 
 def _chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
-    """Store split -> (source split, selection): what `--split` names, or all; with a test part where asked for.
+    """Store split -> (source split, selection): what `--split` names, or the source's usual ones, or parts of `train`.
 
-    Raises SourceError for a split that the source does not have.
+    Raises SourceError for a split that the source does not have, or that cannot be used.
     """
     available: dict[str, tuple[str, Selection]] = {name: (name, Selection()) for name in source.splits}
     if settings.test_fraction and "test" not in available and "train" in available:
         for part in ("train", "test"):
             available[part] = ("train", Selection(part, settings.test_fraction))
-    names = settings.split or tuple(available)
+    usual = [name for name in available if name in source.default_splits or name not in source.splits]
+    # Common Voice's own name, and many others'.
+    other = {"dev": "validation"} if "dev" not in available and "validation" in available else {}
+    names = [other.get(name, name) for name in settings.split or usual]
     for name in names:
         if name not in available:
             remedy = "name one of them with --split"
@@ -182,6 +186,8 @@ def _chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[
             raise SourceError(f"{source.uri} has no split {name!r}; it has: {', '.join(available)}", remedy)
         if not SPLIT_NAME.fullmatch(name):
             raise SourceError(f"split name {name!r} cannot be used in file names", "rename it in the source")
+        # Before another split is sampled: a split that cannot be used says so here.
+        _ = source.splits[available[name][0]]
     return {name: available[name] for name in names}
 
 

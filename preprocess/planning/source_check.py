@@ -5,14 +5,17 @@ from pathlib import Path
 
 from preprocess.features.provenance import Provenance
 from preprocess.planning.origins import ReadTask, checksums_apart, ranges
-from preprocess.sources.base import Columns, Source
+from preprocess.sources.base import Access, Columns, Source
+from preprocess.sources.confine import NOTHING_ELSE
 from preprocess.sources.open import open_source
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, shard_name
 from shared.reading.verification import ShardCheck
 from shared.selection import Selection
 
 
-def check_source(layout: StoreLayout, record: StoreRecord, uri: str) -> Iterator[ShardCheck]:
+def check_source(
+    layout: StoreLayout, record: StoreRecord, uri: str, access: Access = NOTHING_ELSE
+) -> Iterator[ShardCheck]:
     """For every committed unit of the store at *layout* whether the source at *uri* still has what it was made from.
 
     Raises SourceError where *uri* is no data set with the columns that the store was made of.
@@ -20,7 +23,7 @@ def check_source(layout: StoreLayout, record: StoreRecord, uri: str) -> Iterator
     for split, planned in record.splits.items():
         names = {"audio": "audio_column", "text": "text_column", "source": "source_column"}
         stated = {name: planned.settings[key] for name, key in names.items() if key in planned.settings}
-        source = open_source(uri, Columns(**stated))
+        source = open_source(uri, Columns(**stated), access)
         found = source.splits.get(planned.source_split)
         if found is None:
             yield ShardCheck(split, (f"{source.uri} has no split {planned.source_split!r}",))

@@ -5,17 +5,18 @@ A source opens files only to learn their metadata; a reader opens them in the ac
 
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from shared.errors import SourceError
+from shared.errors import SourceError, SpeechPrepError, UnreadableError
 
 BATCH_BYTES = 8 * 1024**2
 """Audio bytes that one batch of rows aims at."""
 SMALL_BATCH_BYTES = BATCH_BYTES // 8
 """The same while memory is short."""
+_Opened = TypeVar("_Opened")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,20 @@ class Columns:
     audio: str = "audio"
     text: str = "transkription"
     source: str = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which part of a data set is meant, and what may be read beside its folder.
+
+    *config_name* is a config of its card. Links that lead out of the folder are read where *follow_links* says so, and
+    names that are absolute or climb out of it where they lie under *audio_root* (a real path), where relative names
+    are looked for as well.
+    """
+
+    config_name: str | None = None
+    follow_links: bool = False
+    audio_root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +137,64 @@ class Source(Protocol):
 
     @property
     def splits(self) -> Mapping[str, SplitLayout]:
-        """Layouts by split name, in the data set's own order."""
+        """Layouts by split name, in the data set's own order; a split that cannot be used says so when asked for."""
+        ...
+
+    @property
+    def default_splits(self) -> Sequence[str]:
+        """The splits that are prepared where the user names none."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know before anything is written, a sentence each; finding out may read all listings."""
         ...
 
     def reader(self, split: str, start: int, stop: int) -> RowReader:
         """A reader for rows *start* (inclusive) to *stop* (exclusive) of *split*."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Splits(Mapping[str, SplitLayout]):
+    """Layouts by split name. A split that cannot be used raises its error when it is asked for, and blocks no other."""
+
+    opened: Mapping[str, SplitLayout | SpeechPrepError]
+
+    def __getitem__(self, name: str) -> SplitLayout:
+        found = self.opened[name]
+        if isinstance(found, SplitLayout):
+            return found
+        usable = [other for other, layout in self.opened.items() if isinstance(layout, SplitLayout)]
+        without = f"; or leave this split out: {' '.join(f'--split {other}' for other in usable)}" if usable else ""
+        raise type(found)(f"split {name!r} cannot be used: {found.message}", f"{found.remedy}{without}") from found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.opened
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.opened)
+
+    def __len__(self) -> int:
+        return len(self.opened)
+
+
+def each_opened(names: Iterable[str], open_one: Callable[[str], _Opened]) -> dict[str, _Opened | SpeechPrepError]:
+    """What *open_one* makes of each split of *names*, or what it says of a split that cannot be used.
+
+    Raises:
+        SourceError, UnreadableError: no split can be used.
+    """
+    found: dict[str, _Opened | SpeechPrepError] = {}
+    for name in names:
+        try:
+            found[name] = open_one(name)
+        except (SourceError, UnreadableError) as error:
+            found[name] = error
+    failed = [error for error in found.values() if isinstance(error, SpeechPrepError)]
+    if failed and len(failed) == len(found):
+        raise failed[0]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

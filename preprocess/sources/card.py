@@ -36,6 +36,15 @@ def front_matter(readme: Path) -> Mapping[str, Any]:
     return parse_front_matter(text, str(readme))
 
 
+def plain_yaml(path: Path) -> Mapping[str, Any]:
+    """What the YAML file *path* says; {} where it is no mapping. Raises as `front_matter`."""
+    with path.open("rb") as file:
+        text = file.read(MAX_BYTES + 1).decode("utf-8", "replace")
+    if len(text) >= MAX_BYTES:
+        raise _refused(str(path), f"it has more than {format_bytes(MAX_BYTES)}")
+    return _parse(text, str(path))
+
+
 def parse_front_matter(text: str, name: str) -> Mapping[str, Any]:
     """As `front_matter`, from the card's *text* (its beginning is enough); messages call it *name*."""
     lines = text.splitlines()
@@ -45,7 +54,10 @@ def parse_front_matter(text: str, name: str) -> Mapping[str, Any]:
         if len(text) >= MAX_BYTES:
             raise _refused(name, f"it has more than {format_bytes(MAX_BYTES)}")
         return {}
-    block = "\n".join(lines[1 : lines.index("---", 1)])
+    return _parse("\n".join(lines[1 : lines.index("---", 1)]), name)
+
+
+def _parse(block: str, name: str) -> Mapping[str, Any]:
     try:
         _check(block)
         content = yaml.load(block, _LOADER)  # noqa: S506 - one of the two safe loaders

@@ -6,19 +6,30 @@ reader carries its own rows of it.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import BATCH_BYTES, Block, SourceFile, SourceRow, SplitLayout, split_named
-from preprocess.sources.confine import file_inside, mean_size, read_inside, sizes_inside, spread
+from preprocess.sources.base import BATCH_BYTES, Access, Block, SourceFile, SourceRow, SplitLayout, split_named
+from preprocess.sources.confine import (
+    NOTHING_ELSE,
+    file_inside,
+    mean_size,
+    read_inside,
+    resolve_inside,
+    sizes_inside,
+    spread,
+)
 from shared.errors import RowRejectedError, SourceError
-from shared.schema import fingerprint
+from shared.schema import QuarantineReason, fingerprint
 
-_CLIP_SCHEMA = pa.schema([("file", pa.string()), ("text", pa.string()), ("source", pa.string())])
-"""A split's table, without nulls: the clip's file relative to the folder, its transcript, its source."""
+_CLIP_SCHEMA = pa.schema([(name, pa.string()) for name in ("file", "text", "source", "problem")])
+"""A split's table, without nulls: the clip's file relative to the folder, its transcript, its source.
+
+*problem* says why the row's line could not be read, '' where it could.
+"""
 _BLOCK_CLIPS = 1000
 _BATCH_CLIPS = 256
 
@@ -30,6 +41,7 @@ class ClipReader:
     root: str
     table: bytes
     first_row_id: int
+    access: Access = NOTHING_ELSE
 
     def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:  # noqa: ARG002 - a clip is a batch here
         """The rows in order; each file is read when its row is reached, and one that cannot be is a row's problem.
@@ -41,30 +53,41 @@ class ClipReader:
         real_root = os.path.realpath(self.root)
         for batch in pa.ipc.open_stream(self.table):
             for clip in batch.to_pylist():
-                yield _row(real_root, row_id, clip["file"], clip["text"], clip["source"])
+                yield _row(real_root, row_id, clip, self.access)
                 row_id += 1
 
     def source_files(self, most: int | None = None) -> list[SourceFile]:
         """The clips, or *most* of them; one that is not there, or lies outside, is unknown."""
         names = pa.ipc.open_stream(self.table).read_all().column("file").to_pylist()
         real_root = os.path.realpath(self.root)
-        return [file_inside(real_root, names[index]) for index in spread(len(names), most or len(names))]
+        return [file_inside(real_root, names[index], self.access) for index in spread(len(names), most or len(names))]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipSource:
-    """A `Source` over clip files under *root*; *loaders* give each split's table, once, when it is first needed."""
+    """A `Source` over clip files under *root*; *loaders* give each split's table, once, when it is first needed.
+
+    *chosen* are the splits prepared by default, where not all are.
+    """
 
     uri: str
     root: str
     loaders: Mapping[str, Callable[[], pa.Table]]
     _tables: dict[str, pa.Table] = field(default_factory=dict)
     _layouts: dict[str, SplitLayout] = field(default_factory=dict)
+    access: Access = NOTHING_ELSE
+    chosen: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     @property
     def splits(self) -> Mapping[str, SplitLayout]:
         """Layouts by split name; a split's table is read when its layout is asked for."""
         return _Layouts(self)
+
+    @property
+    def default_splits(self) -> Sequence[str]:
+        """Those that were chosen, or all."""
+        return self.chosen or tuple(self.loaders)
 
     def reader(self, split: str, start: int, stop: int) -> ClipReader:
         """A reader for rows *start* to *stop* of *split*.
@@ -80,7 +103,7 @@ class ClipSource:
         # A stream holds the slice alone; pickling the table would take the whole split's buffers along.
         with pa.ipc.new_stream(sink, _CLIP_SCHEMA) as writer:
             writer.write_table(self._table(split).slice(start, stop - start), max_chunksize=_BATCH_CLIPS)
-        return ClipReader(self.root, sink.getvalue().to_pybytes(), start)
+        return ClipReader(self.root, sink.getvalue().to_pybytes(), start, self.access)
 
     def layout(self, split: str) -> SplitLayout:
         """The layout of *split*; its bytes are estimated from a fixed sample of the files.
@@ -89,7 +112,7 @@ class ClipSource:
             SourceError: the split has no rows, or none of the sampled files exists.
         """
         if split not in self._layouts:
-            self._layouts[split] = _layout(split, self._table(split), self.root)
+            self._layouts[split] = _layout(split, self._table(split), self.root, self.access)
         return self._layouts[split]
 
     def _table(self, split: str) -> pa.Table:
@@ -118,42 +141,63 @@ class _Layouts(Mapping[str, SplitLayout]):
         return len(self.source.loaders)
 
 
-def clip_table(files: pa.ChunkedArray, texts: pa.ChunkedArray, sources: pa.ChunkedArray | str) -> pa.Table:
-    """A table of `_CLIP_SCHEMA` from its columns; *sources* can be one name for all rows. Nulls become ''."""
-    filled = [pc.fill_null(column.cast(pa.string()), "") for column in (files, texts)]
-    if isinstance(sources, str):
-        filled.append(pa.chunked_array([pa.repeat(pa.scalar(sources), len(files))]))
-    else:
-        filled.append(pc.fill_null(sources.cast(pa.string()), ""))
-    return pa.table(filled, schema=_CLIP_SCHEMA)
+def clip_table(
+    files: pa.ChunkedArray,
+    texts: pa.ChunkedArray,
+    sources: pa.ChunkedArray | str,
+    problems: pa.ChunkedArray | str = "",
+) -> pa.Table:
+    """A table of clips (`_CLIP_SCHEMA`) from its columns, or from one value for all rows. Nulls become ''."""
+    columns = (files, texts, sources, problems)
+    return pa.table([_filled(column, len(files)) for column in columns], schema=_CLIP_SCHEMA)
 
 
-def _row(real_root: str, row_id: int, name: str, text: str, source: str) -> SourceRow:
+def _filled(column: pa.ChunkedArray | str, count: int) -> pa.ChunkedArray:
+    if isinstance(column, str):
+        return pa.chunked_array([pa.repeat(pa.scalar(column), count)])
+    return pc.fill_null(column.cast(pa.string()), "")
+
+
+def _row(real_root: str, row_id: int, clip: Mapping[str, str], access: Access) -> SourceRow:
+    name, text, source = clip["file"], clip["text"], clip["source"]
+    if clip["problem"]:
+        return SourceRow(row_id, None, name, None, source, QuarantineReason.UNDECODABLE, clip["problem"])
     try:
-        return SourceRow(row_id, read_inside(real_root, name), name, text, source)
+        return SourceRow(row_id, read_inside(real_root, name, access=access), name, text, source)
     except RowRejectedError as error:
         return SourceRow(row_id, None, name, text, source, error.reason, error.message)
 
 
-def _layout(split: str, table: pa.Table, root: str) -> SplitLayout:
+def _layout(split: str, table: pa.Table, root: str, access: Access) -> SplitLayout:
     if table.num_rows == 0:
         raise SourceError(f"split {split!r} of {root} has no rows", "choose another split with --split")
     count = table.num_rows
     names = table.column("file").take(pa.array(spread(count))).to_pylist()
-    sizes = sizes_inside(os.path.realpath(root), names)
+    real_root = os.path.realpath(root)
+    sizes = sizes_inside(real_root, names, access)
     if max(sizes) < 0:
-        raise SourceError(
-            f"no clip of split {split!r} is there: {names[0]!r} and {len(names) - 1} others are no files in {root}",
-            "name the folder that the file names belong to",
-        )
+        raise _none_there(split, root, names, access)
     mean = mean_size(sizes)
     rows = [min(_BLOCK_CLIPS, count - first) for first in range(0, count, _BLOCK_CLIPS)]
     blocks = tuple(Block(num_rows, num_rows * mean) for num_rows in rows)
     return SplitLayout(split, blocks, fingerprint([split, count, _digest(table), sizes]), count)
 
 
+def _none_there(split: str, root: str, names: Sequence[str], access: Access) -> SourceError:
+    """Why none of the sampled clips *names* can be read, by the first of them, and which option would help."""
+    message = f"no clip of split {split!r} is there: {names[0]!r} and {len(names) - 1} others are no files in {root}"
+    try:
+        resolve_inside(os.path.realpath(root), names[0], access)
+    except RowRejectedError as error:
+        return SourceError(message, error.message)
+    return SourceError(message, "put the clips there, or name the folder that they lie in with --audio-root")
+
+
 def _digest(table: pa.Table) -> str:
     digest = hashlib.blake2b(digest_size=8)
+    if not pc.any(pc.not_equal(table.column("problem"), "")).as_py():
+        # As before there was such a column: what a store was made of is what it was.
+        table = table.drop_columns(["problem"])
     # In slices of one length, so that the digest is of the values and not of how the file was split into chunks.
     for first in range(0, table.num_rows, _BLOCK_CLIPS):
         for batch in table.slice(first, _BLOCK_CLIPS).combine_chunks().to_batches():

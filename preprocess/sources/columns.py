@@ -99,17 +99,20 @@ def _audio_remedy(schema: pa.Schema) -> str:
 
 
 def _check_audio_type(kind: pa.DataType, name: str, where: str) -> None:
+    """Arrow's null type fits everywhere: a file has it for whatever none of its rows has."""
+    if pa.types.is_null(kind):
+        return
     remedy = _EMBEDDED_REMEDY.format(audio=name)
     if not pa.types.is_struct(kind) or not _children(kind) & {"bytes", "path"}:
         raise SourceError(f"column {name!r} of {where} is {kind}, not a struct of bytes and path", remedy)
     for child, fits in (("bytes", _is_binary), ("path", _is_text)):
-        if child in _children(kind) and not fits(kind.field(child).type):
+        if child in _children(kind) and not (fits(kind.field(child).type) or pa.types.is_null(kind.field(child).type)):
             raise SourceError(f"{name}.{child} of {where} is {kind.field(child).type}", remedy)
 
 
 def _check_text_type(kind: pa.DataType, name: str, where: str) -> None:
     value: pa.DataType = kind.value_type if isinstance(kind, pa.DictionaryType) else kind
-    if not _is_text(value):
+    if not _is_text(value) and not pa.types.is_null(value):
         raise SourceError(
             f"column {name!r} of {where} is {kind}, not text", "name a column of strings, or cast this one to string"
         )

@@ -10,7 +10,7 @@ fails then is raised as a `SpeechPrepError`, and the same command goes on later.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -18,8 +18,10 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from preprocess.sources.base import Columns, SourceFile
+from preprocess.sources.base import Access, Columns, SourceFile
 from preprocess.sources.card import MAX_BYTES, check_patterns, parse_front_matter
+from preprocess.sources.configs import UNREAD
+from preprocess.sources.confine import NOTHING_ELSE
 from preprocess.sources.embedded import RowMaker
 from preprocess.sources.parquet import DataFile, ParquetSource, open_parquet
 from preprocess.sources.parquet_reader import open_parquet_file
@@ -65,8 +67,8 @@ def parse_hub_id(uri: str) -> HubId | None:
     return HubId(match["id"], match["config"], match["revision"]) if match else None
 
 
-def open_hub(uri: str, columns: Columns) -> ParquetSource:
-    """The source behind the Hub id *uri*, at the commit that its revision stands for now.
+def open_hub(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -> ParquetSource:
+    """The source behind the Hub id *uri*, at the commit that its revision stands for now; its config is *access*'s.
 
     Its fingerprint is made of the files' names and content hashes, so that a commit that changes none of them (to the
     card, say) goes on with the same store.
@@ -79,6 +81,10 @@ def open_hub(uri: str, columns: Columns) -> ParquetSource:
     hub_id = parse_hub_id(uri)
     if hub_id is None:
         raise SourceError(f"{uri!r} is no Hub id", "write owner/name, owner/name:config or owner/name@revision")
+    if access.config_name not in {None, hub_id.config}:
+        if hub_id.config is not None:
+            raise SourceError(f"{uri} names a config, and --config-name another one", "leave one of them away")
+        hub_id = replace(hub_id, config=access.config_name)
     commit, urls = _resolve(hub_id)
     files = _HubFiles(_endpoint())
     splits = _with_identities(files.endpoint, urls)
@@ -114,6 +120,11 @@ def _resolve(hub_id: HubId) -> tuple[str, dict[str, list[str]]]:
         builder = datasets.load_dataset_builder(hub_id.repo_id, name=hub_id.config, revision=hub_id.revision)
     except (OSError, ValueError, RuntimeError, httpx2.HTTPError, datasets.exceptions.DatasetsError) as error:
         _raise_unresolved(hub_id, error)
+    if unread := [key for key in UNREAD if getattr(builder.config, key, None)]:
+        raise SourceError(
+            f"{hub_id.repo_id}'s README.md has {', '.join(unread)}, which would change its rows and is not supported",
+            "download it, and name its files with a glob",
+        )
     data_files = builder.config.data_files
     if not data_files:
         # Offline, `datasets` answers with whatever an earlier load left in its cache.
@@ -150,7 +161,7 @@ def _raise_unresolved(hub_id: HubId, error: Exception) -> NoReturn:
     if isinstance(error, (ConnectionError, httpx2.TransportError)):
         remedy = "check the network and that HF_HUB_OFFLINE is not set, or name a local copy"
     elif isinstance(error, ValueError) and "onfig" in str(error):
-        remedy = f"choose one of its configs: {hub_id.repo_id}:CONFIG"
+        remedy = f"choose one of its configs: --config-name CONFIG (or {hub_id.repo_id}:CONFIG)"
     else:
         remedy = "check the spelling and the revision; for a private or gated data set, set HF_TOKEN and ask for access"
     raise SourceError(reason, remedy) from error

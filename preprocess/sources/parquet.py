@@ -13,8 +13,18 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from preprocess.sources.base import Block, Columns, SplitLayout, pieces, split_named
+from preprocess.sources.base import (
+    Access,
+    Block,
+    Columns,
+    SplitLayout,
+    Splits,
+    each_opened,
+    pieces,
+    split_named,
+)
 from preprocess.sources.columns import check_embedded_columns
+from preprocess.sources.confine import NOTHING_ELSE
 from preprocess.sources.embedded import RowMaker, external_clip_bytes
 from preprocess.sources.parquet_files import LocalFiles
 from preprocess.sources.parquet_reader import (
@@ -26,13 +36,14 @@ from preprocess.sources.parquet_reader import (
     leaf_names,
     open_parquet_file,
 )
-from shared.errors import SourceError
+from shared.errors import SourceError, SpeechPrepError
 from shared.schema import fingerprint
 from shared.system.read_errors import refuse_unreadable
 
 _FOOTER_THREADS = 16
 _FOOTER_TAIL_BYTES = 8
 _SMALL_CHUNK_BYTES = 64 * 1024
+_LISTED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +60,12 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class _Footer:
+    """*lacks_bytes* says that its rows seem to have no audio inside."""
+
     file: DataFile
     blocks: tuple[Block, ...]
     identity: tuple[Any, ...]
+    lacks_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,13 @@ class ParquetSource:
     splits: Mapping[str, SplitLayout]
     files: Files
     maker: RowMaker
-    footers: Mapping[str, Sequence[_Footer]]
+    footers: Mapping[str, Sequence[_Footer] | SpeechPrepError]
+    notes: Sequence[str] = ()
+
+    @property
+    def default_splits(self) -> Sequence[str]:
+        """All of them."""
+        return tuple(self.splits)
 
     def reader(self, split: str, start: int, stop: int) -> ParquetReader:
         """A reader for rows *start* to *stop* of *split*.
@@ -72,16 +92,18 @@ class ParquetSource:
             IndexError: the rows are not in it.
         """
         blocks = split_named(self.splits, split, self.uri).blocks
-        ends = list(accumulate(len(footer.blocks) for footer in self.footers[split]))
+        found = self.footers[split]
+        footers = () if isinstance(found, SpeechPrepError) else found
+        ends = list(accumulate(len(footer.blocks) for footer in footers))
         slices = []
         for piece in pieces(blocks, start, stop):
-            footer = self.footers[split][bisect_right(ends, piece.block)]
+            footer = footers[bisect_right(ends, piece.block)]
             number = piece.block - ends[bisect_right(ends, piece.block)] + len(footer.blocks)
             slices.append(RowGroupSlice(footer.file.path, footer.file.name, number, piece.start, piece.stop))
         return ParquetReader(self.files, self.maker, tuple(slices), start)
 
 
-def open_local_parquet(uri: str, found: LocalFiles, columns: Columns) -> ParquetSource:
+def open_local_parquet(uri: str, found: LocalFiles, columns: Columns, access: Access = NOTHING_ELSE) -> ParquetSource:
     """The source made of Parquet files on this machine.
 
     Raises:
@@ -90,43 +112,64 @@ def open_local_parquet(uri: str, found: LocalFiles, columns: Columns) -> Parquet
     splits = {
         split: [DataFile(str(found.root / name), name) for name in names] for split, names in found.splits.items()
     }
-    maker = RowMaker(columns, found.root.resolve().name, str(found.root))
-    return open_parquet(uri, splits, LocalDisk(), maker)
+    maker = RowMaker(columns, found.root.resolve().name, str(found.root), access)
+    return replace(open_parquet(uri, splits, LocalDisk(), maker), notes=found.notes)
 
 
 def open_parquet(uri: str, splits: Mapping[str, Sequence[DataFile]], files: Files, maker: RowMaker) -> ParquetSource:
     """The source made of *splits*; every footer is read (in parallel) and every file's columns are checked.
 
+    A split that cannot be used says so when it is asked for.
+
     Raises:
-        SourceError: a file is damaged, has no rows or not the columns named, or a split's first row group has neither
-            audio bytes nor files in their place.
+        SourceError: of no split can be used: a file is damaged or has not the columns named, or a split has no rows, or
+            neither audio bytes nor files in their place.
     """
     filesystem = files.filesystem()
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         read = partial(_read_footer, filesystem, files.buffer_bytes, maker.columns)
-        footers = {split: list(pool.map(read, data)) for split, data in splits.items()}
-    layouts = {}
-    for split, parts in footers.items():
-        clip_bytes = _external_clip_bytes(filesystem, files, parts[0], maker)
-        blocks = tuple(_with_clips(block, clip_bytes) for part in parts for block in part.blocks)
-        layouts[split] = SplitLayout(split, blocks, fingerprint([split, [part.identity for part in parts]]), len(parts))
-    return ParquetSource(uri, layouts, files, maker, footers)
+        footers = each_opened(splits, lambda split: list(pool.map(read, splits[split])))
+
+    def layout(split: str) -> SplitLayout:
+        """The layout of *split*, whose footers were read."""
+        parts = footers[split]
+        if isinstance(parts, SpeechPrepError):
+            raise parts
+        return _layout(split, parts, filesystem, files, maker)
+
+    return ParquetSource(uri, Splits(each_opened(splits, layout)), files, maker, footers)
+
+
+def _layout(
+    split: str, parts: Sequence[_Footer], filesystem: pafs.FileSystem, files: Files, maker: RowMaker
+) -> SplitLayout:
+    with_rows = [part for part in parts if any(block.num_rows for block in part.blocks)]
+    if not with_rows:
+        named = ", ".join(part.file.name for part in parts[:_LISTED])
+        raise SourceError(f"{named} holds no rows", "download the file again, or leave it out")
+    lacking = [part for part in with_rows if part.lacks_bytes]
+    clip_bytes = 0
+    if len(lacking) == len(with_rows):
+        clip_bytes = _external_clip_bytes(filesystem, files, lacking[0], maker)
+    blocks = tuple(_with_clips(block, clip_bytes) for part in parts for block in part.blocks)
+    return SplitLayout(split, blocks, fingerprint([split, [part.identity for part in parts]]), len(parts))
 
 
 def _read_footer(filesystem: pafs.FileSystem, buffer_bytes: int, columns: Columns, file: DataFile) -> _Footer:
     with open_parquet_file(filesystem, file.path, file.name, buffer_bytes) as parquet:
         metadata = parquet.metadata
-        if metadata.num_rows == 0:
-            raise SourceError(f"{file.name} holds no rows", "download the file again, or leave it out")
-        check_embedded_columns(parquet.schema_arrow, columns, file.name)
-        blocks = tuple(
-            _block(group, columns.audio) for group in map(metadata.row_group, range(metadata.num_row_groups))
-        )
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        if metadata.num_rows:
+            # A file without rows may say anything of its columns: of nothing, every type is as good.
+            check_embedded_columns(parquet.schema_arrow, columns, file.name)
+        blocks = tuple(_block(group, columns.audio) for group in groups)
+        lacks_bytes = all(_may_lack_bytes(group, columns.audio) for group in groups if group.num_rows)
     if file.identity:
-        return _Footer(file, blocks, (file.name, file.identity))
+        return _Footer(file, blocks, (file.name, file.identity), lacks_bytes)
     # The footer has every chunk's offset, size and statistics: a cheap stand-in for the content's own hash, and the
     # same wherever the file is copied to.
-    return _Footer(file, blocks, (file.name, *_footer_digest(filesystem, file.path, metadata.serialized_size)))
+    digest = _footer_digest(filesystem, file.path, metadata.serialized_size)
+    return _Footer(file, blocks, (file.name, *digest), lacks_bytes)
 
 
 def _footer_digest(filesystem: pafs.FileSystem, path: str, footer_bytes: int) -> tuple[int, str]:
@@ -140,15 +183,14 @@ def _external_clip_bytes(filesystem: pafs.FileSystem, files: Files, first: _Foot
     name, audio = first.file.name, maker.columns.audio
     with open_parquet_file(filesystem, first.file.path, name, files.buffer_bytes) as parquet:
         number = next(number for number, block in enumerate(first.blocks) if block.num_rows)
-        if not _may_lack_bytes(parquet.metadata.row_group(number), audio):
-            return 0
-        leaves = [leaf for leaf in leaf_names(parquet.schema_arrow, maker.columns) if leaf.startswith(f"{audio}.")]
+        names = leaf_names(parquet.schema_arrow, maker.columns)
+        leaves = [name for name in names if f"{name}.".startswith(f"{audio}.")]
         try:
             table = parquet.read_row_group(number, leaves, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             refuse_unreadable(name, error)
             raise SourceError(f"{name}, row group {number}, cannot be read: {error}", "copy the file again") from error
-    return external_clip_bytes(table.column(audio).combine_chunks(), maker.root, name)
+    return external_clip_bytes(table.column(audio).combine_chunks(), maker, name)
 
 
 def _may_lack_bytes(group: pq.RowGroupMetaData, audio: str) -> bool:

@@ -152,8 +152,8 @@ def open_parquet_file(filesystem: pafs.FileSystem, path: str, name: str, buffer_
 
 def leaf_names(schema: pa.Schema, columns: Columns) -> list[str]:
     """The leaf columns to read: `audio.bytes`, `audio.path`, the transcript and, where there is one, the source."""
-    leaves = audio_leaves(schema.field(columns.audio).type)
-    return [f"{columns.audio}.{leaf}" for leaf in leaves] + text_columns(schema.names, columns)
+    leaves = [f"{columns.audio}.{leaf}" for leaf in audio_leaves(schema.field(columns.audio).type)]
+    return (leaves or [columns.audio]) + text_columns(schema.names, columns)
 
 
 def batch_rows(num_rows: int, audio_bytes: int, batch_bytes: int = BATCH_BYTES) -> int:

@@ -15,10 +15,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from preprocess.sources.base import BATCH_BYTES, Block, Columns, SourceFile, SourceRow, SplitLayout, pieces, split_named
+from preprocess.sources.base import (
+    BATCH_BYTES,
+    Access,
+    Block,
+    Columns,
+    SourceFile,
+    SourceRow,
+    SplitLayout,
+    Splits,
+    each_opened,
+    pieces,
+    split_named,
+)
 from preprocess.sources.columns import check_embedded_columns
+from preprocess.sources.confine import NOTHING_ELSE
 from preprocess.sources.embedded import RowMaker, external_clip_bytes
-from shared.errors import SourceError
+from shared.errors import SourceError, SpeechPrepError
 from shared.schema import fingerprint
 from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
@@ -81,6 +94,12 @@ class SavedSource:
     splits: Mapping[str, SplitLayout]
     maker: RowMaker
     batches: Mapping[str, Sequence[tuple[str, int]]]
+    notes: Sequence[str] = ()
+
+    @property
+    def default_splits(self) -> Sequence[str]:
+        """All of them."""
+        return tuple(self.splits)
 
     def reader(self, split: str, start: int, stop: int) -> SavedReader:
         """A reader for rows *start* to *stop* of *split*.
@@ -96,8 +115,17 @@ class SavedSource:
 
 
 def is_saved(path: str) -> bool:
-    """Whether `save_to_disk` made the folder at *path*."""
+    """Whether the folder at *path* has a file that `save_to_disk` makes."""
     return any(Path(path, name).is_file() for name in (_DICT_FILE, _STATE_FILE))
+
+
+def fits_saved(path: str, columns: Columns) -> bool:  # noqa: ARG001 - as of every kind
+    """Whether what the folder at *path* has is `save_to_disk`'s: others call their files `state.json` as well."""
+    try:
+        found = [read_json(Path(path, name)) for name in (_DICT_FILE, _STATE_FILE) if Path(path, name).is_file()]
+    except (OSError, ValueError):
+        return False
+    return any(isinstance(content, dict) and {"splits", "_data_files"} & set(content) for content in found)
 
 
 def saved_schema(path: str) -> pa.Schema:
@@ -107,19 +135,21 @@ def saved_schema(path: str) -> pa.Schema:
         return stream.schema
 
 
-def open_saved(uri: str, columns: Columns) -> SavedSource:
+def open_saved(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -> SavedSource:
     """The source that `save_to_disk` made of a `Dataset` (one split, `train`) or of a `DatasetDict`.
 
+    A split that cannot be used says so when it is asked for.
+
     Raises:
-        SourceError: a file is missing or damaged, or the columns are not those named.
+        SourceError: of no split can be used: a file is missing or damaged, or the columns are not those named.
     """
     root = Path(uri)
-    maker = RowMaker(columns, root.resolve().name, str(root))
-    layouts: dict[str, SplitLayout] = {}
-    batches: dict[str, list[tuple[str, int]]] = {}
-    for split, folder in _split_folders(root).items():
-        layouts[split], batches[split] = _open_split(split, folder, maker)
-    return SavedSource(uri, layouts, maker, batches)
+    maker = RowMaker(columns, root.resolve().name, str(root), access)
+    folders = _split_folders(root)
+    opened = each_opened(folders, lambda split: _open_split(split, folders[split], maker))
+    layouts = {split: found if isinstance(found, SpeechPrepError) else found[0] for split, found in opened.items()}
+    batches = {split: found[1] for split, found in opened.items() if not isinstance(found, SpeechPrepError)}
+    return SavedSource(uri, Splits(layouts), maker, batches)
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -135,36 +165,46 @@ def _open_split(split: str, folder: Path, maker: RowMaker) -> tuple[SplitLayout,
     blocks: list[Block] = []
     batches: list[tuple[str, int]] = []
     facts: list[Any] = [split, state.get("_fingerprint")]
+    without_audio: list[SourceError] = []
     for name in _names(state, "_data_files", folder / _STATE_FILE):
         path = _inside(folder, name)
-        found = _read_blocks(path, maker)
+        found = _read_blocks(path, maker, without_audio)
         blocks += found
         batches += [(str(path), number) for number in range(len(found))]
         facts.append([path.name, path.stat().st_size, [[block.num_rows, block.num_bytes] for block in found]])
     if not any(block.num_rows for block in blocks):
         raise SourceError(f"{folder} holds no rows", "save the data set again")
+    if without_audio and not any(block.num_bytes for block in blocks):
+        raise without_audio[0]
     return SplitLayout(split, tuple(blocks), fingerprint(facts), len({path for path, _ in batches})), batches
 
 
-def _read_blocks(path: Path, maker: RowMaker) -> list[Block]:
+def _read_blocks(path: Path, maker: RowMaker, without_audio: list[SourceError]) -> list[Block]:
+    """The record batches of *path*; to *without_audio* is added what is to be said if no other has audio either."""
     blocks: list[Block] = []
     clip_bytes: int | None = None
     with _stream(str(path)) as stream:
-        check_embedded_columns(stream.schema, maker.columns, str(path))
         for number, batch in _batches(stream, str(path)):
+            if not batch.num_rows:
+                blocks.append(Block(0, 0))
+                continue
+            # As in Parquet, a file without rows may say anything of its columns.
+            check_embedded_columns(stream.schema, maker.columns, str(path))
             size = _stated_bytes(batch.column(maker.columns.audio))
-            if clip_bytes is None and batch.num_rows:
-                clip_bytes = 0 if size else _external_bytes(batch, number, path, maker)
-            blocks.append(Block(batch.num_rows, size + batch.num_rows * (clip_bytes or 0)))
+            if clip_bytes is None:
+                clip_bytes = 0 if size else _external_bytes(batch, number, path, maker, without_audio)
+            blocks.append(Block(batch.num_rows, size + batch.num_rows * clip_bytes))
     return blocks
 
 
 def _stated_bytes(audio: pa.Array) -> int:
     """Bytes of all clips in *audio* as the batch states them, by the first and the last offset; none is followed."""
-    names = [field.name for field in audio.type]
+    names = [field.name for field in audio.type] if pa.types.is_struct(audio.type) else []
     if "bytes" not in names:
         return 0
     content = audio.field(names.index("bytes"))
+    if pa.types.is_null(content.type):
+        return 0
     _, offsets, *values = content.buffers()
     size = sum(int(buffer.size) for buffer in values if buffer is not None)
     if pa.types.is_binary_view(content.type):
@@ -175,10 +215,16 @@ def _stated_bytes(audio: pa.Array) -> int:
     return min(size, max(0, int(ends[1]) - int(ends[0])))
 
 
-def _external_bytes(batch: pa.RecordBatch, number: int, path: Path, maker: RowMaker) -> int:
+def _external_bytes(
+    batch: pa.RecordBatch, number: int, path: Path, maker: RowMaker, without_audio: list[SourceError]
+) -> int:
     """Mean bytes of the files that the rows name, which have to be looked at for that: they are checked first."""
     check_batch(batch, str(path), number)
-    return external_clip_bytes(batch.column(maker.columns.audio), maker.root, str(path))
+    try:
+        return external_clip_bytes(batch.column(maker.columns.audio), maker, str(path))
+    except SourceError as error:
+        without_audio.append(error)
+        return 0
 
 
 def check_batch(batch: pa.RecordBatch, path: str, number: int) -> None:

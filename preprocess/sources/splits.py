@@ -54,6 +54,14 @@ def split_of_folder(name: str) -> str | None:
     return _split_of_words(PurePosixPath(name).parent.parts, name)
 
 
+def split_of_name(name: str) -> str | None:
+    """The split that the file's own *name* tells, None where it tells none, or two."""
+    try:
+        return _split_of_file(name)
+    except SourceError:
+        return None
+
+
 def _split_of_file(name: str) -> str | None:
     return _split_of_words((PurePosixPath(name).name,), name)
 

@@ -57,8 +57,11 @@ def test_a_folder_with_the_signs_of_several_kinds_is_what_its_surest_sign_says(t
         "metadata.csv": "audio folder with metadata",
         "train.parquet": "Parquet files with the audio inside",
     }
-    for name in signs:
-        (tmp_path / name).touch()
+    (tmp_path / "state.json").write_text('{"_data_files": []}')
+    (tmp_path / "train.tsv").write_text("path\tsentence\n")
+    (tmp_path / "metadata.csv").write_text("file_name,transkription\n")
+    for clip in ("a.wav", "b.wav"):
+        (tmp_path / clip).touch()
     for name, kind in signs.items():
         assert find_kind(str(tmp_path))[0].name == kind
         (tmp_path / name).unlink()

@@ -88,7 +88,7 @@ def test_a_wrong_column_a_damaged_file_or_a_missing_one_is_named(saved, tmp_path
         path = next((tmp_path / name / "train").glob("*00001-of*.arrow"))
         damage(path)
         with pytest.raises(SourceError, match=path.name):
-            open_source(str(tmp_path / name), Columns())
+            _ = open_source(str(tmp_path / name), Columns()).splits["train"]
 
 
 def test_a_state_file_cannot_name_files_elsewhere(saved, tmp_path):
@@ -98,7 +98,7 @@ def test_a_state_file_cannot_name_files_elsewhere(saved, tmp_path):
     content["_data_files"][0]["filename"] = "../test/data-00000-of-00001.arrow"
     state.write_text(json.dumps(content))
     with pytest.raises(SourceError, match="no entry of its own"):
-        open_source(str(tmp_path / "copy"), Columns())
+        _ = open_source(str(tmp_path / "copy"), Columns()).splits["train"]
 
 
 def offsets(*values):
