@@ -46,8 +46,17 @@ def make_store(root: Path, rows: int) -> int:
         for shard in range(shards):
             first = shard * ROWS_PER_SHARD
             writer.write_table(_index_rows(shard, first, min(ROWS_PER_SHARD, rows - first)))
-    totals = {"rows": rows, "index_digest": index_digest(layout.index_of("train"))}
-    layout.complete.write_bytes(json_bytes({"splits": {"train": totals}, "uuid": record.uuid}))
+    counted = {
+        "rows": rows,
+        "quarantined": 0,
+        "shards": shards,
+        "num_bytes": rows * 100_000,
+        "audio_seconds": rows * 4.5,
+    }
+    totals = counted | {"index_digest": index_digest(layout.index_of("train"))}
+    layout.complete.write_bytes(
+        json_bytes({"splits": {"train": totals}, "uuid": record.uuid, "format_version": record.format_version})
+    )
     return layout.index_of("train").stat().st_size
 
 
@@ -80,7 +89,7 @@ def measure(rows: int) -> dict[str, float]:
         root = Path(folder) / "store"
         index_bytes = make_store(root, rows)
         command = [sys.executable, "-c", OPEN, str(root), str(rows)]
-        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout) | {"index_bytes": index_bytes}
 
 
