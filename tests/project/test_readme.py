@@ -1,4 +1,4 @@
-"""The README's commands and programs do what it says, with the Hub played by a server on this machine."""
+"""The commands and programs of README and docs do what they say, with the Hub played by a server on this machine."""
 
 import os
 import re
@@ -19,14 +19,18 @@ from trainer.settings import TrainSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^```{language}\n(.*?)^```", "\n".join(PAGES.values()), re.DOTALL | re.MULTILINE)
 
 
 def commands():
-    return [line for block in blocks("bash") for line in block.splitlines() if line]
+    """Each once, in the README's order and then the pages'."""
+    return list(dict.fromkeys(line for block in blocks("bash") for line in block.splitlines() if line))
 
 
 def files_below(folder):
@@ -122,10 +126,23 @@ def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(t
     assert "nothing was left to do" in second.stdout
 
 
-def test_options_in_the_readme_exist():
+def test_the_readme_stays_short():
+    assert len(README.splitlines()) < 200
+
+
+def test_every_page_is_listed_and_every_link_leads_somewhere():
+    places = {"README.md": ROOT}
+    for name, text in PAGES.items():
+        folder = places.get(name, ROOT / "docs")
+        links = re.findall(r"\]\(([^)#:]+)\)", text)
+        assert [link for link in links if not (folder / link).exists()] == [], name
+    assert all(f"(docs/{name})" in README for name in PAGES if name != "README.md")
+
+
+def test_options_in_readme_and_docs_exist():
     classes = (RunSettings, CleanSettings, TrainSettings, EvaluateSettings, EstimateSettings, ExportSettings)
     fields = {name: field for one in classes for name, field in one.model_fields.items()}
     known = {f"--{name.replace('_', '-')}" for name in fields}
     known |= {f"--no-{name.replace('_', '-')}" for name, field in fields.items() if field.annotation is bool}
-    named = set(re.findall(r"`(--[a-z-]+)", README))
+    named = set(re.findall(r"`(--[a-z-]+)", "\n".join(PAGES.values())))
     assert named - {"--help"} <= known

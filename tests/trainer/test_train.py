@@ -452,7 +452,9 @@ def test_numbers_without_an_end_are_refused(option, options, tmp_path, capsys):
 def test_a_warm_up_that_is_longer_than_the_run_is_cut_and_said(options, tmp_path, capsys):
     arguments = ["--output", str(tmp_path / "out"), *options, *SHORT, "--max-steps", "1", "--warmup-steps", "500"]
     assert run_command(main, arguments) == 0
-    assert "--warmup-steps 500 would take the whole run: 0 it is" in " ".join(capsys.readouterr().err.split())
+    assert "--warmup-steps 500 is more than the run has: 0 warm-up steps instead" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_a_finished_training_says_that_nothing_is_left(straight, options, tmp_path, capsys):

@@ -152,7 +152,7 @@ def _remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator
     """Where the run does other than its settings seem to say."""
     asked = setup.settings.warmup_steps
     if (warmup := warmup_of(asked, last)) != asked:
-        yield f"--warmup-steps {asked} would take the whole run: {warmup} it is"
+        yield f"--warmup-steps {asked} is more than the run has: {warmup} warm-up steps instead"
     if state.step >= last:
         yield f"{state.step} steps are done, of {last} that are asked for: nothing is left to train"
     if data.evaluated is None:
