@@ -22,7 +22,7 @@ from preprocess.sources.base import SourceFile, SourceRow
 from shared.errors import StoreError
 from shared.system.durable import json_bytes
 
-LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "av", "librosa", "tokenizers", "pyarrow")
+LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "av", "tokenizers", "pyarrow")
 """What may show in a shard's bytes."""
 
 
@@ -53,13 +53,12 @@ class Software:
     versions: Mapping[str, str]
 
     def differences(self, now: "Software") -> list[str]:
-        """What is otherwise *now*, in words."""
+        """What is otherwise *now*, in words; a library that no longer counts is no difference."""
         old, new = (
             {"feature code": self.feature_code, **self.versions},
             {"feature code": now.feature_code, **now.versions},
         )
-        names = dict.fromkeys((*old, *new))
-        return [f"{name} {old.get(name)}, now {new.get(name)}" for name in names if old.get(name) != new.get(name)]
+        return [f"{name} {old.get(name)}, now {value}" for name, value in new.items() if old.get(name) != value]
 
 
 @dataclass(frozen=True, slots=True)

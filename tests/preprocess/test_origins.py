@@ -145,6 +145,12 @@ def test_other_software_is_told_with_its_versions(run, run_in_part, source, caps
     assert [origin(store, unit).software == later for unit in range(6)] == [False] * 3 + [True] * 3
 
 
+def test_a_library_that_no_longer_counts_is_no_difference():
+    now = provenance.Software("code", {"numpy": "2"})
+    assert provenance.Software("code", {"numpy": "2", "librosa": "0.11"}).differences(now) == []
+    assert provenance.Software("code", {"numpy": "1"}).differences(now) == ["numpy 1, now 2"]
+
+
 def test_verify_names_the_units_that_differ_from_the_source(run, source, tmp_path, capsys):
     assert run(source.parent) == ExitCode.DONE
     options = [str(tmp_path / "store"), "--source", str(source.parent)]

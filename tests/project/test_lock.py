@@ -1,15 +1,18 @@
 """What is installed is what the lock names: it agrees with pyproject.toml, is whole, and everything has its hashes."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import requires
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from preprocess.features.provenance import LIBRARIES
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ROOT / "deploy" / "requirements"
@@ -17,6 +20,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 # By lock file, the extras whose installation it is for.
 FILES = {"preprocess": ["preprocess"], "trainer": ["trainer"], "test": ["preprocess", "trainer", "test"]}
+
+OPTIONAL = {"wandb"}
+"""Imported where a user asks for it, with a remedy."""
 
 
 def locked(name):
@@ -80,6 +86,30 @@ def test_all_files_have_the_same_versions():
         assert {
             package: version for package, version in here(name).items() if found.get(package, version) != version
         } == {}
+
+
+def imported(*folders):
+    """The packages of others that our code in *folders* imports, wherever in a module."""
+    names = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {each.name.split(".")[0] for each in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add((node.module or "").split(".")[0])
+    return {name for name in names if name not in sys.stdlib_module_names and name not in {"shared", *folders}}
+
+
+@pytest.mark.parametrize("part", ["preprocess", "trainer"])
+def test_a_part_is_installed_with_all_that_it_imports(part):
+    """Tests have all packages, a user's installation has not: what only tests ask for is not there."""
+    found, distributions = here(part) | here("torch"), packages_distributions()
+    for name in imported("shared", part) - OPTIONAL:
+        assert {canonicalize_name(package) for package in distributions[name]} & found.keys(), name
+
+
+def test_the_libraries_whose_versions_a_store_tells_are_installed_with_the_preprocessor():
+    assert set(LIBRARIES) <= here("preprocess").keys()
 
 
 def test_what_builds_the_package_is_locked_too():
