@@ -1,4 +1,4 @@
-"""A store that earlier code made (`tests/fixtures/README.md`) opens, verifies and reads as it did then."""
+"""Stores that earlier code made (`tests/fixtures/README.md`) open, verify and read as they did then."""
 
 import hashlib
 import json
@@ -9,18 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from preprocess.features.provenance import Provenance
 from preprocess.inspect import main as inspect
 from shared.cli import run_command
 from shared.errors import ExitCode
 from shared.index import write_complete, write_index
 from shared.layout import StoreLayout, read_record
 from shared.reading.verification import verify_store
-from shared.schema import FeatureSpec
+from shared.schema import FORMAT_VERSIONS, FeatureSpec
 from shared.shard import FeatureRow
 from shared.store import open_split
 from tests.support.samples import exchange_shards, write_shard
 
-STORE = Path(__file__).parents[1] / "fixtures" / "store-v1"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 START = [401, 404, 503, 507]
 END = 400
 # Row id, frames, the payload's SHA-256, labels between start and end, transcript, source, milliseconds and path, as
@@ -48,7 +49,30 @@ ROWS = {
     ],
 }
 
-METADATA = ["format_version", "split", "unit", "plan_digest", "rows_in", "rows_out", "rows_quarantined"]
+METADATA = {1: ["format_version", "split", "unit", "plan_digest", "rows_in", "rows_out", "rows_quarantined"]}
+METADATA[2] = [*METADATA[1][:3], "source_rows", *METADATA[1][3:]]
+# Of the same clips and texts: no version changes what a row holds.
+VERSIONS = [1, 2]
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request):
+    return request.param
+
+
+@pytest.fixture
+def store(version):
+    return FIXTURES / f"store-v{version}"
+
+
+@pytest.fixture
+def layout(store, tmp_path):
+    """A copy of the store that may be changed."""
+    return StoreLayout(shutil.copytree(store, tmp_path / "store"))
+
+
+def test_every_version_that_is_written_has_its_store():
+    assert tuple(VERSIONS) == tuple(FORMAT_VERSIONS)
 
 
 def digest(payload):
@@ -56,8 +80,8 @@ def digest(payload):
 
 
 @pytest.mark.parametrize("split", ROWS)
-def test_the_files_hold_what_they_held_to_whoever_reads_them(split):
-    rows = pa.concat_tables(pq.read_table(path) for path in sorted((STORE / "data").glob(f"{split}-*"))).to_pylist()
+def test_the_files_hold_what_they_held_to_whoever_reads_them(store, split):
+    rows = pa.concat_tables(pq.read_table(path) for path in sorted((store / "data").glob(f"{split}-*"))).to_pylist()
     assert ROWS[split] == [
         (
             *(row["row_id"], row["num_frames"], digest(row["log_mel"]), row["labels"][4:-1]),
@@ -68,8 +92,8 @@ def test_the_files_hold_what_they_held_to_whoever_reads_them(split):
 
 
 @pytest.mark.parametrize("split", ROWS)
-def test_an_earlier_store_opens_with_every_row_as_it_was(split):
-    opened = open_split(STORE, split)
+def test_an_earlier_store_opens_with_every_row_as_it_was(store, split):
+    opened = open_split(store, split)
     assert len(opened) == len(ROWS[split])
     for number, (row_id, num_frames, payload, labels, _, source, milliseconds, _) in enumerate(ROWS[split]):
         assert opened.log_mel(number).shape == (num_frames, 80)
@@ -80,20 +104,20 @@ def test_an_earlier_store_opens_with_every_row_as_it_was(split):
         assert round(1_000 * float(opened.duration[number])) == milliseconds
 
 
-def test_an_earlier_store_verifies_without_a_problem():
-    assert [problem for check in verify_store(STORE) for problem in check.problems] == []
+def test_an_earlier_store_verifies_without_a_problem(store):
+    assert [problem for check in verify_store(store) for problem in check.problems] == []
 
 
 @pytest.mark.parametrize("split", ROWS)
-def test_the_rows_of_an_earlier_store_are_whole_clips(split):
-    assert open_split(STORE, split).piece.tolist() == [0] * len(ROWS[split])
+def test_the_rows_of_an_earlier_store_are_whole_clips(store, split):
+    assert open_split(store, split).piece.tolist() == [0] * len(ROWS[split])
 
 
-def test_shards_of_an_earlier_store_are_made_again_byte_for_byte(tmp_path):
-    for path in (STORE / "data").iterdir():
-        metadata = {key: pq.read_metadata(path).metadata[key.encode()].decode() for key in METADATA}
+def test_shards_of_an_earlier_store_are_made_again_byte_for_byte(store, version, tmp_path):
+    for path in (store / "data").iterdir():
+        metadata = {key: pq.read_metadata(path).metadata[key.encode()].decode() for key in METADATA[version]}
         rows = [feature_row_of(row) for row in pq.read_table(path).to_pylist()]
-        again = write_shard(tmp_path / path.name, rows, metadata, FeatureSpec(80), version=1)
+        again = write_shard(tmp_path / path.name, rows, metadata, FeatureSpec(80), version=version)
         assert again.read_bytes() == path.read_bytes()
 
 
@@ -102,27 +126,33 @@ def feature_row_of(row):
     return FeatureRow(payload=row.pop("log_mel"), **row)
 
 
-def test_an_earlier_stores_index_is_made_again_byte_for_byte(tmp_path):
-    layout = StoreLayout(shutil.copytree(STORE, tmp_path / "store"))
-    record, before = read_record(layout), (layout.root / "COMPLETE").read_bytes()
+def test_an_earlier_stores_index_is_made_again_byte_for_byte(layout, version):
+    record, before = read_record(layout), layout.complete.read_bytes()
     layout.partial.mkdir()
     indexes = {path: path.read_bytes() for path in layout.index.iterdir()}
-    totals = {name: write_index(layout, name, split, record.features, 1) for name, split in record.splits.items()}
+    totals = {name: write_index(layout, name, split, record.features, version) for name, split in record.splits.items()}
     write_complete(layout, record, totals)
     assert {path: path.read_bytes() for path in layout.index.iterdir()} == indexes
     assert layout.complete.read_bytes() == before
 
 
 @pytest.mark.parametrize("exchange", ["copied", "swapped"])
-def test_shards_of_an_earlier_store_that_were_exchanged_are_named(tmp_path, exchange):
-    layout = StoreLayout(shutil.copytree(STORE, tmp_path / "store"))
+def test_shards_of_an_earlier_store_that_were_exchanged_are_named(layout, exchange):
     exchange_shards(layout.shard("train", 0, 6), layout.shard("train", 1, 6), swap=exchange == "swapped")
     found = [problem for check in verify_store(layout.root) for problem in check.problems]
     assert any("train-00001-of-00006.parquet is not the shard that its name says" in problem for problem in found)
 
 
-def test_an_earlier_store_is_inspected_down_to_its_quarantined_row(capsys):
-    assert run_command(inspect, ["--store", str(STORE), "--split", "train", "--row", "2", "--json"]) == ExitCode.DONE
+def test_what_an_earlier_store_was_made_from_is_read():
+    found = [Provenance.read(path) for path in sorted((FIXTURES / "store-v2" / "provenance").iterdir())]
+    assert [[file.name for file in origin.files] for origin in found] == [["test.parquet"]] * 2 + [
+        ["train.parquet"]
+    ] * 6
+    assert found[2].checksum == "331370271e8ba4f7d3d65f94a18998a6"
+
+
+def test_an_earlier_store_is_inspected_down_to_its_quarantined_row(store, capsys):
+    assert run_command(inspect, ["--store", str(store), "--split", "train", "--row", "2", "--json"]) == ExitCode.DONE
     facts = json.loads(capsys.readouterr().out)
     assert [(split["name"], split["rows"], split["quarantined"]) for split in facts["splits"]] == [
         ("train", 5, 1),
