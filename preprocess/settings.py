@@ -40,6 +40,9 @@ class SourceSettings(Folders):
     strip_timestamps: bool = Field(
         default=False, description="leave timestamps such as <|0.00|> out of transcripts [quarantine such rows]"
     )
+    drop_test_leaks: bool = Field(
+        default=False, description="leave out rows of train that a row of test or validation equals [tell them only]"
+    )
     audio_column: str = Field("audio", description="column with the encoded audio")
     text_column: str = Field("transkription", description="column with the transcript")
     source_column: str = Field("source", description="column with the clip's origin")

@@ -4,7 +4,7 @@ The same source metadata and settings always give the same plan; its digest cove
 bytes, so that a store never mixes two plans.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -65,10 +65,12 @@ def plan_split(
     limit: int | None = None,
     shard_bytes: int = 0,
     forecast_bytes: int = 0,
+    held_out: Mapping[str, str] | None = None,
 ) -> SplitPlan:
     """Plans split *name* of the store from the source split *layout*, about *rows_per_unit* rows a shard.
 
-    *limit* takes the first rows of the source split. A split without rows has no units.
+    *limit* takes the first rows of the source split. A split without rows has no units. Rows that equal one of the
+    splits *held_out*, which are named with their plans' digests, are left out.
     """
     selection = selection or Selection()
     ranges = cut_ranges(layout.blocks, rows_per_unit, limit)
@@ -93,6 +95,8 @@ def plan_split(
     if features.strip_timestamps:
         # Only where it is asked for: stores of earlier versions state no such setting.
         settings["strip_timestamps"] = True
+    if held_out:
+        settings["drop_test_leaks"] = dict(held_out)
     digest = fingerprint(
         [features.format_version, name, layout.name, layout.fingerprint, settings, [[u.start, u.stop] for u in units]]
     )

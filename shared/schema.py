@@ -50,6 +50,7 @@ class QuarantineReason(StrEnum):
     TOO_MANY_LABELS = "too_many_labels"
     TIMESTAMPS = "timestamps"
     SPECIAL_TOKENS = "special_tokens"
+    TEST_LEAK = "test_leak"
     CRASHED = "crashed"
 
 

@@ -83,7 +83,9 @@ def _loop(run: RunContext, budgets: Budgets) -> Iterator["RunLoop"]:
             run.stop.install()
             run.view.phase(Phase.STARTING_ACTORS)
             crew, first = make_crew(settings.actors, recycling, governor.watchdog.verdict.memory)
-            scheduler = Scheduler(job.open_units(), first, admit=governor.admit)
+            scheduler = Scheduler(
+                job.open_units(), first, admit=lambda unit: None if job.has_to_wait(unit) else governor.admit(unit)
+            )
             yield RunLoop(run, cluster, scheduler, governor, crew, Enforcer(settings.stall_timeout))
     except SystemExit as error:
         # Ray's handler of SIGTERM, in place of ours from its start to `install`, ends the process.

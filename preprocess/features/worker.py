@@ -13,6 +13,7 @@ from time import perf_counter
 import psutil
 import pyarrow.parquet as pq
 
+from preprocess.features.held_out import HeldOut
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.provenance import Provenance, ReadChecksum, this_software
 from preprocess.features.stages import StageClock
@@ -43,7 +44,8 @@ class WorkerSettings:
 class UnitTask:
     """One unit's work: rows from *reader*, those of *selection*, without *crashed_rows*, in at most *max_bytes*.
 
-    *batch_bytes* is how much audio is read at once; it does not show in the shard.
+    Rows that equal one in the committed shards *held_out* are quarantined. *batch_bytes* is how much audio is read at
+    once; it does not show in the shard.
     """
 
     unit: Unit
@@ -55,6 +57,7 @@ class UnitTask:
     max_bytes: int | None = None
     batch_bytes: int = BATCH_BYTES
     format_version: int = FORMAT_VERSION
+    held_out: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -103,6 +106,7 @@ class FeatureWorker:
         self._clock = StageClock()
         self._pipeline = RowPipeline(settings.pipeline, self._clock)
         self._stopping = False
+        self._held_out: HeldOut | None = None
         self.progress = WorkerProgress()
 
     def stop(self) -> None:
@@ -150,11 +154,13 @@ class FeatureWorker:
         self, task: UnitTask, quarantined: list[QuarantinedRow], checksum: ReadChecksum
     ) -> Iterator[FeatureRow]:
         """Feature rows in order; rejected ones are appended to *quarantined* instead. *checksum* takes in all."""
+        held_out = self._held_out_of(task)
         for row in self._selected_rows(task, checksum):
             if self._stopping:
                 raise InterruptedRunError(f"{task.name} was given up: the run is stopping")
             try:
                 features = self._pipeline(row)
+                held_out.refuse(features)
             except RowRejectedError as error:
                 quarantined.append(QuarantinedRow(row.row_id, row.path, error.reason, error.message))
                 self.progress.quarantined += 1
@@ -162,6 +168,12 @@ class FeatureWorker:
                 self.progress.audio_seconds += features.duration
                 yield features
             self.progress.rows += 1
+
+    def _held_out_of(self, task: UnitTask) -> HeldOut:
+        """Read once for all units of a split."""
+        if self._held_out is None or self._held_out.shards != task.held_out:
+            self._held_out = HeldOut(task.held_out)
+        return self._held_out
 
     def _selected_rows(self, task: UnitTask, checksum: ReadChecksum) -> Iterator[SourceRow]:
         selected = task.selection.mask(task.unit.start, task.unit.stop)

@@ -17,6 +17,7 @@ _ENCODINGS_SHOWN = 6
 _COLUMNS_SHOWN = 20
 _BAR_CHARACTERS = 40
 _LABELS_SHOWN = 8
+_REPEATS_SHOWN = 5
 
 
 def render_source(facts: SourceFacts) -> RenderableType:
@@ -48,7 +49,7 @@ def render_store(facts: StoreFacts) -> RenderableType:
     parts: list[RenderableType] = [_pairs(pairs), Text(), _store_splits(facts.splits)]
     if facts.histogram:
         parts += [Text(), Text(f"lengths in {one_line(facts.split)}", style="bold"), _histogram(facts)]
-    parts += [Text(), *_quarantine(facts)]
+    parts += [Text(), *_quarantine(facts), *_repeats(facts)]
     if facts.row is not None:
         parts += [Text(), Text(f"row {facts.row.row_id} of {one_line(facts.split)}", style="bold"), _row(facts.row)]
     return Group(*parts)
@@ -184,6 +185,18 @@ def _quarantine(facts: StoreFacts) -> list[Text]:
         lines.append(Text(f"quarantined: {format_count(reason.rows)} {one_line(reason.reason)}", style="yellow"))
         lines += [_line(f"  row {row_id} ({path}): {message}") for row_id, path, message in reason.examples]
     return lines
+
+
+def _repeats(facts: StoreFacts) -> list[Text]:
+    """Leaks first, with all examples that are known."""
+    lines = []
+    for found in sorted(facts.repeats, key=lambda found: (not found.leak, -found.rows))[:_REPEATS_SHOWN]:
+        more = "".join(f", {row} is {same}" for row, same in found.examples[1:])
+        words = f"leak: {found.in_words}{more}; --drop-test-leaks" if found.leak else f"twice: {found.in_words}{more}"
+        lines.append(_line(words, "bold yellow" if found.leak else "dim"))
+    if rest := facts.repeats[_REPEATS_SHOWN:]:
+        lines.append(_line(f"{len(rest)} more of the kind", "dim"))
+    return lines or [Text("twice: no row equals another", style="dim")]
 
 
 def _row(row: StoreRowFacts) -> Table:

@@ -17,6 +17,7 @@ from shared.errors import StoreError, UsageError
 from shared.index import VERIFY, read_complete
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name
 from shared.membership import shard_counts
+from shared.reading.duplicates import Repeats, find_repeats
 from shared.rows import dequantise
 from shared.schema import FeatureSpec
 from shared.system.read_errors import refuse_unreadable
@@ -77,7 +78,10 @@ class StoreRowFacts:
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """A store. *histogram* counts the rows of *split* by length: (from, to) seconds and rows."""
+    """A store. *histogram* counts the rows of *split* by length: (from, to) seconds and rows.
+
+    *repeats* are rows of all splits that equal each other.
+    """
 
     store: str
     source: str
@@ -91,6 +95,7 @@ class StoreFacts:
     histogram: Sequence[tuple[float, float, int]]
     quarantine: Sequence[QuarantineFacts]
     row: StoreRowFacts | None
+    repeats: Sequence[Repeats] = ()
 
 
 def store_facts(root: Path, split: str | None, row_id: int | None) -> tuple[StoreFacts, NDArray[np.float32] | None]:
@@ -116,6 +121,7 @@ def store_facts(root: Path, split: str | None, row_id: int | None) -> tuple[Stor
         histogram=histogram(tenths_of(_durations(layout, name, record.splits[name])), _BINS) if name else [],
         quarantine=_quarantine(layout, record),
         row=row,
+        repeats=find_repeats(layout, record),
     )
     return facts, log_mel
 

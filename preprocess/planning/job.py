@@ -19,9 +19,10 @@ from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import access_of, open_source
 from preprocess.units import FeatureSettings, SplitPlan, Unit, plan_split, rows_per_unit
-from shared.errors import SourceError, StoreMismatchError
+from shared.errors import SourceError, StoreMismatchError, UsageError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
 from shared.model_files import ModelFacts, model_facts
+from shared.reading.duplicates import is_held_out
 from shared.schema import FeatureSpec
 from shared.selection import Selection
 from shared.settings import expand_home
@@ -88,7 +89,22 @@ class PlannedJob:
             max_bytes,
             batch_bytes,
             self.record.format_version,
+            tuple(path for name in self.held_out(plan) for path in self._shards_of(name)),
         )
+
+    def held_out(self, plan: SplitPlan) -> tuple[str, ...]:
+        """The splits whose rows *plan* may not have as well."""
+        return tuple(plan.record.settings.get("drop_test_leaks", ()))
+
+    def has_to_wait(self, unit: Unit) -> bool:
+        """Whether *unit* is made without the rows of splits that are not all committed yet."""
+        plan = next(plan for plan in self.plans if plan.name == unit.split)
+        counts = {name: self.record.splits[name].num_units for name in self.held_out(plan)}
+        return any(len(self.layout.committed(name, count)) < count for name, count in counts.items())
+
+    def _shards_of(self, name: str) -> list[Path]:
+        count = self.record.splits[name].num_units
+        return [self.layout.shard(name, unit, count) for unit in range(count)]
 
 
 def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> PlannedJob:
@@ -115,14 +131,37 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
     )
     tell(Phase.SAMPLING)
     plans, forecasts = [], {}
-    for name, chosen in _chosen_splits(source, settings).items():
+    for name, chosen in _in_order(_chosen_splits(source, settings), settings).items():
         known = record.splits.get(name)
         plan, forecasts[name] = _plan(
-            name, source, chosen, known, settings=settings, pipeline=pipeline, features=features
+            name,
+            source,
+            chosen,
+            known,
+            settings=settings,
+            pipeline=pipeline,
+            features=features,
+            held_out=_held_out(name, record, settings),
         )
         record = record.admitting(name, plan.record)
         plans.append(plan)
     return PlannedJob(source, pipeline, tuple(plans), forecasts, record, layout)
+
+
+def _in_order(chosen: dict[str, tuple[str, Selection]], settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
+    """*chosen* in the order in which they are made: where leaks are dropped, what they leak from comes first."""
+    return dict(sorted(chosen.items(), key=lambda split: settings.drop_test_leaks and not is_held_out(split[0])))
+
+
+def _held_out(name: str, record: StoreRecord, settings: SourceSettings) -> dict[str, str]:
+    """The splits whose rows *name* may not have, with their plans' digests. Raises UsageError where there is none."""
+    if not settings.drop_test_leaks or is_held_out(name):
+        return {}
+    found = {other: split.digest for other, split in record.splits.items() if is_held_out(other)}
+    if not found:
+        message = f"--drop-test-leaks compares {name!r} with a test or validation split, and there is none"
+        raise UsageError(message, "name it with --split, give --test-fraction, or leave --drop-test-leaks out")
+    return found
 
 
 def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
@@ -225,6 +264,7 @@ def _plan(
     settings: SourceSettings,
     pipeline: PipelineSettings,
     features: FeatureSettings,
+    held_out: Mapping[str, str],
 ) -> tuple[SplitPlan, SplitForecast | None]:
     """The plan of one split; a forecast comes with it unless the store knows the split already."""
     source_split, selection = chosen
@@ -241,6 +281,7 @@ def _plan(
             limit=settings.limit,
             shard_bytes=settings.shard_size,
             forecast_bytes=forecast_bytes,
+            held_out=held_out,
         )
 
     if known is not None:

@@ -9,6 +9,7 @@ from preprocess.features.stages import RESERVE, STAGES, WAITING
 from preprocess.planning.completion import quarantine_reasons
 from preprocess.planning.job import PlannedJob
 from shared.index import read_complete
+from shared.reading.duplicates import Repeats
 
 BUSY_SHARE = 0.25
 """Of the cores; where other programs take more, they decide how long a run takes."""
@@ -62,7 +63,8 @@ class RunSummary:
     cgroup's limit or the machine's memory, whichever was nearest; 0 where there were no actors. *level_seconds* says
     how long the governor was at each level, *removed_bytes* what it removed of dead processes. *forecast_store_bytes*
     and *forecast_seconds* are what the plan promised for the store and
-    for this run, None without a forecast. *next_command* is an argument list, not yet quoted.
+    for this run, None without a forecast. *next_command* is an argument list, not yet quoted. *repeats* are rows of the
+    finished store that equal each other.
     """
 
     store: str
@@ -88,6 +90,7 @@ class RunSummary:
     forecast_store_bytes: int | None = None
     forecast_seconds: float | None = None
     next_command: Sequence[str] = ()
+    repeats: Sequence[Repeats] = ()
 
     @property
     def audio_seconds(self) -> float:

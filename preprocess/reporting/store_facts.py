@@ -27,6 +27,7 @@ from preprocess.inspection.store import (
 from preprocess.sources.splits import ordered_splits
 from shared.index import read_complete
 from shared.layout import StoreLayout, read_record
+from shared.reading.duplicates import Repeats
 
 MAX_SOURCES = 10_000
 """Names that are told apart; a data set with more of them calls something else its source."""
@@ -80,6 +81,7 @@ class ReportFacts:
     histogram: Sequence[tuple[float, float, int]]
     sources: Sequence[tuple[str, int, float]]
     quarantine: Sequence[QuarantineFacts]
+    repeats: Sequence[Repeats] = ()
 
     @property
     def complete(self) -> bool:
@@ -126,6 +128,7 @@ def report_facts(layout: StoreLayout) -> ReportFacts:
         histogram=scan.histogram(),
         sources=sorted(((name, *counts) for name, counts in scan.sources.items()), key=lambda row: (-row[2], row[0])),
         quarantine=facts.quarantine,
+        repeats=facts.repeats,
     )
 
 

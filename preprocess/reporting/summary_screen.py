@@ -12,6 +12,7 @@ from rich.text import Text
 
 from preprocess.features.stages import WAITING
 from preprocess.reporting.run_summary import RunSummary, SplitSummary, scored, stage_shares
+from shared.reading.duplicates import Repeats
 from shared.text import one_line, printable
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
@@ -34,6 +35,7 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
         _heading(summary),
         _splits(summary.splits),
         _reasons(summary.quarantined),
+        *_repeats(summary.repeats),
         Text(),
         beside,
         Text(summary.limited_by, style="bold"),
@@ -77,6 +79,23 @@ def _reasons(quarantined: Counter[str]) -> Text:
     if rest := sum(count for _, count in common[_REASONS_SHOWN:]):
         words.append(f"{format_count(rest)} others")
     return Text("quarantined: " + ", ".join(words), style="yellow", no_wrap=True, overflow="ellipsis")
+
+
+def _repeats(repeats: Sequence[Repeats]) -> list[Text]:
+    """One line for rows that occur twice where that does no harm, one for leaks of what is evaluated on."""
+    twice, leaks = ([found for found in repeats if found.leak is leak] for leak in (False, True))
+    lines = (
+        [Text(f"twice: {one_line(_first_of(twice))}", style="dim", no_wrap=True, overflow="ellipsis")] if twice else []
+    )
+    if leaks:
+        words = f"leak: {one_line(_first_of(leaks))} (--drop-test-leaks)"
+        lines.append(Text(words, style="bold yellow", no_wrap=True, overflow="ellipsis"))
+    return lines
+
+
+def _first_of(repeats: Sequence[Repeats]) -> str:
+    largest = max(repeats, key=lambda found: found.rows)
+    return largest.in_words + (f"; {len(repeats) - 1} more of the kind" if len(repeats) > 1 else "")
 
 
 def _facts(summary: RunSummary) -> Table:

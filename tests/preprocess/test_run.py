@@ -37,6 +37,13 @@ def test_more_quarantined_rows_than_allowed_is_4_and_says_so(allowed, quarantine
     assert (f"{quarantined} rows were quarantined" in capsys.readouterr().err) == (status != ExitCode.DONE)
 
 
+def test_what_was_left_out_on_demand_is_not_counted_against_max_quarantine(tmp_path, capsys):
+    job = SimpleNamespace(plans=PLANS, layout=StoreLayout(tmp_path))
+    summary = SimpleNamespace(quarantined=Counter({"test_leak": 40, "too_long": 1}))
+    assert _verdict(job, RunSettings(max_quarantine="1"), summary) == ExitCode.DONE
+    assert capsys.readouterr().err == ""
+
+
 def test_a_finished_store_stays_finished_whatever_another_user_left_in_its_scratch(
     tmp_path, demo_model, monkeypatch, capsys
 ):
