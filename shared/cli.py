@@ -178,7 +178,8 @@ def _add_option(parser: argparse._ActionsContainer, name: str, field: FieldInfo)
     elif get_origin(kind) is Literal:
         parser.add_argument(option, choices=get_args(kind), **more)
     elif get_origin(kind) is tuple:
-        parser.add_argument(option, action="append", metavar="NAME", **more)
+        metavar = "DIR" if Path in get_args(kind) else "NAME"
+        parser.add_argument(option, action="append", metavar=metavar, **more)
     else:
         parser.add_argument(option, metavar=_metavar(name, kind, field.description or ""), **more)
 

@@ -59,6 +59,11 @@ class StoreSplit:
     def __len__(self) -> int:
         return len(self.row_id)
 
+    @property
+    def root(self) -> Path:
+        """The folder of the store."""
+        return self._root
+
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(open_split, check_rows=self.check_rows), (self._root, self.name)
 

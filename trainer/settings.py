@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.errors import UsageError
 from shared.settings import Folders, expand_home
 from shared.units import parse_bytes
 
@@ -29,6 +28,13 @@ def parse_memory(value: Any) -> Any:
     return count
 
 
+def parse_folders(value: Any) -> Any:
+    """Several folders from text as a variable or a TOML file has it (`A,B`), a folder's own name, or as they are."""
+    if isinstance(value, str):
+        return (value,) if expand_home(value).exists() else tuple(part.strip() for part in value.split(","))
+    return (value,) if isinstance(value, Path) else value
+
+
 class TrainerSettings(Folders):
     """What every command of the trainer has: the folders, under the trainer's own prefix."""
 
@@ -38,11 +44,14 @@ class TrainerSettings(Folders):
 class TrainSettings(TrainerSettings):
     """Settings of `python -m trainer.train`."""
 
-    store: Path | None = Field(None, description="folder of the finished store [required]")
+    store: tuple[Path, ...] = Field((), description="folder of a finished store; repeatable [required]")
     model: str = Field("openai/whisper-large-v3-turbo", description="Hub id or folder of the model to start from")
     output: Path | None = Field(None, description="folder of the checkpoints [MODEL_DIR/NAME-STORE]")
     split: str = Field("train", description="split to train on")
     eval_split: str | None = Field(None, description="split to evaluate on [test, else validation, where there is one]")
+    exclude_rows: Path | None = Field(
+        None, description="table (Parquet, CSV) of the row_id and piece of --split to leave out, as trainer.audit makes"
+    )
     check_rows: bool = Field(
         default=True, description="compare each clip that is read with its checksum; a byte that changed ends the run"
     )
@@ -98,6 +107,11 @@ class TrainSettings(TrainerSettings):
     )
     push_to_hub: str | None = Field(None, description="upload the best checkpoint to this Hub id at the end [not done]")
 
+    @field_validator("store", mode="before")
+    @classmethod
+    def _parse_stores(cls, value: Any) -> Any:
+        return parse_folders(value)
+
     @field_validator("vram_budget", mode="before")
     @classmethod
     def _parse_size(cls, value: Any) -> Any:
@@ -114,21 +128,20 @@ class TrainSettings(TrainerSettings):
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        if self.store is None:
+        if not self.store:
             raise ValueError("no store was named: --store STORE")
         return self
 
     @property
-    def store_folder(self) -> Path:
-        """The store, which is named for sure."""
-        if self.store is None:
-            raise UsageError("no store was named", "--store STORE")
-        return expand_home(self.store)
+    def store_folders(self) -> list[Path]:
+        """The stores, of which there is one at least."""
+        return [expand_home(store) for store in self.store]
 
     @property
     def output_folder(self) -> Path:
-        """`--output`, or a folder below MODEL_DIR that names model and store."""
+        """`--output`, or a folder below MODEL_DIR that names model and stores."""
         if self.output is not None:
             return expand_home(self.output)
         models = self.model_dir or self.base / "models"
-        return models / f"{self.model.rstrip('/').rpartition('/')[2]}-{self.store_folder.name}"
+        stores = "+".join(store.name for store in self.store_folders)
+        return models / f"{self.model.rstrip('/').rpartition('/')[2]}-{stores}"

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from shared.rows import STEP
 from shared.schema import WINDOW_FRAMES
-from shared.store import StoreSplit
 from trainer.data.buffers import Empty
 from trainer.data.clips import Clips, Padding
 from trainer.data.fill import fill_features, fill_labels
+from trainer.data.rows import Rows
 
 FRAME_MULTIPLE = 16
 """Frames are rounded up to this: the encoder halves them, and tensor cores like multiples of 8."""
@@ -41,7 +41,7 @@ class Batch:
     targets: NDArray[np.int64]
 
 
-def collate(split: StoreSplit, clips: Clips, augment: Augment | None = None) -> Batch:
+def collate(split: Rows, clips: Clips, augment: Augment | None = None) -> Batch:
     """The micro-batch of *clips* of *split*, as `collate_many` forms it; *augment* changes a clip's frames in place."""
     batch = collate_many(split, [clips])[0]
     if augment is not None:
@@ -49,7 +49,7 @@ def collate(split: StoreSplit, clips: Clips, augment: Augment | None = None) -> 
     return batch
 
 
-def collate_many(split: StoreSplit, micro_batches: Sequence[Clips], empty: Empty = np.empty) -> list[Batch]:
+def collate_many(split: Rows, micro_batches: Sequence[Clips], empty: Empty = np.empty) -> list[Batch]:
     """Micro-batches of clips of *split*, each as long as its longest.
 
     *empty* makes the array of the features. Raises ValueError for a micro-batch without clips, and StoreError as
@@ -66,7 +66,7 @@ def collate_many(split: StoreSplit, micro_batches: Sequence[Clips], empty: Empty
     return [Batch(*arrays) for arrays in zip(features, _parts(floor, counts), *labels, strict=True)]
 
 
-def augment_batch(split: StoreSplit, clips: Clips, batch: Batch, augment: Augment) -> None:
+def augment_batch(split: Rows, clips: Clips, batch: Batch, augment: Augment) -> None:
     """Lets *augment* change every clip's own frames in *batch*."""
     frames = split.num_frames.take(clips.rows).tolist()
     silence = _stored(split, batch.floor, batch.floor).tolist()
@@ -83,13 +83,11 @@ def context_frames(longest: int) -> int:
     return min(rounded, WINDOW_FRAMES) if longest <= WINDOW_FRAMES else rounded
 
 
-def _shape(split: StoreSplit, clips: Clips) -> tuple[int, int, int]:
+def _shape(split: Rows, clips: Clips) -> tuple[int, int, int]:
     return len(clips), context_frames(int(clips.frames.max())), split.spec.num_mel_bins
 
 
-def _fill_features(
-    split: StoreSplit, clips: Clips, floor: NDArray[np.float32], features: Sequence[NDArray[Any]]
-) -> None:
+def _fill_features(split: Rows, clips: Clips, floor: NDArray[np.float32], features: Sequence[NDArray[Any]]) -> None:
     """Copies the rows of *clips* to where *features* have room for them, checks the copies, and pads them."""
     blocks = np.concatenate([array.ctypes.data + array.strides[0] * np.arange(len(array)) for array in features])
     rooms = np.repeat([array.strides[0] for array in features], [len(array) for array in features])
@@ -102,9 +100,7 @@ def _fill_features(
     split.check_copies(clips.rows, (clip[:size].data for clip, size in zip(filled, sizes.tolist(), strict=True)))
 
 
-def _labels(
-    split: StoreSplit, rows: NDArray[np.int64], counts: NDArray[np.int64]
-) -> tuple[list[NDArray[np.int64]], ...]:
+def _labels(split: Rows, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[list[NDArray[np.int64]], ...]:
     """Inputs, places and targets of micro-batches that have *counts* of *rows*.
 
     The store's labels begin with the start token, which is an input and no target. After the end token, which they end
@@ -132,7 +128,7 @@ def _parts(values: NDArray[Any], sizes: NDArray[np.int64]) -> list[NDArray[Any]]
     return [values[end - size : end] for end, size in zip(ends, sizes.tolist(), strict=True)]
 
 
-def _stored(split: StoreSplit, values: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[Any]:
+def _stored(split: Rows, values: NDArray[np.float32], floor: NDArray[np.float32]) -> NDArray[Any]:
     """*values* of clips with *floor*, in the store's dtype."""
     if split.spec.dtype == "uint8":
         values = np.clip(np.rint((values - floor) / STEP), 0, 255)

@@ -1,7 +1,7 @@
 """The store as a data set: opened through its index, and checked against the model before anything is trained."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from shared.layout import StoreLayout, StoreRecord, read_record
 from shared.schema import MAX_LABELS, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from shared.text import Labeller, tokenizer_fingerprint
+from trainer.data.rows import Rows
 
 WAIT_SECONDS = 1.0
 """How often an incomplete store is looked at again; whoever asks for a stop waits no longer."""
@@ -74,7 +75,19 @@ def evaluation_split(record: StoreRecord, named: str | None) -> str | None:
     return named or next((name for name in _EVAL_SPLITS if name in record.splits), None)
 
 
-def monitored_rows(split: StoreSplit, count: int) -> list[int]:
+def evaluation_splits(splits: Sequence[StoreSplit], named: str | None) -> list[tuple[Path, str]]:
+    """Store and name of each split to evaluate on, of the stores that *splits* are trained on: of one name in all.
+
+    That is *named*, else test, else validation, as far as the stores have it; where none has what was *named*, all.
+    """
+    names = (named,) if named else _EVAL_SPLITS
+    for name in names:
+        if found := [(split.root, name) for split in splits if name in split.record.splits]:
+            return found
+    return [(split.root, named) for split in splits] if named else []
+
+
+def monitored_rows(split: Rows, count: int) -> list[int]:
     """*count* rows of *split*, the same ones every time; all of them where there are no more."""
     if count >= len(split):
         return list(range(len(split)))
@@ -91,17 +104,18 @@ def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_lo
     bins = split.spec.num_mel_bins
     if bins != config.num_mel_bins:
         remedy = f"choose a model with {bins} bins, or prepare the store with --model of this one"
-        raise UsageError(f"the store has {bins} mel bins, the model takes {config.num_mel_bins}", remedy)
+        raise UsageError(f"{split.root}: the store has {bins} mel bins, the model takes {config.num_mel_bins}", remedy)
     longest = int(split.num_labels.max(initial=0))
     if longest > min(MAX_LABELS, config.max_target_positions):
-        message = f"a row has {longest} labels, the model's decoder takes {config.max_target_positions}"
+        found = f"{split.root}: a row of {split.name!r} has {longest} labels"
+        message = f"{found}, the model's decoder takes {config.max_target_positions}"
         raise UsageError(message, "choose a model with more positions")
     if tokenizer_fingerprint(tokenizer_json) != split.record.tokenizer:
         _check_tokenizer(split, Labeller(tokenizer_json, split.record.language))
     _check_vocabulary(split, config.vocab_size)
     too_long = int(np.count_nonzero(split.num_frames > WINDOW_FRAMES))
     if too_long and not allow_long_context:
-        message = f"{too_long} clips of {split.name!r} are longer than Whisper's 30 s"
+        message = f"{split.root}: {too_long} clips of {split.name!r} are longer than Whisper's 30 s"
         raise UsageError(message, "--allow-long-context trains on them, or prepare with --max-duration 30")
 
 
@@ -109,7 +123,7 @@ def _check_vocabulary(split: StoreSplit, vocab_size: int) -> None:
     # Read as unsigned, a negative label is larger than any vocabulary.
     for place in np.flatnonzero(split.label_values.view(np.uint32) >= vocab_size)[:1].tolist():
         row = int(np.searchsorted(split.label_offsets, place, side="right")) - 1
-        found = f"row {split.row_id[row]} of {split.name!r} has the label {split.label_values[place]}"
+        found = f"{split.root}: row {split.row_id[row]} of {split.name!r} has the label {split.label_values[place]}"
         remedy = f"choose the model whose tokenizer the store was prepared with; where it is this one: {VERIFY}"
         raise UsageError(f"{found}, the model's vocabulary {vocab_size} entries from 0 on", remedy)
 
@@ -118,7 +132,7 @@ def _check_tokenizer(split: StoreSplit, labeller: Labeller) -> None:
     """The same tokenizer saved by other software is another file: what counts is that it makes the same labels."""
     for text, labels in _first_texts(split):
         if labeller(text) != labels:
-            message = f"the model's tokenizer makes other labels of {text!r} than the store has"
+            message = f"{split.root}: the model's tokenizer makes other labels of {text!r} than the store has"
             raise UsageError(message, "choose the model whose tokenizer the store was prepared with")
 
 
@@ -135,7 +149,7 @@ def _first_texts(split: StoreSplit) -> list[tuple[str, list[int]]]:
     return list(zip(table["transkription"].to_pylist(), table["labels"].to_pylist(), strict=True))
 
 
-def require_rows(split: StoreSplit, rows: int) -> None:
+def require_rows(split: Rows, rows: int) -> None:
     """Raises UsageError where *split* has fewer than *rows* rows."""
     if len(split) < rows:
         message = f"{split.name!r} has {len(split)} rows, one step takes {rows}"

@@ -16,10 +16,10 @@ from typing import Any, Self
 import torch
 from numpy.typing import NDArray
 
-from shared.store import StoreSplit
 from trainer.data.buffers import Buffers
 from trainer.data.collate import Batch, augment_batch, collate_many
 from trainer.data.micro_batches import MicroBatch
+from trainer.data.rows import JoinedRows
 from trainer.data.spec_augment import SpecAugment
 from trainer.data.step_planner import StepPlan, StepPlanner
 
@@ -59,7 +59,7 @@ class Loader:
     *waited_seconds* adds up how long the training loop had to wait for data, or to form them itself.
     """
 
-    split: StoreSplit
+    split: JoinedRows
     planner: StepPlanner
     rank: int
     device: torch.device

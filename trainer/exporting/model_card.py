@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.layout import StoreRecord
+from shared.settings import expand_home
 from shared.system.durable import write_durably
 from shared.system.locks import remove_unheld
 from shared.text import one_line
@@ -66,6 +67,12 @@ def training_settings(checkpoint: Path) -> dict[str, Any] | None:
     """The settings of the training that *checkpoint* lies in the output folder of; None where there are none."""
     value = read_json(checkpoint.resolve().parent / "settings.json")
     return value if isinstance(value, dict) else None
+
+
+def training_stores(training: Mapping[str, Any]) -> list[Path]:
+    """The stores that *training*, its settings, names; earlier versions wrote one name, not a list."""
+    named = training.get("store") or []
+    return [expand_home(store) for store in ([named] if isinstance(named, str) else named)]
 
 
 def training_evaluation(checkpoint: Path) -> dict[str, Any] | None:

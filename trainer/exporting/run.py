@@ -9,7 +9,6 @@ from rich.progress import Progress
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
-from shared.settings import expand_home
 from shared.store import StoreSplit, open_split
 from shared.terminal import Screen
 from trainer.checkpoints.hub_upload import upload
@@ -22,6 +21,7 @@ from trainer.exporting.model_card import (
     installed_versions,
     training_evaluation,
     training_settings,
+    training_stores,
     write_card,
 )
 from trainer.exporting.problems import file_problems
@@ -65,13 +65,13 @@ def _find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit 
     Raises UsageError where no store is known or it does not fit the model, StoreError where it cannot be read.
     """
     training = training_settings(checkpoint.folder) or {}
-    store = settings.store or (expand_home(training["store"]) if training.get("store") else None)
+    named = settings.split or (None if settings.store else training.get("eval_split"))
+    store = settings.store or _held_out(training_stores(training), named)
     if store is None or (settings.store is None and not store.exists()):
         if settings.gate_rows == 0:
             return None
         message = f"the training's store {store} is not there" if store else "no store is known"
         raise UsageError(message, "--store STORE names one to check the export on; --gate-rows 0 checks files alone")
-    named = settings.split or (None if settings.store else training.get("eval_split"))
     name = evaluation_split(read_record(StoreLayout(store)), named)
     if name is None:
         raise UsageError(f"{store} has no test or validation split", "--split names one to check the export on")
@@ -79,6 +79,15 @@ def _find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit 
     split.check_shards()
     check_split(split, checkpoint.shape, checkpoint.tokenizer_json, allow_long_context=True)
     return split
+
+
+def _held_out(stores: Sequence[Path], named: str | None) -> Path | None:
+    """The first of a training's *stores* that has a split to check on, else the first; None where there are none."""
+    for store in filter(Path.exists, stores):
+        record = read_record(StoreLayout(store))
+        if evaluation_split(record, named) in record.splits:
+            return store
+    return next(iter(stores), None)
 
 
 def _check(

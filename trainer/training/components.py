@@ -13,12 +13,14 @@ from transformers import WhisperForConditionalGeneration
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.model_files import model_config, model_file
-from shared.store import StoreSplit
+from shared.settings import expand_home
 from trainer.checkpoints.checkpoint import checkpoints as written
 from trainer.checkpoints.output_folder import check_room, small_files
 from trainer.checkpoints.writer import Checkpoints, still_to_come
-from trainer.data.dataset import check_split, evaluation_split, monitored_rows, open_for_training, require_rows
+from trainer.data.dataset import check_split, evaluation_splits, monitored_rows, open_for_training, require_rows
+from trainer.data.exclusion import Exclusion
 from trainer.data.micro_batches import Budget
+from trainer.data.rows import JoinedRows
 from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.distributed.ranks import Ranks
 from trainer.memory.activations import Optimiser, StepOptions
@@ -66,44 +68,43 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The splits that a run reads; *evaluated* is None where the store has none to evaluate on."""
+    """The rows that a run reads; *evaluated* is None where no store has any to evaluate on."""
 
-    train: StoreSplit
-    evaluated: StoreSplit | None
+    train: JoinedRows
+    evaluated: JoinedRows | None
     tokenizer_json: str
     shape: ModelShape
 
 
 def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callable[[], bool] = lambda: False) -> Data:
-    """The store, checked against the model, before any weight is read; *stop* ends waiting for it.
+    """The stores, checked against the model and each other, before any weight is read; *stop* ends waiting for them.
 
-    Raises StoreError for an incomplete store, UsageError where store and model do not fit each other.
+    Raises StoreError for an incomplete store, UsageError where stores, model and `--exclude-rows` do not fit.
     """
-    store = settings.store_folder
+    stores = settings.store_folders
     if not settings.wait_for_store:
         # A mistyped name is told before the Hub is asked for a model.
-        read_record(StoreLayout(store))
+        for store in stores:
+            read_record(StoreLayout(store))
+    excluded = Exclusion.read(expand_home(settings.exclude_rows)) if settings.exclude_rows else None
     config = model_config(settings.model)
     tokenizer_json = model_file(settings.model, "tokenizer.json")
     opened = partial(
         open_for_training,
-        store,
         wait=settings.wait_for_store,
         check_rows=settings.check_rows,
         tell=tell,
         stop=stop,
     )
-    train = opened(settings.split)
-    name = evaluation_split(train.record, settings.eval_split)
-    evaluated = opened(name) if name else None
-    if evaluated is not None and not len(evaluated):
-        evaluated = None
+    trained = [opened(store, settings.split) for store in stores]
+    evaluated = [opened(store, name) for store, name in evaluation_splits(trained, settings.eval_split)]
     shape = ModelShape.from_config(config)
-    for split in (train, evaluated):
-        if split is not None:
-            check_split(split, shape, tokenizer_json, allow_long_context=settings.allow_long_context)
+    for split in (*trained, *evaluated):
+        check_split(split, shape, tokenizer_json, allow_long_context=settings.allow_long_context)
+    train = JoinedRows.of(trained, excluded.left_out(trained) if excluded else None)
     require_rows(train, settings.global_batch_size)
-    return Data(train, evaluated, tokenizer_json, shape)
+    held_out = JoinedRows.of(evaluated) if any(map(len, evaluated)) else None
+    return Data(train, held_out, tokenizer_json, shape)
 
 
 def planner(setup: Setup, data: Data, budget: Budget) -> StepPlanner:

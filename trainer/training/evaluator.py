@@ -11,12 +11,12 @@ from transformers import WhisperForConditionalGeneration
 
 from shared.errors import ResourceLimitError
 from shared.schema import WINDOW_FRAMES
-from shared.store import StoreSplit
 from trainer.data.clips import Clip, Clips, Padding
 from trainer.data.collate import collate
 from trainer.data.dataset import PROMPT_LABELS
 from trainer.data.loader import as_tensors
 from trainer.data.micro_batches import Budget
+from trainer.data.rows import Rows
 from trainer.data.sampler import share_out
 from trainer.distributed.ranks import Ranks
 from trainer.evaluation.scoring import score_all, score_by_source
@@ -38,7 +38,7 @@ _SHOWN = 5
 class Evaluator:
     """Scores models on *rows* of *split*; *tokenizer* turns labels into words. *window* pads all clips to 30 s."""
 
-    split: StoreSplit
+    split: Rows
     rows: Sequence[int]
     tokenizer: Tokenizer
     ranks: Ranks

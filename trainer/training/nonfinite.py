@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.errors import SpeechPrepError
-from shared.store import StoreSplit
 from shared.system.durable import json_bytes
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import MicroBatch
+from trainer.data.rows import JoinedRows
 
 _FOLDER = "nonfinite"
 MOST_SKIPPED = 50
@@ -16,10 +16,16 @@ SETTLING = 20
 """Steps in a row that a loss scale may take to settle: a new one needs about 10."""
 
 
-def write_nonfinite(output: Path, split: StoreSplit, step: int, rank: int, bad: Sequence[MicroBatch]) -> Path:
+def write_nonfinite(output: Path, split: JoinedRows, step: int, rank: int, bad: Sequence[MicroBatch]) -> Path:
     """Writes the rows of *bad*, micro-batches of *rank* in *step*, below *output*; where they are written."""
     rows = [
-        {"row_id": int(split.row_id[clip.row]), "frames": clip.frames, "padding": clip.padding.name.lower()}
+        {
+            "store": str(split.root_of(clip.row)),
+            "row_id": int(split.row_id[clip.row]),
+            "piece": int(split.piece[clip.row]),
+            "frames": clip.frames,
+            "padding": clip.padding.name.lower(),
+        }
         for batch in bad
         for clip in batch.clips
     ]

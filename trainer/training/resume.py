@@ -18,15 +18,22 @@ from trainer.training.components import Data, Setup, make_stepper
 from trainer.training.step import Stepper
 
 _IDENTITY = "the checkpoints in --output were made with others"
-_CONTENT = "content"
+_CONTENT, _EXCLUDED = "content", "excluded"
+_SAME = {
+    frozenset({_CONTENT}): "bring back the store as it was",
+    frozenset({_EXCLUDED}): "give an --exclude-rows of the same rows",
+    frozenset({_EXCLUDED, "rows"}): "give an --exclude-rows of the same rows",
+}
+"""What else helps where just these entries of the identity differ."""
 
 
 def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
     """The model that a run began with, and what decides which clips every step has; it goes on only with the same."""
     return {
         "model": _model_name(settings.model),
-        "store": data.train.record.uuid,
+        "store": data.train.store,
         _CONTENT: data.train.content_digest,
+        _EXCLUDED: data.train.excluded,
         "split": settings.split,
         "rows": len(data.train),
         "seed": settings.seed,
@@ -55,7 +62,7 @@ def find_checkpoint(settings: TrainSettings, own: Mapping[str, Any]) -> tuple[Pa
     }
     if other:
         words = ", ".join(f"{name} {before!r} before, {now!r} now" for name, (before, now) in other.items())
-        same = "bring back the store as it was" if other.keys() == {_CONTENT} else "give the same values"
+        same = _SAME.get(frozenset(other), "give the same values")
         raise UsageError(f"{path}: {words}: {_IDENTITY}", f"name another --output, or {same}")
     return path, state, training
 

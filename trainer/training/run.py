@@ -141,8 +141,10 @@ def _telemetry(
 def _opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
     settings, ranks = setup.settings, setup.ranks
     devices = f"{ranks.world_size} x {torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else 'CPU'}"
+    stores = " and ".join(map(str, settings.store_folders))
+    less = f" ({sum(map(len, data.train.splits)) - len(data.train)} left out)" if data.train.excluded else ""
     return (
-        f"{settings.model} on {len(data.train)} clips of {settings.store_folder}: {last} steps of "
+        f"{settings.model} on {len(data.train)} clips{less} of {stores}: {last} steps of "
         f"{settings.global_batch_size} clips on {devices}, {setup.options.optimiser}, micro-batches of at "
         f"most {budget.frames} frames"
     )
@@ -157,6 +159,9 @@ def _remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator
         yield f"{state.step} steps are done, of {last} that are asked for: nothing is left to train"
     if data.evaluated is None:
         yield "the store has no test or validation split: nothing is evaluated, the last is the best"
+    elif len(data.evaluated.splits) < len(data.train.splits):
+        roots = " and ".join(str(split.root) for split in data.evaluated.splits)
+        yield f"only {roots} has a split {data.evaluated.name!r}: nothing of other stores is evaluated"
 
 
 def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop) -> None:
@@ -170,6 +175,7 @@ def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop) -> None:
         telemetry.event(f"uploaded to {address}")
     wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"
     telemetry.event(f"done: the best model is {output / 'best'}{wer}")
-    split = (data.evaluated or data.train).name
-    words = [python_command(), "-m", "trainer.evaluate", "--store", str(settings.store_folder)]
-    telemetry.event(f"next: {shlex.join([*words, '--split', split, '--model', str(output / BEST)])}")
+    rows = data.evaluated or data.train
+    stores = [word for store in rows.splits for word in ("--store", str(store.root))]
+    words = [python_command(), "-m", "trainer.evaluate", *stores, "--split", rows.name, "--model", str(output / BEST)]
+    telemetry.event(f"next: {shlex.join(words)}")

@@ -11,6 +11,7 @@ from shared.errors import UsageError
 from shared.store import open_split
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import Budget
+from trainer.data.rows import JoinedRows
 from trainer.distributed.ranks import Ranks
 from trainer.settings import TrainSettings
 from trainer.training import resume
@@ -21,7 +22,7 @@ SETTINGS = TrainSettings(store=STORE, output="out", global_batch_size=1, _env_fi
 
 
 def opened(store):
-    return Data(open_split(store, "train"), open_split(store, "test"), "", None)
+    return Data(*(JoinedRows.of([open_split(store, name)]) for name in ("train", "test")), "", None)
 
 
 @pytest.fixture
