@@ -1,23 +1,27 @@
 """What a Whisper model's small files say: configuration, mel bins, tokenizer. Weights are never read here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shared.errors import UsageError, first_line
+from shared.models.kinds import Kind, kind_at, kind_of, refuse_pointer
+from shared.models.limits import ModelLimits, is_english_only
 from shared.settings import expand_home
 from shared.system.foreign_files import parse_json, read_text
 from shared.system.read_errors import refuse_unreadable
 
 DEFAULT_NUM_MEL_BINS = 128
+_NAME_A_MODEL = "give a Whisper model's folder or Hub id"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Mel bins and the content of `tokenizer.json`."""
+    """Mel bins, the content of `tokenizer.json`, and how long labels and clips may be."""
 
     num_mel_bins: int
     tokenizer_json: str
+    limits: ModelLimits = field(default_factory=ModelLimits)
 
 
 def model_facts(model: str | None, num_mel_bins: int | None, tokenizer: str | None) -> ModelFacts:
@@ -27,19 +31,40 @@ def model_facts(model: str | None, num_mel_bins: int | None, tokenizer: str | No
     """
     if model is None and tokenizer is None:
         raise UsageError("no tokenizer: labels need one", "give --model, or --num-mel-bins and --tokenizer")
-    stated = _mel_bins(model) if model else None
+    config = model_config(model) if model else {}
+    stated = _mel_bins(config, model) if model else None
     if stated and num_mel_bins and stated != num_mel_bins:
         raise UsageError(f"--num-mel-bins {num_mel_bins}, but {model} takes {stated}", "leave --num-mel-bins out")
     text = model_file(tokenizer or str(model), "tokenizer.json", "--tokenizer" if tokenizer else "--model")
-    return ModelFacts(stated or num_mel_bins or DEFAULT_NUM_MEL_BINS, text)
+    return ModelFacts(stated or num_mel_bins or DEFAULT_NUM_MEL_BINS, text, ModelLimits.from_config(config))
 
 
 def model_config(model: str) -> dict[str, Any]:
-    """`config.json` of the Whisper *model*. Raises UsageError when it is no such model's."""
-    value = _config(model)
+    """`config.json` of the Whisper *model*.
+
+    Raises UsageError when it is no such model's, and for an English-only one: it cannot be told a language.
+    """
+    refuse_kind(model)
+    value = model_json(model, "config.json")
     if value.get("model_type") != "whisper":
-        raise UsageError(f"{model} is no Whisper model", "give a Whisper model's folder or Hub id")
+        found = value.get("model_type")
+        what = f"config.json is a {found} model's" if found else "config.json is no transformers model's"
+        raise _not_a_model(model, what) from None
+    if is_english_only(value, optional_json(model, "generation_config.json")):
+        message = f"{model} is an English-only model, which knows neither languages nor tasks"
+        raise UsageError(message, "take the multilingual model of its size: OpenAI's have the name without .en")
     return value
+
+
+def model_json(model: str, name: str) -> dict[str, Any]:
+    """The object in the file *name* of *model*. Raises UsageError when it cannot be read, or holds something else."""
+    return _object(model_file(model, name), model, name)
+
+
+def optional_json(model: str, name: str) -> dict[str, Any]:
+    """As `model_json`; {} where *model* has no such file."""
+    path = model_path(model, name)
+    return _object(_read(path), model, name) if path is not None else {}
 
 
 def model_file(model: str, name: str, option: str = "--model") -> str:
@@ -50,47 +75,99 @@ def model_file(model: str, name: str, option: str = "--model") -> str:
     path = expand_home(model)
     try:
         if path.is_file():
-            return read_text(path)
-        if path.is_dir() or model.startswith((".", "/", "~")):
-            return read_text(path / name)
-        return _from_hub(model, name)
+            return _read(path)
+        return _read(path / name if is_local(model) else _from_hub(model, name))
     except (OSError, ValueError) as error:
         if path.exists():
             refuse_unreadable(path, error)
         # huggingface_hub raises OSError for network trouble and ValueError for a name that is no repository.
         message = f"{option} {model}: cannot read {name}: {first_line(error)}"
-        raise UsageError(message, what_instead(path)) from error
+        kind = kind_at(path) if is_local(model) or path.is_file() else _kind_on_hub(model)
+        if kind is not None:
+            raise UsageError(f"{message}: that is {kind.what}", kind.remedy) from error
+        raise UsageError(message, _remedy(model)) from error
 
 
-def what_instead(folder: Path) -> str:
-    """The remedy where *folder*, or the Hub's model of that name, cannot be read as a model."""
-    if (folder / "best").is_dir():
-        return f"that is a training's output: its best model is {folder / 'best'}"
-    if (folder / "model.bin").is_file() or (folder / "store.json").is_file():
-        what = "an export" if (folder / "model.bin").is_file() else "a feature store"
-        return f"that is {what}: name a transformers model's folder or Hub id"
-    return "check the name, or HF_TOKEN"
+def model_path(model: str, name: str) -> Path | None:
+    """Where the file *name* of *model*, as in `model_file`, lies on this machine; None where it has none.
 
+    What the Hub has is fetched. Raises UsageError where the Hub does not give it.
+    """
+    if is_local(model):
+        path = expand_home(model) / name
+        return path if path.is_file() else None
+    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415 - as below
 
-def _config(model: str) -> dict[str, Any]:
     try:
-        value = parse_json(model_file(model, "config.json"))
+        return _from_hub(model, name)
+    except EntryNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--model {model}: cannot fetch {name}: {first_line(error)}", _remedy(model)) from error
+
+
+def is_local(model: str) -> bool:
+    """Whether *model* names a folder on this machine, there or not, rather than a model on the Hub."""
+    return expand_home(model).is_dir() or model.startswith((".", "/", "~"))
+
+
+def refuse_kind(model: str) -> None:
+    """Raises UsageError where *model* is a folder or file of something else than a transformers model."""
+    path = expand_home(model)
+    if (is_local(model) or path.is_file()) and (kind := kind_at(path)) is not None:
+        raise UsageError(f"{model} is no transformers model: that is {kind.what}", kind.remedy)
+
+
+def _not_a_model(model: str, what: str) -> UsageError:
+    """The error that says *what* is wrong with *model*, and what the Hub's files show it to be."""
+    kind = None if is_local(model) else _kind_on_hub(model)
+    if kind is not None:
+        return UsageError(f"{model} is no Whisper model: that is {kind.what}", kind.remedy)
+    return UsageError(f"{model} is no Whisper model: its {what}", _NAME_A_MODEL)
+
+
+def _kind_on_hub(model: str) -> Kind | None:
+    """What the Hub has under the name *model*; None also where it does not tell."""
+    from huggingface_hub import HfApi  # noqa: PLC0415 - as below
+
+    repository, _, revision = model.partition("@")
+    try:
+        return kind_of(HfApi().list_repo_files(repository, revision=revision or None))
+    except Exception:  # noqa: BLE001 - the error that is being explained says what the Hub's own would
+        return None
+
+
+def _remedy(model: str) -> str:
+    if is_local(model):
+        return "check the name of the folder"
+    return "check the name, or HF_TOKEN" if "/" in model else "check the name: on this machine there is no such folder"
+
+
+def _object(text: str, model: str, name: str) -> dict[str, Any]:
+    try:
+        value = parse_json(text)
     except ValueError as error:
-        raise UsageError(f"config.json of {model} is damaged: {error}", "download the model again") from error
+        raise UsageError(f"{name} of {model} is damaged: {error}", "download the model again") from error
     if not isinstance(value, dict):
-        raise UsageError(f"config.json of {model} is no model's", "give a Whisper model's folder or Hub id")
+        raise UsageError(f"{name} of {model} is no model's", _NAME_A_MODEL)
     return value
 
 
-def _mel_bins(model: str) -> int:
-    stated = _config(model).get("num_mel_bins")
+def _mel_bins(config: dict[str, Any], model: str) -> int:
+    stated = config.get("num_mel_bins")
     if not isinstance(stated, int) or stated < 1:
         raise UsageError(f"config.json of {model} is not a Whisper model's: num_mel_bins {stated!r}", "check --model")
     return stated
 
 
-def _from_hub(model: str, name: str) -> str:
+def _read(path: Path) -> str:
+    text = read_text(path)
+    refuse_pointer(path, text[:200].encode())
+    return text
+
+
+def _from_hub(model: str, name: str) -> Path:
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 - costs half a second that local models need not pay
 
     repository, _, revision = model.partition("@")
-    return read_text(Path(hf_hub_download(repository, name, revision=revision or None)))
+    return Path(hf_hub_download(repository, name, revision=revision or None))

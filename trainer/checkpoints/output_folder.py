@@ -27,6 +27,8 @@ _SMALL_FILES = (
     "vocab.json",
 )
 """What a model folder has besides its weights."""
+_NOT_OURS = {"torch_dtype", "quantization_config"}
+"""Entries of a config.json that tell how other weights than the saved ones were stored."""
 _NEEDED = {"config.json", "tokenizer.json"}
 
 
@@ -65,6 +67,6 @@ def small_files(model: str) -> dict[str, bytes]:
         except UsageError:
             if name in _NEEDED:
                 raise
-    config = {name: value for name, value in parse_json(found["config.json"]).items() if name != "torch_dtype"}
+    config = {name: value for name, value in parse_json(found["config.json"]).items() if name not in _NOT_OURS}
     # The weights are float32, whatever those were that training began with.
     return found | {"config.json": json_bytes(config | {"dtype": "float32"})}

@@ -46,7 +46,9 @@ def transcribed(
         references = references or _references(split, chosen, name)
         device = settings.device
         place = for_ctranslate2(device, console.say) if is_ctranslate2(name) else choose_device(device)
-        model = open_transcriber(name, language=split.record.language, beam_size=settings.beam_size, device=place)
+        model = open_transcriber(
+            name, language=split.record.language, beam_size=settings.beam_size, device=place, tell=console.say
+        )
         found.append(_by_model(model, split, chosen, settings.silence_clips, console))
     decoding = "greedy" if settings.beam_size == 1 else f"beam of {settings.beam_size}"
     return EvaluationFacts(

@@ -1,6 +1,6 @@
 """Models that turn clips of a store into text: transformers folders and CTranslate2 folders, behind one call."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -91,17 +91,19 @@ def is_ctranslate2(name: str) -> bool:
     return (expand_home(name) / "model.bin").is_file()
 
 
-def open_transcriber(name: str, *, language: str, beam_size: int, device: torch.device) -> Transcriber:
+def open_transcriber(
+    name: str, *, language: str, beam_size: int, device: torch.device, tell: Callable[[str], None] = lambda _text: None
+) -> Transcriber:
     """The model *name*, a transformers folder or Hub id, or a CTranslate2 folder, on *device*.
 
-    Raises UsageError when it cannot be loaded, or its tokenizer does not know *language*.
+    *tell* is `load_model`'s. Raises UsageError when it cannot be loaded, or its tokenizer does not know *language*.
     """
     tokenizer = open_tokenizer(model_file(name, "tokenizer.json"), name)
     prompt = [_special(tokenizer, token.format(language=language), name) for token in _PROMPT]
     if is_ctranslate2(name):
         model = _load_ctranslate2(name, device)
         return _CTranslate2Model(name, model.n_mels, model, tokenizer, prompt, beam_size)
-    whisper = load_model(name).train(mode=False).to(device=device)
+    whisper = load_model(name, tell).train(mode=False).to(device=device)
     return _TransformersModel(name, whisper.config.num_mel_bins, whisper, tokenizer, prompt, beam_size, device)
 
 

@@ -16,6 +16,7 @@ from shared.errors import ResourceLimitError, SpeechPrepError, UsageError
 from shared.system.durable import fsync_directory, fsync_tree, json_bytes
 from shared.system.locks import hold
 from shared.system.read_errors import is_of_system
+from shared.text import open_tokenizer
 from shared.units import format_bytes
 from trainer.exporting.files import (
     RECORD,
@@ -25,6 +26,7 @@ from trainer.exporting.files import (
     expected_preprocessor,
     read_export_record,
 )
+from trainer.model.whisper import load_model
 
 PARTIAL = ".partial-"
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int16": 2}
@@ -97,17 +99,30 @@ def _check_room(folder: Path, checkpoint: Checkpoint, quantization: str) -> None
         raise ResourceLimitError(message, "make room, or name another --output")
 
 
-def _fill(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> None:
+def _converter(checkpoint: Checkpoint) -> Any:
+    """CTranslate2's own, which is given the model that is trained and checked, and not what it would load itself."""
     from ctranslate2.converters import TransformersConverter  # noqa: PLC0415 - imports transformers
-    from transformers.utils import logging  # noqa: PLC0415 - as above
+    from transformers import PreTrainedTokenizerFast  # noqa: PLC0415 - as above
 
-    # A bar that is over in a second.
-    hide: Any = logging.disable_progress_bar
-    hide()
+    tokenizer = open_tokenizer(checkpoint.tokenizer_json, str(checkpoint.folder))
+
+    class Converter(TransformersConverter):  # type: ignore[misc]  # CTranslate2 ships no types
+        def load_model(self, *_: Any, **__: Any) -> Any:
+            return load_model(str(checkpoint.folder))
+
+        def load_tokenizer(self, *_: Any, **__: Any) -> Any:
+            return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+    return Converter(str(checkpoint.folder))
+
+
+def _fill(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> None:
     quantization = identity["quantization"]
     try:
         with torch.no_grad():
-            TransformersConverter(str(checkpoint.folder)).convert(str(folder), quantization=quantization)
+            _converter(checkpoint).convert(str(folder), quantization=quantization)
+    except UsageError:
+        raise
     except Exception as error:  # the converter raises what the damage happens to break
         if is_of_system(error):
             raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.errors import UsageError
-from shared.model_files import model_config, model_file, what_instead
+from shared.model_files import model_config, model_file, refuse_kind
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
 from shared.system import foreign_files as foreign
 from shared.system.read_errors import refuse_unreadable
@@ -39,10 +39,7 @@ class Checkpoint:
         """The checkpoint in *folder*. Raises UsageError where there is none, or a file is missing or damaged."""
         if not folder.is_dir():
             raise UsageError(f"{folder} is no folder", "--checkpoint names a model's folder, such as OUTPUT/best")
-        if (folder / "model.bin").is_file():
-            raise UsageError(f"{folder} is no transformers model", what_instead(folder))
-        if not (folder / "config.json").is_file():
-            raise UsageError(f"{folder} has no config.json", what_instead(folder))
+        refuse_kind(str(folder))
         names = ("generation_config.json", "preprocessor_config.json")
         generation, preprocessor = (_read_object(folder, name) for name in names)
         shape = ModelShape.from_config(model_config(str(folder)))

@@ -4,50 +4,33 @@ Whisper's encoder positions are sinusoids, so a shorter context is the first par
 stay as they are and are saved whole.
 """
 
-import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
-from transformers.utils.logging import disable_progress_bar
 
-from shared.errors import UsageError, first_line
+from shared.errors import UsageError
 from shared.rows import STEP
-from shared.settings import expand_home
-from shared.system.read_errors import refuse_unreadable
+from trainer.model.loading import read_model
 from trainer.model.shape import CHUNK_TOKENS
+from trainer.model.sinusoids import sinusoids
 
 _POSITION_TOLERANCE = 1e-2
 """How far a model's stored positions may be from the sinusoids that extend them; float16 rounds by 5e-4."""
 
 
-def load_model(name: str) -> WhisperForConditionalGeneration:
+def load_model(name: str, tell: Callable[[str], None] = lambda _text: None) -> WhisperForConditionalGeneration:
     """The model *name* (folder or Hub id) in float32, whatever it is stored in, with SDPA attention.
 
-    float16 weights cannot be trained: their updates round to nothing. Raises UsageError when it cannot be loaded.
+    float16 weights cannot be trained: their updates round to nothing. Raises UsageError, and *tell* hears what was read
+    otherwise than it is written, as `read_model` says.
     """
-    # A bar for every rank, over in a second.
-    disable_progress_bar()  # type: ignore[no-untyped-call] # its own
-    try:
-        model = WhisperForConditionalGeneration.from_pretrained(
-            str(expand_home(name)) if expand_home(name).is_dir() else name,
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        refuse_unreadable(name, error)
-        message = f"--model {name} cannot be loaded: {first_line(error)}"
-        raise UsageError(message, "give a Whisper model's folder or Hub id; private ones need HF_TOKEN") from error
-    except Exception as error:  # what reads a pickle for its weights alone raises anything where there is more, or less
-        message = f"--model {name} cannot be loaded: pytorch_model.bin is no plain weights: {first_line(error)}"
-        remedy = "give a model with model.safetensors; whoever trusts this one makes it with model.save_pretrained(DIR)"
-        raise UsageError(message, remedy) from error
-    return prepare_model(model)
+    return prepare_model(read_model(name, tell))
 
 
 def prepare_model(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
@@ -94,16 +77,6 @@ def positions(encoder: WhisperEncoder, count: int) -> torch.Tensor:
     if not torch.allclose(longer[: len(own)], own, atol=_POSITION_TOLERANCE):
         raise UsageError("this model's encoder positions are no sinusoids: clips over 30 s cannot be used")
     return torch.cat([own, longer[len(own) :]])
-
-
-def sinusoids(length: int, channels: int) -> torch.Tensor:
-    """float32[length, channels]: sines, then cosines, of Whisper's encoder (Radford et al. 2022, after Vaswani et al.
-
-    2017): wavelengths from 2 pi to 10,000 x 2 pi in a geometric series.
-    """
-    step = math.log(10_000) / (channels // 2 - 1)
-    angles = torch.arange(length)[:, None] * torch.exp(-step * torch.arange(channels // 2))
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class TrainingModel(nn.Module):

@@ -1,6 +1,6 @@
 """What a run goes on from: whether a checkpoint is of the same run, and what of it is taken over."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,10 +122,13 @@ def go_on(stepper: Stepper, training: dict[str, Any]) -> bool:
     return restore(stepper.optimiser, training.pop("optimiser"))
 
 
-def stepper_from(setup: Setup, checkpoint: Path | None) -> Stepper:
-    """Model and optimiser, from *checkpoint* where there is one. Raises SpeechPrepError when that is damaged."""
+def stepper_from(setup: Setup, checkpoint: Path | None, tell: Callable[[str], None]) -> Stepper:
+    """Model and optimiser, from *checkpoint* where there is one. Raises SpeechPrepError when that is damaged.
+
+    *tell* hears where the model was not read as it is written.
+    """
     if checkpoint is None:
-        return make_stepper(setup, load_model(setup.settings.model))
+        return make_stepper(setup, load_model(setup.settings.model, tell))
     try:
         whisper = load_model(str(checkpoint))
     except UsageError as error:

@@ -77,7 +77,7 @@ def _assembled(setup: Setup, data: Data, console: Screen, stop: StopRequest, sta
     settings, ranks = setup.settings, setup.ranks
     found = find_checkpoint(settings, identity(settings, data))
     checkpoint, state, training = found or (None, None, {})
-    stepper = stepper_from(setup, checkpoint)
+    stepper = stepper_from(setup, checkpoint, console.say if ranks.is_main else lambda _text: None)
     goes_on = go_on(stepper, training) if found else True
     budget = find_budget(setup, data, stepper, state)
     plans = planner(setup, data, budget)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from shared.errors import ResourceLimitError, SpeechPrepError, StoreBusyError, UsageError
+from shared.errors import ResourceLimitError, StoreBusyError, UsageError
 from shared.system.locks import hold
 from tests.support.training import tiny_model
 from trainer.exporting.conversion import PARTIAL, convert, export_folders, folder_bytes
@@ -133,7 +133,7 @@ def test_a_folder_with_anything_else_in_it_is_refused_and_left_alone(copy, model
 def test_a_conversion_that_fails_leaves_nothing_behind(model, tmp_path):
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"no weights")
-    with pytest.raises(SpeechPrepError, match="cannot"):
+    with pytest.raises(UsageError, match="is damaged"):
         convert(Checkpoint.read(tmp_path / "model"), tmp_path / "export", "float16")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 

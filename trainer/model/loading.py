@@ -1,0 +1,111 @@
+"""A model from its files, with every weight of theirs in its place, or an error that says which is not."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+
+from shared.errors import UsageError
+from shared.model_files import model_config, optional_json
+from trainer.model.shape import ModelShape
+from trainer.model.sinusoids import sinusoids
+from trainer.model.weight_files import read_weights
+from trainer.model.weight_names import EMBEDDING, POSITIONS, PROJECTION, Stored, fit
+
+_SHOWN = 3
+_TOKEN_FACTS = (
+    "alignment_heads",
+    "begin_suppress_tokens",
+    "bos_token_id",
+    "decoder_start_token_id",
+    "eos_token_id",
+    "is_multilingual",
+    "lang_to_id",
+    "max_initial_timestamp_index",
+    "no_timestamps_token_id",
+    "pad_token_id",
+    "prev_sot_token_id",
+    "suppress_tokens",
+    "task_to_id",
+)
+_OUTPUTS = {"return_dict": True, "output_attentions": False, "output_hidden_states": False}
+"""What a model returns, which its config.json may have left otherwise: our code reads named outputs."""
+
+
+def read_model(name: str, tell: Callable[[str], None]) -> WhisperForConditionalGeneration:
+    """The model *name* (folder or Hub id) in float32, whatever it is stored in, with SDPA attention, not training.
+
+    *tell* hears where its weights are not under their own names, or not tied as config.json has it. Raises UsageError
+    where it cannot be loaded, or would not be the model that was saved: see `trainer.model.weight_names`; and for
+    weights that are no numbers.
+    """
+    config = model_config(name)
+    ModelShape.from_config(config)
+    stored = read_weights(name)
+    model = _empty(name, config)
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    tied = bool(model.config.tie_word_embeddings)
+    found = fit(name, {key: _header(tensor) for key, tensor in stored.items()}, expected, tied=tied)
+    if found.remark:
+        tell(f"{name}: {found.remark}")
+    # A copy: the file may be replaced while it is mapped.
+    weights = {key: stored.pop(own).to(torch.float32, copy=True) for key, own in found.names.items()}
+    _require_numbers(name, weights)
+    _fill(name, model, weights, tell)
+    model.generation_config = _token_facts(optional_json(name, "generation_config.json") or config)
+    return model
+
+
+def _token_facts(generation: Mapping[str, Any]) -> GenerationConfig:
+    """What *generation*, a parsed `generation_config.json`, says of tokens; how to decode is not the model's to say."""
+    return GenerationConfig(**{key: generation[key] for key in _TOKEN_FACTS if key in generation})  # type: ignore[no-untyped-call]
+
+
+def _empty(name: str, config: Mapping[str, Any]) -> WhisperForConditionalGeneration:
+    """The model of *config* without any weights in memory."""
+    # Weights that were made whole again keep the entry that says how they were rounded.
+    values = {key: value for key, value in config.items() if key != "quantization_config"} | _OUTPUTS
+    try:
+        parsed = WhisperConfig.from_dict(values)
+        with torch.device("meta"):
+            return WhisperForConditionalGeneration._from_config(  # noqa: SLF001 - the only way with an implementation
+                parsed, attn_implementation="sdpa", dtype=torch.float32
+            ).eval()
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise UsageError(f"config.json of {name} makes no model: {error}", "download the model again") from error
+
+
+def _header(tensor: torch.Tensor) -> Stored:
+    return Stored(str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape))
+
+
+def _require_numbers(name: str, weights: Mapping[str, torch.Tensor]) -> None:
+    if wrong := sorted(key for key, value in weights.items() if not value.isfinite().all()):
+        message = f"{name} has {len(wrong)} of {len(weights)} weights with infinities or no numbers (NaN) in them: "
+        raise UsageError(message + ", ".join(wrong[:_SHOWN]), "take an earlier checkpoint: its training had diverged")
+
+
+def _fill(
+    name: str,
+    model: WhisperForConditionalGeneration,
+    weights: dict[str, torch.Tensor],
+    tell: Callable[[str], None],
+) -> None:
+    """Gives *model* its *weights*, and what was not saved as it follows from the others."""
+    if POSITIONS not in weights:
+        tell(f"{name}: the encoder's positions were not saved; Whisper's sinusoids take their place")
+        weights[POSITIONS] = sinusoids(model.config.max_source_positions, model.config.d_model)
+    if model.config.tie_word_embeddings and not _says_the_same(weights):
+        # As transformers does; a reader that tied them would hear another model.
+        tell(f"{name}: {PROJECTION} is not the decoder's embedding, though config.json says so: both are kept")
+        model.config.tie_word_embeddings = False
+    if model.config.tie_word_embeddings:
+        weights[PROJECTION] = weights[EMBEDDING]
+    model.load_state_dict(weights, strict=True, assign=True)
+    if model.config.tie_word_embeddings:
+        model.proj_out.weight = model.model.decoder.embed_tokens.weight
+
+
+def _says_the_same(weights: Mapping[str, torch.Tensor]) -> bool:
+    return PROJECTION not in weights or torch.equal(weights[PROJECTION], weights[EMBEDDING])
