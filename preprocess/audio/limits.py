@@ -6,12 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.audio.clip import Clip
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
 _MIN_SAMPLING_RATE = 1_000
 _MAX_SAMPLING_RATE = 768_000
 """Rates outside this range are header damage; the resampler's filters would grow with them."""
+_SILENT_POWER = 1e-8
+"""Mean square of a channel in which nothing is heard (-80 dB), so that nothing of it can be lost either."""
+_KEPT_SHARE = 0.05
+"""Of the channels' power; channels that have nothing in common keep half, and one beside a silent one, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,16 @@ class DecodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """What a container says. *num_frames* is None where it says nothing; only a *binding* length can refuse a clip."""
+    """What a container says. *num_frames* is None where it says nothing; only a *binding* length can refuse a clip.
+
+    A codec may have added up to *padding* frames: the limit of seconds is applied without them (`padding.fitted`).
+    """
 
     sampling_rate: int
     channels: int
     num_frames: int | None = None
     binding: bool = False
+    padding: int = 0
 
 
 def frame_cap(info: StreamInfo, limits: DecodeLimits) -> int:
@@ -46,30 +55,38 @@ def frame_cap(info: StreamInfo, limits: DecodeLimits) -> int:
         )
     if info.binding and info.num_frames is not None:
         _check_length(info.num_frames, info, limits)
-    return min(int(limits.max_seconds * rate), limits.max_decoded_bytes // (4 * info.channels))
+    return min(int(limits.max_seconds * rate) + info.padding, limits.max_decoded_bytes // (4 * info.channels))
 
 
-def collect(blocks: Iterable[NDArray[np.float32]], info: StreamInfo, limits: DecodeLimits) -> NDArray[np.float32]:
-    """All *blocks* (`[frames, channels]` or `[frames]`) as one mono clip `[frames]`; ends at the first over a limit.
+def collect(blocks: Iterable[NDArray[np.float32]], info: StreamInfo, limits: DecodeLimits) -> Clip:
+    """All *blocks* (`[frames, channels]` or `[frames]`) as one mono clip; ends at the first over a limit.
 
     Raises `RowRejectedError` for a clip that is too long or too large.
     """
-    parts, num_frames = [], 0
+    parts, num_frames, before, after = [], 0, 0.0, 0.0
     for block in blocks:
         num_frames += len(block)
         _check_length(num_frames, info, limits)
         parts.append(_mono(block))
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        if block.ndim > 1 and block.shape[1] > 1:
+            before += _energy(block) / block.shape[1]
+            after += _energy(parts[-1])
+    samples = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty(0, np.float32)
+    cancelled = before > _SILENT_POWER * num_frames and after < _KEPT_SHARE * before
+    return Clip(samples, info.sampling_rate, info.padding, cancelled)
+
+
+def too_long(length: str, limits: DecodeLimits) -> RowRejectedError:
+    """The error for a clip of *length*, which is said in words."""
+    return RowRejectedError(QuarantineReason.TOO_LONG, f"{length}; the limit is {limits.max_seconds:g} s")
 
 
 def _check_length(num_frames: int, info: StreamInfo, limits: DecodeLimits) -> None:
     """Refuses *num_frames*, whether a header claims or a decoder delivered them."""
-    if num_frames > limits.max_seconds * info.sampling_rate:
+    if num_frames > limits.max_seconds * info.sampling_rate + info.padding:
         declared = (info.num_frames or 0) / info.sampling_rate
-        length = f"{declared:,.3f} s" if declared > limits.max_seconds else f"goes on after {num_frames:,} frames"
-        raise RowRejectedError(QuarantineReason.TOO_LONG, f"{length}; the limit is {limits.max_seconds:g} s")
+        beyond = declared > limits.max_seconds
+        raise too_long(f"{declared:,.3f} s" if beyond else f"goes on after {num_frames:,} frames", limits)
     num_bytes = 4 * info.channels * num_frames
     if num_bytes > limits.max_decoded_bytes:
         raise RowRejectedError(
@@ -91,3 +108,11 @@ def _mono(block: NDArray[np.float32]) -> NDArray[np.float32]:
             total += block[:, channel]
         total /= np.float32(block.shape[1])
     return total
+
+
+def _energy(values: NDArray[np.float32]) -> float:
+    """Sum of squares."""
+    flat = values.reshape(-1)
+    # As in _mono: what overflows here is rejected for the whole clip.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.dot(flat, flat))

@@ -64,3 +64,21 @@ def _sample_counts(encoded: bytes, span: _Span) -> Iterator[int]:
             if at + skip + 4 <= len(encoded):
                 yield struct.unpack_from(">I", encoded, at + skip)[0]
             at = encoded.find(name, at + 4, span[1])
+
+
+def next_file(encoded: bytes, at: int) -> int:
+    """Where the file after the M4A at byte *at* begins, at the top level; the end of *encoded* where there is none."""
+    begun = False
+    for _ in range(_MAX_SPANS):
+        if at + _HEADER_BYTES > len(encoded):
+            break
+        size, name = struct.unpack_from(">I4s", encoded, at)
+        if begun and name == b"ftyp":
+            return at
+        begun = begun or name in {b"moov", b"mdat", b"moof"}
+        if size == 1 and at + _LONG_HEADER_BYTES <= len(encoded):
+            size = struct.unpack_from(">Q", encoded, at + _HEADER_BYTES)[0]
+        if size < _HEADER_BYTES:
+            break
+        at += size
+    return len(encoded)

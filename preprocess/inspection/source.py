@@ -226,7 +226,8 @@ def _encoding(audio: bytes | None) -> str:
     except soundfile.SoundFileRuntimeError:
         from preprocess.audio.ffmpeg import demuxer_of  # noqa: PLC0415 - FFmpeg, for what libsndfile does not read
 
-        return {"mov": "M4A", "matroska": "WebM", "aac": "AAC"}.get(demuxer_of(audio) or "", "unknown")
+        demuxer = demuxer_of(audio) or "unknown"
+        return {"mov": "M4A", "matroska": "WebM", "aac": "AAC"}.get(demuxer, demuxer)
     channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
     return f"{info.format} {info.subtype}, {info.samplerate / 1_000:g} kHz, {channels}"
 

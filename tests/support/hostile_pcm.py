@@ -138,7 +138,7 @@ def relatives():
         "aiff of a negative chunk": Hostile(patched(aiff, common - 4, ">i", -1)),
         "au": Hostile(au, WRITTEN),
         "au of unknown size": Hostile(patched(au, 8, ">I", 2**32 - 1), WRITTEN),
-        "au whose data begin at 4 GiB": Hostile(patched(au, 4, ">I", 2**32 - 1), UNDECODABLE),
+        "au whose data begin at 4 GiB": Hostile(patched(au, 4, ">I", 2**32 - 1)),
         "au of 2^31 channels": Hostile(patched(au, 20, ">I", 2**31), UNDECODABLE),
         "caf": Hostile(caf, WRITTEN),
         "caf of 2^63 bytes": Hostile(patched(caf, data, ">Q", 2**63 - 1)),

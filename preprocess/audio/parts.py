@@ -1,0 +1,88 @@
+"""A file's parts: whole files one after the other in it, as `cat` or a chain of Ogg links makes them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from preprocess.audio import links, mp4_boxes, mpeg_frames
+from preprocess.audio.mpeg_frames import Stream
+from preprocess.audio.riff import read_wav
+from preprocess.audio.starts import after_tags, kind_at, next_of
+from shared.errors import RowRejectedError
+from shared.schema import QuarantineReason
+
+_MAX_PARTS = 1_000
+
+
+class Part(NamedTuple):
+    """One file: its bytes and what kind it is, None where it is of none that `starts` knows.
+
+    Of MPEG audio, *stream* says which bytes, and *alone* that there is no other.
+    """
+
+    encoded: bytes
+    kind: str | None = None
+    stream: Stream | None = None
+    alone: bool = False
+
+
+def parts(encoded: bytes) -> Iterator[Part]:
+    """The parts of *encoded*, one or more, in order; a file that begins at once and has no other is that part.
+
+    What follows the last part and begins no file is left out. Raises `RowRejectedError` for too many parts.
+    """
+    for number, part in enumerate(_parts(encoded)):
+        if number >= _MAX_PARTS:
+            message = f"a file of more than {_MAX_PARTS:,} files; the limit is {_MAX_PARTS:,}"
+            raise RowRejectedError(QuarantineReason.TOO_LARGE, message)
+        yield part
+
+
+def mpeg_parts(encoded: bytes, at: int = 0) -> list[Part]:
+    """The streams of MPEG audio from byte *at* on; none where there are no frames."""
+    found = mpeg_frames.streams(encoded, at)
+    return [Part(encoded, "mpeg", one) for one in found]
+
+
+def _parts(encoded: bytes) -> Iterator[Part]:
+    at = 0
+    while at < len(encoded):
+        start = _start(encoded, at)
+        kind = kind_at(encoded, start)
+        if kind is not None:
+            end = _ENDS[kind](encoded, start) if kind in _ENDS else next_of(kind, encoded, start)
+            if not _begins(encoded, _start(encoded, end)):
+                end = len(encoded)
+            yield Part(encoded if end - start == len(encoded) else encoded[start:end], kind)
+            at = end
+            continue
+        found = mpeg_parts(encoded, start) if mpeg_frames.begins(encoded, start) else []
+        at_end = found[-1].stream.runs[-1][1] if found and found[-1].stream else len(encoded)
+        if len(found) == 1 and not at and kind_at(encoded, _start(encoded, at_end)) is None:
+            yield found[0]._replace(alone=True)
+        else:
+            yield from found
+        if not found and not at:
+            yield Part(encoded)
+        at = at_end
+
+
+def _begins(encoded: bytes, at: int) -> bool:
+    return kind_at(encoded, at) is not None or mpeg_frames.begins(encoded, at)
+
+
+def _start(encoded: bytes, at: int) -> int:
+    """Where a file begins from *at* on, behind tags and zeros."""
+    if kind_at(encoded, at):
+        return at
+    start = after_tags(encoded, at)
+    # An M4A begins with the zeros of its first size.
+    return next((start - zeros for zeros in (2, 3) if start - zeros > at and kind_at(encoded, start - zeros)), start)
+
+
+_ENDS: Mapping[str, Callable[[bytes, int], int]] = {
+    "riff": lambda encoded, at: read_wav(encoded, at).end,
+    "ogg": links.next_ogg,
+    "mp4": mp4_boxes.next_file,
+    "wavpack": links.next_wavpack,
+}
+"""Where a file of a kind ends; of others, where the next of the same kind begins."""
