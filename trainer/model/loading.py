@@ -69,9 +69,11 @@ def _empty(name: str, config: Mapping[str, Any]) -> WhisperForConditionalGenerat
     try:
         parsed = WhisperConfig.from_dict(values)
         with torch.device("meta"):
-            return WhisperForConditionalGeneration._from_config(  # noqa: SLF001 - the only way with an implementation
+            model = WhisperForConditionalGeneration._from_config(  # type: ignore[no-untyped-call]  # noqa: SLF001 - the only way with an implementation
                 parsed, attn_implementation="sdpa", dtype=torch.float32
-            ).eval()
+            )
+            whisper: WhisperForConditionalGeneration = model.eval()
+            return whisper
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise UsageError(f"config.json of {name} makes no model: {error}", "download the model again") from error
 
