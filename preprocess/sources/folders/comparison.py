@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from preprocess.sources.base import Access
-from preprocess.sources.confine import resolve_inside
+from preprocess.sources.confine import leads_outside, resolve_inside
 from preprocess.sources.patterns import walk
 from shared.errors import RowRejectedError
 
@@ -70,10 +70,14 @@ def compared(tables: Sequence[pa.Table], root: Path, folders: Sequence[str], acc
 
 
 def _audio_files(root: Path, folders: Sequence[str], access: Access) -> Iterator[str]:
+    """The audio files that may be read; of a link that may not be followed its row says so."""
     begins = tuple(f"{folder}/" for folder in folders)
+    real_root = os.path.realpath(root)
     for name in walk(root, links=access.follow_links):
         if name.rpartition(".")[2].lower() in AUDIO_SUFFIXES and ("" in folders or name.startswith(begins)):
-            yield name
+            path = f"{root}/{name}"
+            if not os.path.islink(path) or not leads_outside(real_root, path, access):  # noqa: PTH114 - a million
+                yield name
 
 
 def _spelled(names: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 
@@ -128,7 +129,13 @@ def _read_tsv(content: pa.Buffer, wanted: list[str]) -> pa.Table:
 
 
 def _read_csv(content: pa.Buffer, wanted: list[str]) -> pa.Table:
-    return pacsv.read_csv(pa.BufferReader(content), parse_options=_CSV, convert_options=_convert(wanted))
+    table = pacsv.read_csv(pa.BufferReader(content), parse_options=_CSV, convert_options=_convert(wanted))
+    for column in table.columns:
+        broken = column.filter(pc.match_substring(column, "\n"))
+        if len(broken) and content.to_pybytes().count(b'"') % 2:
+            # Arrow takes the lines up to the next quote, or all that are left, for one value.
+            raise ValueError(f"it has a quote that is opened and not closed, perhaps at {broken[0].as_py()[:40]!r}")
+    return table
 
 
 def _read_jsonl(content: pa.Buffer, wanted: list[str]) -> pa.Table:
