@@ -30,6 +30,7 @@ COMMANDS = {
     "train": "trainer.train",
     "evaluate": "trainer.evaluate",
     "export": "trainer.export",
+    "audit": "trainer.audit",
     "clean-output": "trainer.clean",
 }
 """What a user types -> the module whose `main` takes the options, in the order of the work."""

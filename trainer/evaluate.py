@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from shared.cli import parse_settings, run_command
 from shared.errors import ExitCode, UsageError
+from shared.settings import expand_home
 from shared.terminal import Screen, say
 from trainer.evaluation.html_report import require_writable, write_evaluation
 from trainer.evaluation.hypotheses import read_hypotheses
@@ -71,13 +72,19 @@ def _facts(settings: EvaluateSettings) -> EvaluationFacts:
             duration_column=settings.duration_column,
             baseline=settings.baseline,
         )
-    if settings.store is None or not (settings.model or settings.baseline):
+    if not settings.store or not (settings.model or settings.baseline):
         remedy = "--store STORE --model FOLDER, or --hypotheses FILE"
         raise UsageError("nothing to evaluate was named", remedy)
     from trainer.evaluation.transcribe import transcribed  # noqa: PLC0415 - as above
 
     models = tuple(dict.fromkeys([*settings.model, *([settings.baseline] if settings.baseline else [])]))
-    return transcribed(settings.store, models, settings, Screen(stderr=True), baseline=settings.baseline)
+    return transcribed(
+        [expand_home(store) for store in settings.store],
+        models,
+        settings,
+        Screen(stderr=True),
+        baseline=settings.baseline,
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from preprocess.clean import CleanSettings
 from preprocess.demo.model import build_model
 from preprocess.settings import RunSettings
 from tests.support.hub import serve
+from trainer.auditing.settings import AuditSettings
 from trainer.estimate import EstimateSettings
 from trainer.evaluation.settings import EvaluateSettings
 from trainer.exporting.settings import ExportSettings
@@ -140,7 +141,8 @@ def test_every_page_is_listed_and_every_link_leads_somewhere():
 
 
 def test_options_in_readme_and_docs_exist():
-    classes = (RunSettings, CleanSettings, TrainSettings, EvaluateSettings, EstimateSettings, ExportSettings)
+    trainers = (TrainSettings, AuditSettings, EvaluateSettings, EstimateSettings, ExportSettings)
+    classes = (RunSettings, CleanSettings, *trainers)
     fields = {name: field for one in classes for name, field in one.model_fields.items()}
     known = {f"--{name.replace('_', '-')}" for name in fields}
     known |= {f"--no-{name.replace('_', '-')}" for name, field in fields.items() if field.annotation is bool}

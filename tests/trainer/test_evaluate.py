@@ -65,7 +65,7 @@ def test_a_transformers_and_a_ctranslate2_folder_say_the_same(folder, capsys, tm
 def test_rows_come_once_each_with_their_own_reference(folder):
     split = open_split(folder / "store", "test")
     settings = EvaluateSettings(beam_size=2, silence_clips=2, device="cpu")
-    facts = transcribed(folder / "store", [str(folder / "model")], settings, None)
+    facts = transcribed([folder / "store"], [str(folder / "model")], settings, None)
     assert sorted(row.row_id for row in facts.rows) == list(range(len(split)))
     assert facts.decoding == "beam of 2, 30 s window"
     assert facts.models[0].silence.clips == 2
@@ -280,3 +280,27 @@ def test_a_checkpoint_that_was_scored_with_other_settings_is_scored_again(folder
     for rows, scored in [("1", True), ("1", False), ("2", True)]:
         assert run(folder, *watch, "--rows", rows) == 0
         assert ("checkpoint-00000001: WER" in capsys.readouterr().out) is scored
+
+
+def test_several_stores_are_test_sets_of_one_evaluation(folder, tmp_path, capsys):
+    other = shutil.copytree(folder / "store", tmp_path / "mls")
+    arguments = [
+        "--model",
+        str(folder / "model"),
+        "--rows",
+        "2",
+        "--silence-clips",
+        "0",
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    assert run(folder, "--store", str(other), *arguments) == 2
+    assert "is named twice, or beside a copy of it" in flat(capsys.readouterr().err)
+    for name in ("store.json", "COMPLETE"):
+        (other / name).write_text(json.dumps(json.loads((other / name).read_text()) | {"uuid": "another"}))
+    assert run(folder, "--store", str(other), *arguments) == 0
+    (model,) = json.loads((tmp_path / "o" / "metrics.json").read_text())["models"]
+    assert list(model["by_set"]) == ["store", "mls"]
+    assert [scores["raw"]["rows"] for scores in model["by_set"].values()] == [2, 2]
+    assert model["overall"]["raw"]["rows"] == 4
+    assert model["by_set"]["store"] == model["by_set"]["mls"]

@@ -76,7 +76,7 @@ def render_page(result: EvaluationResult) -> str:
     sources = list(result.models[0].by_source)
     drawn = drawn_sources(result)
     return (
-        _environment()
+        page_environment()
         .get_template("evaluation.html.j2")
         .render(
             result=result,
@@ -97,9 +97,10 @@ def render_page(result: EvaluationResult) -> str:
     )
 
 
-def _environment() -> Environment:
+def page_environment(*folders: Path) -> Environment:
+    """What makes pages of the templates of *folders*, which may include those of an evaluation's page."""
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader([*folders, _TEMPLATES]),
         autoescape=True,
         finalize=_shown,
         undefined=StrictUndefined,

@@ -8,12 +8,16 @@ from shared.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """One clip: *duration* is its audio in seconds, None where a ready table does not tell."""
+    """One clip: *duration* is its audio in seconds, None where a ready table does not tell.
+
+    *test_set* names the store that it is of, "" where there is but one.
+    """
 
     row_id: int
     source: str
     reference: str
     duration: float | None = None
+    test_set: str = ""
 
 
 @dataclass(frozen=True, slots=True)

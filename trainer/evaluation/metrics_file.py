@@ -42,6 +42,7 @@ def _model_metrics(model: ModelResult) -> dict[str, Any]:
         "real_time_factor": run.real_time_factor,
         "silence": run.silence and {**asdict(run.silence), "examples": list(run.silence.examples)},
         "overall": _scores(model.overall),
+        "by_set": {test_set: _scores(scores) for test_set, scores in model.by_set.items()},
         "by_source": {source: _scores(scores) for source, scores in model.by_source.items()},
         "by_duration": [
             {"shortest": found.shortest, "longest": found.longest, **_scores({DETAIL_NORMALISER: found.score})}

@@ -1,7 +1,7 @@
 """An evaluation worked out: every model's rates and intervals, against the baseline, and its worst rows. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,7 @@ class WorstRow:
 class ModelResult:
     """One model: scores by normaliser, overall and by source (by name), and WER differences from the baseline.
 
+    *by_set* has the scores of each test set, in the order in which they were named; {} where there is but one.
     *against_baseline* is None for the baseline itself and where there is none. *worst* has the rows with most errors.
     """
 
@@ -77,6 +78,7 @@ class ModelResult:
     by_duration: Sequence[DurationScore]
     against_baseline: Mapping[Normaliser, PairedDifference] | None
     worst: Sequence[WorstRow]
+    by_set: Mapping[str, Mapping[Normaliser, Score]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -138,21 +140,33 @@ def _model_result(
     *,
     bootstrap: _Bootstrap,
 ) -> ModelResult:
-    groups = rows_by([row.source for row in rows])
     compared = None
     if baseline is not None:
         compared = {name: bootstrap.against(baseline[name], counted) for name, counted in counts.items()}
     return ModelResult(
         transcripts=model,
         overall={name: bootstrap.score(counted) for name, counted in counts.items()},
-        by_source={
-            source: {name: bootstrap.score(counted.take(places)) for name, counted in counts.items()}
-            for source, places in groups.items()
-        },
+        by_source=_by_group([row.source for row in rows], counts, bootstrap),
         by_duration=_by_duration(rows, counts[DETAIL_NORMALISER], bootstrap),
         against_baseline=compared,
         worst=_worst(rows, model.hypotheses, counts[DETAIL_NORMALISER]),
+        by_set=_by_set([row.test_set for row in rows], counts, bootstrap),
     )
+
+
+def _by_set(names: Sequence[str], counts: _Counts, bootstrap: _Bootstrap) -> dict[str, dict[Normaliser, Score]]:
+    """In the order in which they come; nothing where there is but one."""
+    order = list(dict.fromkeys(names))
+    groups = _by_group(names, counts, bootstrap) if order[1:] else {}
+    return {name: groups[name] for name in order if name in groups}
+
+
+def _by_group(names: Sequence[str], counts: _Counts, bootstrap: _Bootstrap) -> dict[str, dict[Normaliser, Score]]:
+    """The scores of the rows of every name, names in their own order."""
+    return {
+        group: {name: bootstrap.score(counted.take(places)) for name, counted in counts.items()}
+        for group, places in rows_by(names).items()
+    }
 
 
 def _by_duration(rows: Sequence[EvaluationRow], counts: ErrorCounts, bootstrap: _Bootstrap) -> list[DurationScore]:

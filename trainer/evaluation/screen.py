@@ -3,7 +3,8 @@
 Names come from outside: they are shown as they are, without markup or control characters.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
@@ -30,16 +31,20 @@ _SIGNIFICANCE_STYLES = {"better": "green", "worse": "red", "not significant": "d
 _NORMALISER = "normaliser"
 _NARROWEST = 5
 _FIGURES = ("WER", "95 % interval", "CER")
+_Groups = Mapping[str, Mapping[Normaliser, Score]]
 
 
 def render_evaluation(result: EvaluationResult) -> RenderableType:
-    """All of *result* but the worst rows: overall, against the baseline, by source, speed and silence."""
+    """All of *result* but the worst rows: overall, against the baseline, by test set and source, speed and silence."""
     parts: list[RenderableType] = [Text(headline(result), style="bold"), Text(), _overall(result)]
     if any(model.against_baseline for model in result.models):
         parts += [Text(), _heading(f"WER against {result.facts.baseline}"), _compared(result)]
+    if sets := list(result.models[0].by_set):
+        parts += [Text(), _heading("by test set"), _by_group("test set", sets, result.models, attrgetter("by_set"))]
     sources = list(result.models[0].by_source)
     if len(sources) > 1:
-        parts += [Text(), _heading("by source"), _by_source(result, sources[:_SOURCES_SHOWN])]
+        shown = sources[:_SOURCES_SHOWN]
+        parts += [Text(), _heading("by source"), _by_group("source", shown, result.models, attrgetter("by_source"))]
         if rest := sources[_SOURCES_SHOWN:]:
             parts.append(Text(f"and {len(rest)} more sources", style="dim"))
     if any(model.transcripts.real_time_factor is not None or model.transcripts.silence for model in result.models):
@@ -94,14 +99,17 @@ def _overall(result: EvaluationResult) -> Table:
     return table
 
 
-def _by_source(result: EvaluationResult, sources: Sequence[str]) -> Table:
-    table = _table(("source", "rows", "model", _NORMALISER), _FIGURES)
-    for source in sources:
-        for number, model in enumerate(result.models):
-            scores = model.by_source[source]
+def _by_group(
+    heading: str, names: Sequence[str], models: Sequence[ModelResult], scores_of: Callable[[ModelResult], _Groups]
+) -> Table:
+    """A line for every model and normaliser of each group of rows; *scores_of* tells a model's."""
+    table = _table((heading, "rows", "model", _NORMALISER), _FIGURES)
+    for name in names:
+        for number, model in enumerate(models):
+            scores = scores_of(model)[name]
             rows = format_count(next(iter(scores.values())).rows)
-            of_source = ("", "") if number else (Text(one_line(source) or "(no name)"), rows)
-            table.add_row(*of_source, Text(one_line(model.name)), *_scores(scores))
+            of_group = ("", "") if number else (Text(one_line(name) or "(no name)"), rows)
+            table.add_row(*of_group, Text(one_line(model.name)), *_scores(scores))
     return table
 
 

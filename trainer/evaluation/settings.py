@@ -5,18 +5,18 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from trainer.settings import TrainerSettings
+from trainer.settings import TrainerSettings, parse_folders
 
 
 class EvaluateSettings(TrainerSettings):
     """Settings of `python -m trainer.evaluate`."""
 
-    store: Path | None = Field(None, description="folder of the finished store")
+    store: tuple[Path, ...] = Field((), description="folder of a finished store; repeatable: a test set each")
     split: str = Field("test", description="split to transcribe")
     model: tuple[str, ...] = Field((), description="transformers or CTranslate2 folder, or Hub id; repeatable")
     baseline: str | None = Field(None, description="model that the others are compared with; it need not be a --model")
     beam_size: int = Field(1, ge=1, le=16, description="beams; 1 is greedy")
-    rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips [all]")
+    rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips of each store [all]")
     device: str = Field("auto", description="cpu, cuda, cuda:1; auto: the GPU with most room, else the CPU")
     silence_clips: int = Field(4, ge=0, description="clips of silence on which words are counted")
     hypotheses: Path | None = Field(None, description="table of transcripts (CSV, TSV, JSON lines, Parquet) to score")
@@ -27,6 +27,11 @@ class EvaluateSettings(TrainerSettings):
     watch: Path | None = Field(None, description="output folder of a training: score its checkpoints as they come")
     output: Path | None = Field(None, description="folder for metrics.json and evaluation.html [none written]")
     resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _parse_stores(cls, value: Any) -> Any:
+        return parse_folders(value)
 
     @field_validator("model", "hypothesis_column", mode="before")
     @classmethod

@@ -1,6 +1,7 @@
 """A store's clips transcribed by one model after the other, all of them in Whisper's 30 s window."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -29,35 +30,76 @@ _SILENCE_SECONDS = 10.0
 _EXAMPLES = 3
 
 
+@dataclass(frozen=True, slots=True)
+class _TestSet:
+    """*rows* of *split*, which are called *title*; *name* tells them from other stores', "" where there is but one."""
+
+    name: str
+    title: str
+    split: StoreSplit
+    rows: Sequence[int]
+
+
 def transcribed(
-    store: Path, models: Sequence[str], settings: EvaluateSettings, console: Screen, *, baseline: str | None = None
+    stores: Sequence[Path],
+    models: Sequence[str],
+    settings: EvaluateSettings,
+    console: Screen,
+    *,
+    baseline: str | None = None,
 ) -> EvaluationFacts:
-    """What each of *models* makes of the split of *store* that *settings* name; references are its labels as text.
+    """What each of *models* makes of the split of *stores* that *settings* name; references are its labels as text.
 
     Clips longer than the window are left out, which is told. Raises StoreError for a store that is not complete,
-    UsageError for a split without rows that fit, and a model that does not fit it.
+    UsageError for a split without rows that fit, stores of several languages or one that is named twice, and a model
+    that does not fit them.
     """
-    split = open_split(store, settings.split)
-    split.check_shards()
-    chosen, title = _fitting(split, settings.rows or len(split), store, console)
+    sets = _test_sets(stores, settings, console)
+    language = sets[0].split.record.language
     references: list[str] = []
     found = []
     for name in models:
-        references = references or _references(split, chosen, name)
+        references = references or [text for one in sets for text in _references(one.split, one.rows, name)]
         device = settings.device
         place = for_ctranslate2(device, console.say) if is_ctranslate2(name) else choose_device(device)
-        model = open_transcriber(
-            name, language=split.record.language, beam_size=settings.beam_size, device=place, tell=console.say
-        )
-        found.append(_by_model(model, split, chosen, settings.silence_clips, console))
+        model = open_transcriber(name, language=language, beam_size=settings.beam_size, device=place, tell=console.say)
+        found.append(_by_model(model, sets, settings.silence_clips, console))
     decoding = "greedy" if settings.beam_size == 1 else f"beam of {settings.beam_size}"
+    rows = [(one, row) for one in sets for row in one.rows]
     return EvaluationFacts(
-        title=title,
-        rows=[_row(split, row, text) for row, text in zip(chosen, references, strict=True)],
+        title=", ".join(one.title for one in sets),
+        rows=[_row(*of, text) for of, text in zip(rows, references, strict=True)],
         models=found,
         decoding=f"{decoding}, 30 s window",
         baseline=baseline,
     )
+
+
+def _test_sets(stores: Sequence[Path], settings: EvaluateSettings, console: Screen) -> list[_TestSet]:
+    splits = [open_split(store, settings.split) for store in stores]
+    for split in splits:
+        split.check_shards()
+    _require_comparable(splits)
+    names = [store.resolve().name for store in stores]
+    if len(set(names)) < len(names):
+        names = [str(store) for store in stores]
+    found = []
+    for store, split, name in zip(stores, splits, names, strict=True):
+        rows, title = _fitting(split, settings.rows or len(split), store, console)
+        found.append(_TestSet(name if stores[1:] else "", title, split, rows))
+    return found
+
+
+def _require_comparable(splits: Sequence[StoreSplit]) -> None:
+    for split in splits[1:]:
+        first = splits[0]
+        if split.record.language != first.record.language:
+            message = f"{first.root} is of {first.record.language!r}, {split.root} of {split.record.language!r}"
+            raise UsageError(message, "evaluate one language at a time")
+    uuids = [split.record.uuid for split in splits]
+    for split in splits:
+        if uuids.count(split.record.uuid) > 1:
+            raise UsageError(f"{split.root} is named twice, or beside a copy of it", "name each --store once")
 
 
 def _fitting(split: StoreSplit, count: int, store: Path, console: Screen) -> tuple[list[int], str]:
@@ -80,23 +122,26 @@ def _references(split: StoreSplit, rows: Sequence[int], model: str) -> list[str]
     return [words(tokenizer, split.labels(row).tolist()) for row in rows]
 
 
-def _row(split: StoreSplit, row: int, reference: str) -> EvaluationRow:
-    return EvaluationRow(int(split.row_id[row]), str(split.source[row]), reference, float(split.duration[row]))
+def _row(test_set: _TestSet, row: int, reference: str) -> EvaluationRow:
+    split = test_set.split
+    source, seconds = str(split.source[row]), float(split.duration[row])
+    return EvaluationRow(int(split.row_id[row]), source, reference, seconds, test_set.name)
 
 
-def _by_model(
-    model: Transcriber, split: StoreSplit, rows: Sequence[int], silence_clips: int, console: Screen
-) -> ModelTranscripts:
-    if model.num_mel_bins != split.spec.num_mel_bins:
-        message = f"{model.name} takes {model.num_mel_bins} mel bins, the store has {split.spec.num_mel_bins}"
-        raise UsageError(message, "choose a model that the store was prepared for")
+def _by_model(model: Transcriber, sets: Sequence[_TestSet], silence_clips: int, console: Screen) -> ModelTranscripts:
+    for one in sets:
+        if model.num_mel_bins != one.split.spec.num_mel_bins:
+            message = f"{model.name} takes {model.num_mel_bins} mel bins, the store has {one.split.spec.num_mel_bins}"
+            raise UsageError(f"{one.split.root}: {message}", "choose a model that the store was prepared for")
     hypotheses: list[str] = []
     started = perf_counter()
+    parts = [(one.split, part) for one in sets for part in _parts(one.rows)]
     with Progress(console=console, transient=True) as progress:
-        for part in progress.track(list(_parts(rows)), description=escape(one_line(model.name))):
+        for split, part in progress.track(parts, description=escape(one_line(model.name))):
             seconds = max(float(split.duration[row]) for row in part)
             hypotheses += model(windows(split, part), max_length=longest_text(seconds))
-    spent, audio = perf_counter() - started, float(split.duration[list(rows)].sum())
+    spent = perf_counter() - started
+    audio = sum(float(one.split.duration[list(one.rows)].sum()) for one in sets)
     return ModelTranscripts(model.name, hypotheses, spent / audio, _on_silence(model, silence_clips))
 
 

@@ -28,7 +28,7 @@ def watch(settings: EvaluateSettings, console: Screen) -> None:
     UsageError without a store or an output folder, and where there was nothing to score when the training had ended.
     """
     output = settings.watch
-    if settings.store is None or output is None or not output.is_dir():
+    if not settings.store or output is None or not output.is_dir():
         raise UsageError("--watch needs --store STORE and a training's output folder", "check both names")
     while True:
         running = is_held(output / LOCK)
@@ -69,7 +69,7 @@ def _score(settings: EvaluateSettings, output: Path, checkpoint: Path, console: 
     require_writable(output / FOLDER)
     made_with = _settings(settings, checkpoint)
     try:
-        facts = transcribed(settings.store or Path(), [str(checkpoint)], settings, Screen(stderr=True))
+        facts = transcribed(settings.store, [str(checkpoint)], settings, Screen(stderr=True))
     except UsageError:
         # The training may have put it away meanwhile, as `--keep-latest` says.
         if checkpoint.is_dir():

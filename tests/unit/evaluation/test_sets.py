@@ -1,0 +1,61 @@
+"""Several test sets in one evaluation: each with rates of its own, and all of their rows together."""
+
+import io
+from html import unescape
+
+import pytest
+from rich.console import Console
+
+from trainer.evaluation.html_report import render_page
+from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts
+from trainer.evaluation.metrics_file import metrics
+from trainer.evaluation.results import evaluate_transcripts
+from trainer.evaluation.screen import render_evaluation
+
+ROWS = [("cv", "eins zwei drei vier", "eins zwei drei vier"), ("cv", "fünf sechs", "fünf sechs sieben")]
+ROWS += [("aa", "acht neun zehn elf", "acht"), ("aa", "Zwölf", "zwölf")]
+
+
+def evaluated(rows=ROWS):
+    facts = [EvaluationRow(number, "korpus", said, 1.0, name) for number, (name, said, _) in enumerate(rows)]
+    heard = [text for *_, text in rows]
+    models = [ModelTranscripts("ours", heard), ModelTranscripts("turbo", [text for _, text, _ in rows])]
+    return evaluate_transcripts(EvaluationFacts("test", facts, models, baseline="turbo"), resamples=100)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return evaluated()
+
+
+def test_each_set_has_its_own_rates_in_the_order_of_the_options_and_all_their_rows_are_one(result):
+    ours = result.models[0]
+    rates = {
+        name: {str(key): score.errors.wer for key, score in scores.items()} for name, scores in ours.by_set.items()
+    }
+    assert list(rates) == ["cv", "aa"]
+    # By hand: one word too many of 6; three left out of 5, and with capitals one more is another.
+    assert rates["cv"]["raw"] == rates["cv"]["basic"] == pytest.approx(1 / 6)
+    assert (rates["aa"]["raw"], rates["aa"]["basic"]) == (pytest.approx(4 / 5), pytest.approx(3 / 5))
+    assert {str(key): score.errors.wer for key, score in ours.overall.items()}["basic"] == pytest.approx(4 / 11)
+    assert [score.rows for scores in ours.by_set.values() for score in scores.values()] == [2] * 6
+
+
+def test_one_set_is_not_told_twice():
+    alone = evaluated([("", said, heard) for _, said, heard in ROWS])
+    assert alone.models[0].by_set == {}
+    assert "By test set" not in render_page(alone)
+    assert metrics(alone)["models"][0]["by_set"] == {}
+
+
+def test_screen_page_and_metrics_have_every_set_and_model_with_each_normaliser(result):
+    stream = io.StringIO()
+    Console(file=stream, width=140).print(render_evaluation(result))
+    said, page, values = stream.getvalue(), unescape(render_page(result)), metrics(result)["models"][0]["by_set"]
+    table = said.partition("by test set")[2].partition("real-time")[0]
+    assert all(table.count(word) >= 2 for word in ("ours", "turbo", "raw", "basic+ss"))
+    for share in ("16.67 %", "80.00 %", "60.00 %"):
+        assert share in table
+        assert share in page.partition("By test set")[2].partition("By source")[0]
+    assert list(values) == ["cv", "aa"]
+    assert values["aa"]["raw"]["rows"] == 2
