@@ -6,13 +6,14 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Folders, expand_home
+from shared.settings import Folders, PageSettings, expand_home
 from shared.units import parse_bytes
 
 Optim = Literal["auto", "adamw-8bit", "adamw", "adamw-zero1", "adafactor"]
 Checkpointing = Literal["auto", "always", "never"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
 _REPORTERS = ("tensorboard", "wandb", "none")
+_LAST_PORT = 65_535
 _LEAST_MEMORY = 1_000_000
 """Bytes; where fewer are given without a unit, it was forgotten."""
 
@@ -41,7 +42,7 @@ class TrainerSettings(Folders):
     model_config = SettingsConfigDict(env_prefix="TRAINER_")
 
 
-class TrainSettings(TrainerSettings):
+class TrainSettings(PageSettings, TrainerSettings):
     """Settings of `python -m trainer.train`."""
 
     store: tuple[Path, ...] = Field((), description="folder of a finished store; repeatable [required]")
@@ -102,9 +103,12 @@ class TrainSettings(TrainerSettings):
     eval_full: bool = Field(default=False, description="evaluate on every clip of the split")
     logging_steps: int = Field(25, ge=1, description="steps between log records")
     report_to: tuple[str, ...] = Field(("tensorboard",), description="tensorboard, wandb or none; repeatable")
-    tensorboard_port: int | None = Field(
-        None, ge=0, le=65535, description="start TensorBoard on this port [not started]"
+    tensorboard_port: int | Literal["none"] | None = Field(
+        None,
+        description="port of TensorBoard on 127.0.0.1, 0: any that is free; none: do not start it [on a terminal 6006 "
+        "or the next that is free, else none]",
     )
+    metrics_port: int = Field(9109, ge=0, le=65535, description="their port; 0: any that is free")
     push_to_hub: str | None = Field(None, description="upload the best checkpoint to this Hub id at the end [not done]")
 
     @field_validator("store", mode="before")
@@ -116,6 +120,15 @@ class TrainSettings(TrainerSettings):
     @classmethod
     def _parse_size(cls, value: Any) -> Any:
         return parse_memory(value)
+
+    @field_validator("tensorboard_port", mode="before")
+    @classmethod
+    def _parse_port(cls, value: Any) -> Any:
+        if value is None or value == "none":
+            return value
+        if not str(value).isdecimal() or int(value) > _LAST_PORT:
+            raise ValueError(f"neither a port up to {_LAST_PORT} nor none")
+        return int(value)
 
     @field_validator("report_to", mode="before")
     @classmethod

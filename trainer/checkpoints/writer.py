@@ -1,6 +1,7 @@
 """Writes checkpoints beside the training: whole or not there, the best pointed at, old ones removed."""
 
 import shutil
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,7 @@ from trainer.checkpoints.checkpoint import (
     resumable,
 )
 from trainer.checkpoints.files import REMEDY, CheckpointContent, write_files
+from trainer.telemetry.records import CheckpointRecord
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class Checkpoints:
     keep_latest: int
     best: tuple[float | None, int | None] = (None, None)
     """WER and step of the best one that was written."""
+    last: CheckpointRecord | None = None
+    """The last one that this run wrote."""
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="checkpoint"))
     _writing: Future[None] | None = None
 
@@ -93,6 +97,7 @@ class Checkpoints:
     def _write(self, content: CheckpointContent) -> None:
         final = self.path(content.state.step)
         partial = self.output / f"{PARTIAL}{final.name}"
+        began = time.perf_counter()
         shutil.rmtree(partial, ignore_errors=True)
         try:
             write_files(partial, content, self.files)
@@ -103,6 +108,7 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        self.last = replace(described(final, content.state.step), seconds=time.perf_counter() - began)
         self._written(content.state)
 
     def _amend(self, saving: Future[None] | None, state: TrainState) -> None:
@@ -132,6 +138,12 @@ class Checkpoints:
         for path in (path for _, path in checkpoints(self.output) if path not in kept):
             doomed = path / TRAINING if points_at(self.output, path) else path
             shutil.rmtree(doomed, ignore_errors=True)
+
+
+def described(path: Path, step: int) -> CheckpointRecord:
+    """The checkpoint of *step* at *path* as it lies there."""
+    num_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return CheckpointRecord(step, num_bytes, path.stat().st_mtime)
 
 
 def still_to_come(existing: int, to_write: int, keep_latest: int) -> int:

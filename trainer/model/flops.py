@@ -8,6 +8,10 @@ and does not count for MFU.
 """
 
 import re
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from trainer.model.shape import CONV_WIDTH, ModelShape
 
@@ -40,11 +44,13 @@ _PEAK_TFLOPS = {
     "H200 NVL": 835.5,
 }
 """10^12 operations a second on dense matrices, fp16 with fp32 accumulation."""
+Number = TypeVar("Number", float, NDArray[np.float64])
+"""Of one clip, or of each of many."""
 _NO_NAME = re.compile(r"NVIDIA|Tesla|GeForce|SXM\d*|\d+GB|HBM\w+", re.IGNORECASE)
 """Words of a device's name that tell maker, socket or memory, and not its speed."""
 
 
-def encoder_flops(shape: ModelShape, frames: int) -> float:
+def encoder_flops(shape: ModelShape, frames: Number) -> Number:
     """Of one forward pass of the encoder over one clip padded to *frames*."""
     width, positions = shape.d_model, frames / 2
     convolutions = 2 * CONV_WIDTH * width * (shape.num_mel_bins * frames + width * positions)
@@ -53,7 +59,7 @@ def encoder_flops(shape: ModelShape, frames: int) -> float:
     return convolutions + 2 * shape.encoder_layers * (weights * positions + attention)
 
 
-def decoder_flops(shape: ModelShape, frames: int, tokens: int) -> float:
+def decoder_flops(shape: ModelShape, frames: Number, tokens: Number) -> Number:
     """Of one forward pass of the decoder over *tokens*, with the logits of all, beside a clip of *frames*."""
     width, positions = shape.d_model, frames / 2
     by_token = 6 * width**2 + 2 * width * shape.decoder_ffn_dim
@@ -63,13 +69,29 @@ def decoder_flops(shape: ModelShape, frames: int, tokens: int) -> float:
     return 2 * (layers + width * shape.vocab_size * tokens)
 
 
-def training_flops(shape: ModelShape, frames: int, tokens: int, *, freeze_encoder: bool = False) -> float:
+def training_flops(shape: ModelShape, frames: Number, tokens: Number, *, freeze_encoder: bool = False) -> Number:
     """Of one forward and backward pass over one clip of padded *frames* and *tokens*: what MFU counts.
 
     A frozen encoder has no backward pass.
     """
     encoder, decoder = encoder_flops(shape, frames), decoder_flops(shape, frames, tokens)
     return (1 if freeze_encoder else 3) * encoder + 3 * decoder
+
+
+def epoch_flops(
+    shape: ModelShape,
+    frames: NDArray[np.float64],
+    tokens: NDArray[np.float64],
+    *,
+    full_context_share: float,
+    freeze_encoder: bool = False,
+) -> float:
+    """Of one pass over clips of *frames* and *tokens*, of which a share, whichever they are, is padded to 30 s."""
+    padded = np.maximum(frames, shape.window_frames)
+    own, full = (
+        float(training_flops(shape, length, tokens, freeze_encoder=freeze_encoder).sum()) for length in (frames, padded)
+    )
+    return (1 - full_context_share) * own + full_context_share * full
 
 
 def peak_flops(device_name: str) -> float | None:

@@ -3,9 +3,11 @@
 Trainings may share a folder of logs one after the other; `metrics.json` and `best_wer.txt` say whose they are.
 """
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from shared.errors import UsageError
 from shared.system.durable import write_durably
@@ -15,8 +17,8 @@ from shared.text import one_line
 from shared.units import format_count, format_share
 from trainer.telemetry.health import HealthWarning
 from trainer.telemetry.metrics_history import Entry, document, evaluation_entry, read_entry, step_entry, thinned
-from trainer.telemetry.record_lines import evaluation_line, source_lines, step_line, transcript_lines
-from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.record_lines import evaluation_line, saved_line, source_lines, step_line, transcript_lines
+from trainer.telemetry.records import CheckpointRecord, EvaluationRecord, StepRecord
 from trainer.telemetry.sink import Sink
 
 Clock = Callable[[], datetime]
@@ -51,6 +53,10 @@ class TrainingLog(Sink):
         self._write(evaluation_line(record, best=best), *source_lines(record))
         for sample in record.samples:
             self._write(*(f"  {line}" for line in transcript_lines(sample)))
+
+    def saved(self, record: CheckpointRecord) -> None:
+        """One line."""
+        self._write(saved_line(record))
 
     def event(self, text: str) -> None:
         """One line, whatever *text* holds."""
@@ -117,6 +123,18 @@ class BestWer(Sink):
         lines += [f"clips: {format_count(record.rows)}", f"encoder context: {record.padding}"]
         lines += [f"{_OWNER}{self._run}"]
         _replace(self._path, ("\n".join(lines) + "\n").encode())
+
+
+def read_history(folder: Path, last_step: int) -> dict[str, list[dict[str, Any]]]:
+    """What `metrics.json` in *folder* has up to *last_step*: the fields of each of `steps` and `evaluations`.
+
+    Raises UsageError as `MetricsFile` does.
+    """
+    steps, evaluations = _read_metrics(folder / _METRICS_NAME, last_step)
+    return {
+        name: [json.loads(entry.line) for entry in entries]
+        for name, entries in (("steps", steps), ("evaluations", evaluations))
+    }
 
 
 def _claim(path: Path, run: str, owner: Callable[[Path], str | None], clock: Clock, *, resumed: bool) -> None:

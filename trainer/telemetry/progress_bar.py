@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from shared.text import one_line
@@ -12,14 +12,16 @@ from shared.units import format_count, format_rate, format_seconds
 from trainer.telemetry.health import HealthWarning
 from trainer.telemetry.log_files import Clock
 from trainer.telemetry.record_lines import evaluation_line, loss_word, padding_words, step_line, wer_words
-from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.records import EvaluationRecord, Phase, StepRecord
 from trainer.telemetry.sink import Sink
 
 _REFRESHES_PER_SECOND = 2
+_NAMED = (Phase.EVALUATING, Phase.SAVING, Phase.UPLOADING)
+"""What is shown below the steps while it goes on."""
 
 
 class Pace:
-    """How long the rest takes, evaluations and checkpoints included, from the time since the first record."""
+    """How long the rest takes, evaluations and checkpoints included, from the time since the first step."""
 
     def __init__(self, max_steps: int) -> None:
         self._max_steps = max_steps
@@ -27,37 +29,58 @@ class Pace:
 
     def seconds_left(self, record: StepRecord, now: datetime) -> float:
         """Seconds from *now*, after *record*, to the last step; never negative."""
-        if self._first is None:
-            self._first = (record.step, now)
-        first_step, begin = self._first
-        done, left = record.step - first_step, max(0, self._max_steps - record.step)
+        left = self.after(record.step, now)
         # One record alone has no time between; its own steps stand for it.
-        return left * (max(0.0, (now - begin).total_seconds()) / done if done > 0 else record.seconds_per_step)
+        return max(0, self._max_steps - record.step) * record.seconds_per_step if left is None else left
+
+    def after(self, step: int, now: datetime) -> float | None:
+        """As `seconds_left`, after *step*; None after the first one."""
+        if self._first is None:
+            self._first = (step, now)
+        first_step, begin = self._first
+        done, left = step - first_step, max(0, self._max_steps - step)
+        return left * max(0.0, (now - begin).total_seconds()) / done if done > 0 else None
 
 
 class ProgressBar(Sink):
     """Shows steps, clips/s, ETA, loss and the last WER with its normalisers' names.
 
-    Made on rank 0 only. On a terminal the bar is live from the start, and events, warnings and evaluations scroll above
-    it; the cursor stays visible, because after kill -9 nobody would give it back.
+    Made on rank 0 only. On a terminal the bar is live from the start: it moves with every step, a second one through
+    evaluations, and events and warnings scroll above; the cursor stays visible, because after kill -9 nobody would give
+    it back.
     """
 
     def __init__(self, console: Console, max_steps: int, clock: Clock, resumed_step: int = 0) -> None:
         self._console, self._max_steps, self._clock = console, max_steps, clock
         self._pace = Pace(max_steps)
         self._wer = ""
+        self._rate, self._loss = "", ""
         self._bar = _Bar(console, max_steps, resumed_step) if _is_live(console) else None
         if self._bar is not None:
             self._bar.start()
             console.show_cursor()
 
-    def step(self, record: StepRecord) -> None:
-        """Moves the bar, or prints a line."""
-        eta = format_seconds(self._pace.seconds_left(record, self._clock()))
+    def progress(self, step: int) -> None:
+        """Moves the bar."""
         if self._bar is not None:
-            rate = f"{format_rate(record.samples_per_second)} clips/s"
-            self._bar.show(record.step, f"{rate}, ETA {eta}, {loss_word(record.loss)}")
+            self._show(step, self._pace.after(step, self._clock()))
+
+    def phase(self, phase: Phase, done: int = 0, total: int = 0) -> None:
+        """A bar of its own below the steps; a line where an evaluation begins and nothing is live."""
+        if self._bar is not None:
+            self._bar.name(phase if phase in _NAMED else None, done, total)
+        elif phase is Phase.EVALUATING and total and not done:
+            self._print(f"evaluating {format_count(total)} clips")
+
+    def step(self, record: StepRecord) -> None:
+        """Shows its figures, or prints a line."""
+        left = self._pace.seconds_left(record, self._clock())
+        if self._bar is not None:
+            self._rate = f"{format_rate(record.samples_per_second)} clips/s"
+            self._loss = loss_word(record.loss)
+            self._show(record.step, left)
             return
+        eta = format_seconds(left)
         self._print(", ".join(part for part in (step_line(record, self._max_steps), f"ETA {eta}", self._wer) if part))
 
     def evaluated(self, record: EvaluationRecord, *, best: bool) -> None:
@@ -81,6 +104,11 @@ class ProgressBar(Sink):
         if self._bar is not None:
             self._bar.stop()
 
+    def _show(self, step: int, seconds_left: float | None) -> None:
+        eta = "" if seconds_left is None else f"ETA {format_seconds(seconds_left)}"
+        if self._bar is not None:
+            self._bar.show(step, ", ".join(part for part in (self._rate, eta, self._loss) if part))
+
     def _print(self, text: str, style: str = "") -> None:
         # A screen in an old encoding must not end a training over one umlaut in a folder's name.
         shown = text.encode(self._console.encoding, "backslashreplace").decode(self._console.encoding)
@@ -89,13 +117,13 @@ class ProgressBar(Sink):
 
 
 class _Bar(Progress):
-    """Rich's progress display with a line of text below the bar, none while *note* is empty."""
+    """Rich's progress display: the steps, what else goes on, and a line of text, none while *note* is empty."""
 
     note = ""
 
     def __init__(self, console: Console, max_steps: int, resumed_step: int) -> None:
         super().__init__(
-            TextColumn("step {task.description}", markup=False),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[figures]}", markup=False),
             TimeElapsedColumn(),
@@ -106,9 +134,22 @@ class _Bar(Progress):
         self._max_steps = max_steps
         steps = self._steps(resumed_step)
         self._steps_task = self.add_task(steps, total=max_steps, completed=resumed_step, figures="")
+        self._named: tuple[Phase, TaskID] | None = None
 
     def show(self, step: int, figures: str) -> None:
         self.update(self._steps_task, completed=step, description=self._steps(step), figures=figures)
+
+    def name(self, phase: Phase | None, done: int, total: int) -> None:
+        """Shows *phase* below the steps, in place of what was there; None shows nothing. Without *total* it pulses."""
+        if self._named is not None and self._named[0] is not phase:
+            self.remove_task(self._named[1])
+            self._named = None
+        if phase is None:
+            return
+        if self._named is None:
+            self._named = (phase, self.add_task(phase, total=None, figures=""))
+        words = f"{phase} {format_count(done)}/{format_count(total)}" if total else str(phase)
+        self.update(self._named[1], description=words, completed=done, total=total or None)
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """The bars, with the note below them."""
@@ -117,7 +158,7 @@ class _Bar(Progress):
             yield Text(self.note, no_wrap=True, overflow="ellipsis")
 
     def _steps(self, step: int) -> str:
-        return f"{format_count(step)}/{format_count(self._max_steps)}"
+        return f"step {format_count(step)}/{format_count(self._max_steps)}"
 
 
 def _is_live(console: Console) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate, format_seconds, format_share
-from trainer.telemetry.records import EvaluationRecord, StepRecord, Transcript, WordErrors
+from trainer.telemetry.records import CheckpointRecord, EvaluationRecord, StepRecord, Transcript, WordErrors
 
 _PADDING = {"own": "", "window": " at 30 s"}
 
@@ -49,6 +49,12 @@ def evaluation_line(record: EvaluationRecord, *, best: bool) -> str:
         f"CER {cer}; {format_count(record.rows)} clips in {format_seconds(record.seconds)}"
         + (", the best so far" if best else "")
     )
+
+
+def saved_line(record: CheckpointRecord) -> str:
+    """A `CheckpointRecord` in one line."""
+    size, took = format_bytes(record.num_bytes), format_seconds(record.seconds)
+    return f"checkpoint of step {format_count(record.step)} written: {size} in {took}"
 
 
 def source_lines(record: EvaluationRecord) -> list[str]:

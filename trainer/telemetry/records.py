@@ -2,6 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """What a training is at."""
+
+    OPENING = "opening"
+    LOADING = "loading"
+    MEASURING = "measuring"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+    UPLOADING = "uploading"
+    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +41,16 @@ class StepRecord:
     mfu: float | None = None
     vram_bytes: int | None = None
     gpu_utilisation: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """The checkpoint of *step* is whole on the disk: its bytes, Unix time, and the seconds that writing it took."""
+
+    step: int
+    num_bytes: int
+    written_at: float
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

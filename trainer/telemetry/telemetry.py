@@ -12,7 +12,7 @@ from rich.console import Console
 from trainer.telemetry.health import HealthWarning
 from trainer.telemetry.log_files import BestWer, Clock, MetricsFile, TrainingLog
 from trainer.telemetry.progress_bar import ProgressBar
-from trainer.telemetry.records import EvaluationRecord, StepRecord
+from trainer.telemetry.records import CheckpointRecord, EvaluationRecord, Phase, StepRecord
 from trainer.telemetry.sink import Sink
 from trainer.telemetry.tensorboard import TensorBoardWriter
 from trainer.telemetry.wandb import WandbWriter
@@ -48,6 +48,22 @@ class Telemetry:
                 self._tell(lambda sink: None if isinstance(sink, ProgressBar) else sink.event(text))
         finally:
             self.close()
+
+    def progress(self, step: int) -> None:
+        """*step* is done."""
+        self._tell(lambda sink: sink.progress(step))
+
+    def phase(self, phase: Phase, done: int = 0, total: int = 0) -> None:
+        """The training is at *phase* from now on, at clip *done* of *total* where they are counted."""
+        self._tell(lambda sink: sink.phase(phase, done, total))
+
+    def saved(self, record: CheckpointRecord) -> None:
+        """A checkpoint was written."""
+        self._tell(lambda sink: sink.saved(record))
+
+    def save_failed(self, text: str) -> None:
+        """A checkpoint could not be written."""
+        self._tell(lambda sink: sink.save_failed(text))
 
     def step(self, record: StepRecord) -> None:
         """The steps since the last record are done."""
@@ -112,11 +128,12 @@ def open_telemetry(
     max_steps: int,
     console: Console,
     clock: Clock = _utc_now,
+    watch: Sink | None = None,
 ) -> Telemetry:
     """The telemetry of rank 0: log files in *log_dir*, progress on *console*, and what *report_to* names.
 
     *run* is the output folder: log files of another one are put aside. *report_to* has `tensorboard` and `wandb`;
-    anything else names nothing. *resumed_step* is the checkpoint's step,
+    anything else names nothing. *watch* is told, too, and closed. *resumed_step* is the checkpoint's step,
     None for a new training. *clock* says the time in UTC. Raises UsageError where wandb does not start or an older
     `metrics.json` cannot be read, and OSError where *log_dir* cannot be written.
     """
@@ -128,6 +145,8 @@ def open_telemetry(
         lambda: MetricsFile(log_dir, run, resumed_step, clock),
         lambda: BestWer(log_dir, run, resumed_step, clock),
     ]
+    if watch is not None:
+        makers.append(lambda: watch)
     if "tensorboard" in report_to:
         makers.append(lambda: TensorBoardWriter(log_dir, run, resumed_step))
     if "wandb" in report_to:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from trainer.telemetry.tensorboard import FOLDER
 
 _HOST = "127.0.0.1"
 _LOG_NAME = "tensorboard.log"
+_USUAL_PORT, _TRIES = 6006, 20
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
@@ -65,13 +67,14 @@ class TensorBoardServer:
             raise SpeechPrepError(f"TensorBoard ended with status {self._process.returncode}", f"see {self._log}")
 
 
-def start_tensorboard(log_dir: Path, port: int) -> TensorBoardServer:
-    """Starts TensorBoard on what `TensorBoardWriter` writes in *log_dir*, at *port* of 127.0.0.1 (0: one that is free).
+def start_tensorboard(log_dir: Path, port: int | None) -> TensorBoardServer:
+    """Starts TensorBoard on what `TensorBoardWriter` writes in *log_dir*, at *port* of 127.0.0.1 (0: one that is free;
+    None: its usual one, or the next that is free).
 
     Returns at once; the pages answer some seconds later (`TensorBoardServer.wait`). What it prints goes to
     `tensorboard.log` in *log_dir*. Raises UsageError when the port is taken.
     """
-    port = _free_port(port)
+    port = _usual_port() if port is None else _free_port(port)
     folder = log_dir.absolute() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     # The fast loader does not read what `purge_step` says: a resumed run would show steps that are yet to be made.
@@ -88,6 +91,13 @@ def start_tensorboard(log_dir: Path, port: int) -> TensorBoardServer:
             start_new_session=True,
         )
     return TensorBoardServer(f"http://{_HOST}:{port}/", process, log)
+
+
+def _usual_port() -> int:
+    for port in range(_USUAL_PORT, _USUAL_PORT + _TRIES):
+        with suppress(UsageError):
+            return _free_port(port)
+    return _free_port(0)
 
 
 def _free_port(port: int) -> int:

@@ -1,6 +1,6 @@
 """Transcribing clips of a store with the model in training: greedy, length-sorted, split over the ranks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from time import perf_counter
 
@@ -36,7 +36,10 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class Evaluator:
-    """Scores models on *rows* of *split*; *tokenizer* turns labels into words. *window* pads all clips to 30 s."""
+    """Scores models on *rows* of *split*; *tokenizer* turns labels into words. *window* pads all clips to 30 s.
+
+    *moved* hears after every batch how many of how many clips are done, as far as this rank can tell.
+    """
 
     split: Rows
     rows: Sequence[int]
@@ -45,6 +48,7 @@ class Evaluator:
     dtype: torch.dtype | None
     frames: int
     window: bool = True
+    moved: Callable[[int, int], None] = lambda _done, _total: None
 
     def __call__(self, model: WhisperForConditionalGeneration, step: int) -> EvaluationRecord:
         """The record of *model* after *step*; every rank calls it and gets the same."""
@@ -69,10 +73,18 @@ class Evaluator:
         training = model.training
         model.train(mode=False)
         try:
-            batches = self._own_batches()
-            return [found for clips in batches for found in self._with_room(model, clips)]
+            return self._each(model, self._own_batches())
         finally:
             model.train(training)
+
+    def _each(self, model: WhisperForConditionalGeneration, batches: Sequence[Clips]) -> list[Transcript]:
+        own, found = sum(map(len, batches)), list[Transcript]()
+        self.moved(0, len(self.rows))
+        for clips in batches:
+            found += self._with_room(model, clips)
+            # The other ranks are about as far with theirs.
+            self.moved(len(self.rows) * len(found) // own, len(self.rows))
+        return found
 
     def _own_batches(self) -> list[Clips]:
         """This rank's share; the first rank's are all where there are fewer clips than ranks."""

@@ -14,10 +14,13 @@ from trainer.checkpoints.writer import Checkpoints
 from trainer.data.loader import Loader
 from trainer.data.step_planner import StepPlan
 from trainer.memory.budget_search import lowered
+from trainer.memory.words import frame_words
 from trainer.settings import TrainSettings
 from trainer.telemetry.health import Health
+from trainer.telemetry.records import CheckpointRecord, Phase
 from trainer.telemetry.telemetry import Telemetry
 from trainer.training.evaluator import Evaluator
+from trainer.training.forecast import Forecast
 from trainer.training.meter import Meter
 from trainer.training.nonfinite import MOST_SKIPPED, SETTLING, require_updates, write_nonfinite
 from trainer.training.optimizers import learning_rate
@@ -39,6 +42,8 @@ class TrainingLoop:
     telemetry: Telemetry
     stop: Callable[[], bool]
     health: Health = field(init=False)
+    forecast: Forecast = field(init=False)
+    told_of: CheckpointRecord | None = None
     saved_step: int = -1
 
     def run(self) -> TrainState:
@@ -48,6 +53,8 @@ class TrainingLoop:
         has diverged, ResourceLimitError when the last checkpoint found no room.
         """
         self.saved_step, self.health = self.state.step, Health(self.state.step)
+        self.forecast = Forecast(self.max_steps, self.loader.planner.steps_per_epoch)
+        self.telemetry.phase(Phase.TRAINING)
         if self.state.step and self.state.evaluated_step != self.state.step and self._due(self.settings.eval_steps):
             # The run before was ended while it evaluated.
             self._evaluate()
@@ -94,8 +101,12 @@ class TrainingLoop:
                 self._lower()
             else:
                 break
-        self.meter.add(plan, result, rate, perf_counter() - started)
+        seconds = perf_counter() - started
+        self.meter.add(plan, result, rate, seconds)
         self.state = replace(self.state, step=step + 1, skipped=self.state.skipped + 1 if result.skipped else 0)
+        self.telemetry.progress(step + 1)
+        if words := self.forecast.see(step + 1, seconds):
+            self.telemetry.event(words)
         if result.skipped:
             self._keep_for_inspection(plan, result)
             require_updates(self.state, MOST_SKIPPED)
@@ -106,13 +117,15 @@ class TrainingLoop:
         self.state = replace(self.state, frames=budget.frames, plain_frames=budget.plain_frames)
         self.loader.reset()
         torch.cuda.empty_cache()
-        self.telemetry.event(f"GPU memory ran out: micro-batches of {budget.frames} frames from now on")
+        self.telemetry.event(f"GPU memory ran out: micro-batches of {frame_words(budget.frames)} from now on")
 
     def _evaluate(self) -> None:
         """Scores the model, and keeps it where it is better than it ever was."""
         if self.evaluator is None:
             return
+        self.telemetry.phase(Phase.EVALUATING)
         record = self.evaluator(self.stepper.model.whisper, self.state.step)
+        self.telemetry.phase(Phase.TRAINING)
         wer = record.overall["raw"].wer
         # Rank 0 alone knows whether the best one until now was written.
         best = bool(self.stepper.ranks.from_main(self.state.best_wer is None or wer < self.state.best_wer))
@@ -134,12 +147,14 @@ class TrainingLoop:
         if self.saved_step == self.state.step:
             return
         self.saved_step = self.state.step
+        self.telemetry.phase(Phase.SAVING)
         # Before anything is copied: two of them at once may be more than the memory there is.
         self._settle(wait=True)
         optimiser = whole_state(self.stepper.optimiser, self.stepper.ranks)
         if self.checkpoints is not None:
             weights = copy_to_cpu(weights_to_save(self.stepper.model))
             self.checkpoints.save(CheckpointContent(self.state, weights, optimiser, self.stepper.scaler.state_dict()))
+        self.telemetry.phase(Phase.TRAINING)
 
     def _settle(self, *, wait: bool = False) -> None:
         """Tells of a checkpoint that could not be written: if it was the best, the one before that is so again."""
@@ -148,15 +163,24 @@ class TrainingLoop:
         try:
             (self.checkpoints.wait if wait else self.checkpoints.poll)()
         except ResourceLimitError as error:
-            self.telemetry.event(str(error))
+            self.telemetry.save_failed(str(error))
             wer, step = self.checkpoints.best
             # A newer one is still to be written.
             if self.state.best_step != self.state.step:
                 self.state = replace(self.state, best_wer=wer, best_step=step)
 
+        self._tell_of_saved(self.checkpoints.last)
+
+    def _tell_of_saved(self, last: CheckpointRecord | None) -> None:
+        if last is not None and last is not self.told_of:
+            self.told_of = last
+            self.telemetry.saved(last)
+
     def _finish_saving(self) -> None:
+        self.telemetry.phase(Phase.SAVING)
         if self.checkpoints is not None:
             self.checkpoints.wait()
+            self._tell_of_saved(self.checkpoints.last)
         self.stepper.ranks.barrier()
 
     def _keep_for_inspection(self, plan: StepPlan, result: StepResult) -> None:

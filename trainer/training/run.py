@@ -3,6 +3,9 @@
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -11,23 +14,31 @@ from shared.errors import RankLostError, ResourceLimitError, SpeechPrepError, St
 from shared.system.durable import json_bytes
 from shared.system.stop_request import StopRequest
 from shared.terminal import Screen
+from shared.units import format_audio
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
+from trainer.checkpoints.writer import described
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.spec_augment import SpecAugment
 from trainer.distributed.place import ORPHANED
 from trainer.distributed.ranks import Ranks, is_lost, join_ranks
+from trainer.memory.words import frame_words, hour_words
+from trainer.model.flops import epoch_flops, peak_flops
 from trainer.settings import TrainSettings
+from trainer.telemetry.log_files import read_history
+from trainer.telemetry.records import Phase
 from trainer.telemetry.telemetry import Telemetry, open_telemetry
 from trainer.telemetry.tensorboard_server import start_tensorboard
 from trainer.training.components import Data, Setup, make_evaluator, max_steps, open_checkpoints, open_data, planner
+from trainer.training.forecast import epoch_words
 from trainer.training.frame_budget import find_budget
 from trainer.training.loop import TrainingLoop
 from trainer.training.meter import Meter
 from trainer.training.optimizers import warmup_of
 from trainer.training.resume import content_unknown, find_checkpoint, go_on, identity, run_state, stepper_from
+from trainer.watch.watch import Watch, new_facts, watched
 
 
 @contextmanager
@@ -39,20 +50,45 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
     want of memory or disk, RankLostError when another rank has ended, SpeechPrepError when the training has diverged.
     """
     stop, console = StopRequest(ORPHANED), Screen(stderr=True)
-    with join_ranks() as ranks, _in_plain_words(), ExitStack() as stack:
+    # The pages outlive what is held: nobody waits for the last scrape but this process.
+    with ExitStack() as pages, join_ranks() as ranks, _in_plain_words(), ExitStack() as stack:
         # Not before: while ranks wait for each other, nobody would look at it.
         stop.install()
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
+            facts = new_facts(settings.model, " and ".join(map(str, settings.store_folders)), settings.output_folder)
+            watch = pages.enter_context(watched(settings, facts, console.say, stop))
+        else:
+            watch = None
         ranks.barrier()
         setup = Setup.of(settings, ranks)
         data = open_data(settings, console.say if ranks.is_main else lambda _text: None, stop)
-        loop = _assembled(setup, data, console, stop, stack)
+        loop = _assembled(setup, data, Opening(console, watch), stop, stack)
         with told(ranks):
             yield loop
         if ranks.is_main:
             _finish(settings, data, loop)
+            loop.telemetry.phase(Phase.DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Who hears of a run before it has its telemetry: the screen, and what watches it, on the first rank alone."""
+
+    console: Screen
+    watch: Watch | None
+
+    def say(self, text: str) -> None:
+        """One line on the screen."""
+        if self.watch is not None:
+            self.console.say(text)
+
+    def phase(self, phase: Phase, words: str) -> None:
+        """The run is at *phase*, which takes its time."""
+        if self.watch is not None:
+            self.watch.phase(phase)
+            self.console.say(words)
 
 
 @contextmanager
@@ -72,13 +108,16 @@ def _in_plain_words() -> Iterator[None]:
         raise RankLostError(message, "the same command goes on at the last checkpoint") from error
 
 
-def _assembled(setup: Setup, data: Data, console: Screen, stop: StopRequest, stack: ExitStack) -> TrainingLoop:
+def _assembled(setup: Setup, data: Data, opening: Opening, stop: StopRequest, stack: ExitStack) -> TrainingLoop:
     """Every part of the run, at the last checkpoint where there is one; *stack* closes what has to be."""
     settings, ranks = setup.settings, setup.ranks
     found = find_checkpoint(settings, identity(settings, data))
     checkpoint, state, training = found or (None, None, {})
-    stepper = stepper_from(setup, checkpoint, console.say if ranks.is_main else lambda _text: None)
+    opening.phase(Phase.LOADING, f"loading {checkpoint or settings.model}")
+    stepper = stepper_from(setup, checkpoint, opening.say)
     goes_on = go_on(stepper, training) if found else True
+    if ranks.is_cuda:
+        opening.phase(Phase.MEASURING, "measuring what the largest micro-batches take of the GPU")
     budget = find_budget(setup, data, stepper, state)
     plans = planner(setup, data, budget)
     last = max_steps(settings, plans.steps_per_epoch)
@@ -87,13 +126,14 @@ def _assembled(setup: Setup, data: Data, console: Screen, stop: StopRequest, sta
     if checkpoints is not None:
         stack.callback(checkpoints.close)
         state = checkpoints.mend_best(state)
-    telemetry = _telemetry(setup, state, last, console, stack, resumed=found is not None)
+    telemetry = _telemetry(setup, state, last, opening, stack, resumed=checkpoint)
     augment = SpecAugment(settings.seed) if settings.spec_augment else None
     loader = Loader(data.train, plans, ranks.rank, ranks.device, last, settings.loader_threads, augment)
     stack.enter_context(loader)
     if ranks.is_main:
         (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
     telemetry.event(_opening_words(setup, data, budget, last))
+    telemetry.event(_length_words(setup, data, last, plans.steps_per_epoch))
     if not goes_on:
         telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
     if found and content_unknown(found[1]):
@@ -102,6 +142,8 @@ def _assembled(setup: Setup, data: Data, console: Screen, stop: StopRequest, sta
         telemetry.event(text)
     meter = Meter(ranks, loader, data.shape, settings.freeze_encoder)
     evaluator = make_evaluator(setup, data, budget.frames)
+    if evaluator is not None:
+        evaluator.moved = partial(telemetry.phase, Phase.EVALUATING)
     return TrainingLoop(settings, last, state, stepper, loader, meter, evaluator, checkpoints, telemetry, stop)
 
 
@@ -115,7 +157,7 @@ def told(ranks: Ranks) -> Iterator[None]:
 
 
 def _telemetry(
-    setup: Setup, state: TrainState, last: int, console: Screen, stack: ExitStack, *, resumed: bool
+    setup: Setup, state: TrainState, last: int, opening: Opening, stack: ExitStack, *, resumed: Path | None
 ) -> Telemetry:
     """What tells the world, until *stack* closes; on all ranks but the first nobody is told."""
     if not setup.ranks.is_main:
@@ -129,25 +171,61 @@ def _telemetry(
             report_to=settings.report_to,
             resumed_step=state.step if resumed else None,
             max_steps=last,
-            console=console,
+            console=opening.console,
+            watch=opening.watch,
         )
     )
-    if settings.tensorboard_port is not None:
-        server = stack.enter_context(start_tensorboard(folder, settings.tensorboard_port))
+    if opening.watch is not None:
+        opening.watch.begin(state.step, last, (state.best_wer, state.best_step), read_history(folder, state.step))
+        if resumed is not None:
+            opening.watch.found(described(resumed, state.step))
+    if wants_tensorboard(settings, interactive=opening.console.is_terminal):
+        port = settings.tensorboard_port
+        server = stack.enter_context(start_tensorboard(folder, port if isinstance(port, int) else None))
         telemetry.event(f"TensorBoard at {server.url}")
     return telemetry
 
 
+def wants_tensorboard(settings: TrainSettings, *, interactive: bool) -> bool:
+    """Whether TensorBoard is started: asked for, or somebody sits there and its curves are written."""
+    if settings.tensorboard_port is None:
+        return interactive and "tensorboard" in settings.report_to
+    return settings.tensorboard_port != "none"
+
+
 def _opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
     settings, ranks = setup.settings, setup.ranks
-    devices = f"{ranks.world_size} x {torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else 'CPU'}"
+    devices = f"{ranks.world_size} x {_device_name(ranks)}"
     stores = " and ".join(map(str, settings.store_folders))
     less = f" ({sum(map(len, data.train.splits)) - len(data.train)} left out)" if data.train.excluded else ""
     return (
         f"{settings.model} on {len(data.train)} clips{less} of {stores}: {last} steps of "
         f"{settings.global_batch_size} clips on {devices}, {setup.options.optimiser}, micro-batches of at "
-        f"most {budget.frames} frames"
+        f"most {frame_words(budget.frames)}"
     )
+
+
+def _device_name(ranks: Ranks) -> str:
+    return torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else "CPU"
+
+
+def _length_words(setup: Setup, data: Data, last: int, steps_per_epoch: int) -> str:
+    """How much there is to train, and how long that takes where the device is known; else the first steps tell."""
+    settings, ranks, train = setup.settings, setup.ranks, data.train
+    epochs = last / steps_per_epoch
+    audio = format_audio(epochs * float(train.duration.sum()))
+    words = f"steps {epoch_words(last, steps_per_epoch)}, {audio} of audio"
+    peak = peak_flops(_device_name(ranks))
+    if peak is None:
+        return f"{words}: how long that takes, the first steps tell"
+    flops = epoch_flops(
+        data.shape,
+        train.num_frames.astype(float),
+        train.num_labels.astype(float),
+        full_context_share=settings.full_context_share,
+        freeze_encoder=settings.freeze_encoder,
+    )
+    return f"{words}: {hour_words(epochs * flops, peak, ranks.world_size)}"
 
 
 def _remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[str]:
@@ -171,6 +249,7 @@ def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop) -> None:
     if state.best_step is None and last is not None:
         point_best_at(output, last)
     if settings.push_to_hub:
+        telemetry.phase(Phase.UPLOADING)
         address = upload(output / BEST, settings.push_to_hub, without=f"{TRAINING}/*")
         telemetry.event(f"uploaded to {address}")
     wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"

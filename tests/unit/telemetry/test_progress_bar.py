@@ -11,7 +11,7 @@ from rich.console import Console
 
 from trainer.telemetry.health import HealthWarning, Trouble
 from trainer.telemetry.progress_bar import Pace, ProgressBar
-from trainer.telemetry.records import EvaluationRecord, StepRecord, WordErrors
+from trainer.telemetry.records import EvaluationRecord, Phase, StepRecord, WordErrors
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RECORD = StepRecord(
@@ -58,6 +58,15 @@ def shown(*, terminal, width=80, environ=None, resumed_step=0):
     return stream.getvalue()
 
 
+def live(tell, width=80):
+    """What a terminal shows at the end of what *tell* has a bar do."""
+    stream, clock = StringIO(), Time()
+    console = Console(file=stream, force_terminal=True, width=width, _environ={"TERM": "xterm"})
+    with closing(ProgressBar(console, 1_000, clock)) as bar:
+        tell(bar, clock)
+    return stream.getvalue()
+
+
 def last_lines(output, count):
     lines = _CONTROL.sub("", output).replace("\r", "\n").rstrip("\n").split("\n")
     return [line.strip() for line in lines[-count:]]
@@ -69,6 +78,56 @@ def test_the_bar_has_steps_rate_eta_loss_and_the_last_wer_with_its_normalisers(w
     assert bar.startswith("step 12,000/60,000 ━")
     assert "24 clips/s, ETA 2 d 05 h, loss 0.312" in bar
     assert wer == "WER 12.70 % raw, 11.30 % basic (step 12,000)"
+
+
+def test_the_bar_moves_with_every_step_and_tells_the_time_left_before_there_is_a_record():
+    def tell(bar, clock):
+        for step in (1, 2, 3):
+            bar.progress(step)
+            clock.pass_by(2)
+
+    (line,) = last_lines(live(tell), 1)
+    assert line.startswith("step 3/1,000 ")
+    assert "ETA 33 min 14 s" in line
+
+
+def test_a_step_between_records_keeps_their_figures():
+    def tell(bar, _clock):
+        bar.step(replace(RECORD, step=25))
+        bar.progress(26)
+
+    (line,) = last_lines(live(tell, 120), 1)
+    assert line.startswith("step 26/1,000 ")
+    assert "24 clips/s" in line
+    assert "loss 0.312" in line
+
+
+def test_an_evaluation_has_a_bar_of_its_own_that_moves_and_goes():
+    def evaluate(bar, _clock):
+        bar.phase(Phase.EVALUATING)
+        bar.phase(Phase.EVALUATING, 0, 512)
+        bar.phase(Phase.EVALUATING, 128, 512)
+
+    steps, clips = last_lines(live(evaluate), 2)
+    assert steps.startswith("step 0/1,000 ")
+    assert clips.startswith("evaluating 128/512 ")
+
+    def go_on(bar, clock):
+        evaluate(bar, clock)
+        bar.phase(Phase.SAVING)
+        bar.phase(Phase.TRAINING)
+
+    assert last_lines(live(go_on), 1)[0].startswith("step 0/1,000 ")
+
+
+def test_without_a_terminal_the_beginning_of_an_evaluation_is_one_line():
+    stream = StringIO()
+    with closing(ProgressBar(Console(file=stream, width=80), 60_000, Time())) as bar:
+        bar.phase(Phase.EVALUATING)
+        for done in (0, 128, 512):
+            bar.phase(Phase.EVALUATING, done, 512)
+            bar.progress(12)
+    assert stream.getvalue() == "evaluating 512 clips\n"
 
 
 def test_the_cursor_is_visible_while_the_bar_is_live():

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from shared.errors import SpeechPrepError, UsageError
+from trainer.telemetry import tensorboard_server
 from trainer.telemetry.tensorboard import TensorBoardWriter
 from trainer.telemetry.tensorboard_server import start_tensorboard
 
@@ -24,6 +25,16 @@ def test_the_port_of_tensorboard_that_is_taken_is_named(tmp_path):
         port = other.getsockname()[1]
         with pytest.raises(UsageError, match=rf"127.0.0.1:{port}.*in use\n.*--tensorboard-port"):
             start_tensorboard(tmp_path, port)
+
+
+def test_without_a_port_it_is_the_usual_one_or_the_next_that_is_free(tmp_path, monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setattr(tensorboard_server, "_USUAL_PORT", port)
+        with start_tensorboard(tmp_path, None) as server:
+            assert port < int(server.url.rstrip("/").rpartition(":")[2]) < port + 20
 
 
 def test_tensorboard_shows_the_training_and_ends_when_it_is_closed(tmp_path):

@@ -275,6 +275,42 @@ def test_the_last_checkpoint_without_room_is_an_error(folder, tmp_path):
             shop.run()
 
 
+def test_every_step_is_told_and_every_phase_named(folder, tmp_path):
+    shop = Workshop(folder, tmp_path / "out", "--eval-steps", "2", "--logging-steps", "4", checkpointing=True)
+    evaluated(shop, [0.5, 0.3])
+    told = []
+    shop.ears.progress = told.append
+    shop.ears.phase = lambda phase, _done=0, _total=0: told.append(str(phase))
+    shop.ears.saved = lambda record: told.append(f"saved {record.step}")
+    shop.run()
+    assert [step for step in told if isinstance(step, int)] == [1, 2, 3, 4]
+    first = told[: told.index(3)]
+    assert first == ["training", 1, 2, "evaluating", "training", "saving", "training"] + ["saved 2"] * (
+        "saved 2" in first
+    )
+    assert told[-2:] == ["saving", "saved 4"]
+
+
+def test_a_checkpoint_is_told_of_with_its_bytes_and_one_without_room_as_a_failure(folder, tmp_path):
+    with Ext4Disk(tmp_path, 64 << 20) as disk:
+        shop = Workshop(folder, disk.folder / "out", "--save-steps", "2", checkpointing=True)
+        saved, failed = [], []
+        shop.ears.saved, shop.ears.save_failed = saved.append, failed.append
+        disk.fill(leave_bytes=1 << 20)
+
+        def free(*_arguments):
+            if len(shop.ears.records) == 3:
+                with suppress(ResourceLimitError):
+                    shop.loop.checkpoints.wait()
+                disk.free()
+
+        shop.stepper.model.register_forward_pre_hook(free)
+        shop.run()
+        (record,) = saved
+        path = disk.folder / "out" / "checkpoint-00000004"
+        assert (record.step, record.num_bytes) == (4, sum(f.stat().st_size for f in path.rglob("*") if f.is_file()))
+
+
 def test_a_record_tells_what_was_measured(folder, tmp_path):
     shop = Workshop(folder, tmp_path / "out")
     shop.run()
