@@ -26,6 +26,9 @@ from preprocess.workspace.processes import largest_in_words, same_group
 from shared.errors import InterruptedRunError, ResourceLimitError
 from shared.units import format_bytes, format_seconds
 
+_ROWS_TOLD = 10
+"""Of one shard, in one line of the log."""
+
 TICK_SECONDS = 0.25
 STOP_SECONDS = 5.0
 """Time that open units get to end by themselves."""
@@ -123,6 +126,10 @@ class RunLoop:
         files = (layout.shard(*place), layout.quarantined(*place), layout.provenance_of(*place))
         self.governor.admission.committed(unit, sum(path.stat().st_blocks * 512 for path in files if path.exists()))
         run.stats.commit(actor, report, self.now())
+        if report.cancelled:
+            rows = ", ".join(map(str, report.cancelled[:_ROWS_TOLD]))
+            more = " ..." if len(report.cancelled) > _ROWS_TOLD else ""
+            run.view.event(f"{unit.split}: near silence, since the channels have opposite phase, in rows {rows}{more}")
         why = self.crew.recycling.finished(actor, report.memory_bytes)
         if why and self.scheduler.waiting:
             run.view.event(f"actor {actor} is started anew: {why}")

@@ -34,6 +34,7 @@ class RunStats:
     units: int = 0
     audio_seconds: float = 0.0
     quarantined: Counter[str] = field(default_factory=Counter)
+    cancelled: int = 0
     stage_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     actor_seconds: float = 0.0
     written_bytes: int = 0
@@ -97,6 +98,7 @@ class RunStats:
         self.last_commit = now
         self.audio_seconds += report.audio_seconds
         self.quarantined.update(report.quarantined)
+        self.cancelled += len(report.cancelled)
         for stage, seconds in report.stage_seconds.items():
             self.stage_seconds[stage] += seconds
         self.actor_seconds += report.seconds
@@ -194,6 +196,7 @@ class RunStats:
             actors=tuple(self._with_rate(view, now) for _, view in sorted(self._actors.items())),
             rows_written=self.rows - sum(self.quarantined.values()),
             quarantined=dict(self.quarantined),
+            rows_cancelled=self.cancelled,
             committed_audio_seconds=self.audio_seconds,
             written_bytes=self.written_bytes,
             units_open=sum(view.state is ActorState.WORKING for view in self._actors.values()),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.audio.decode import DecodeLimits, decode_native, resample
+from preprocess.audio.decode import DecodeLimits, decode_clip, resample
 from preprocess.features.log_mel import LogMel, floor_of, quantise
 from preprocess.features.stages import StageClock
 from preprocess.features.transcript import stored_transcript
@@ -29,7 +29,10 @@ class PipelineSettings:
 
 
 class RowPipeline:
-    """Decodes, resamples, computes log-mel and labels; *clock* learns the seconds of each stage."""
+    """Decodes, resamples, computes log-mel and labels; *clock* learns the seconds of each stage.
+
+    *cancelled* gathers the ids of rows whose channels have opposite phase, so that their mix is near silence.
+    """
 
     def __init__(self, settings: PipelineSettings, clock: StageClock) -> None:
         self._spec = settings.spec
@@ -38,6 +41,7 @@ class RowPipeline:
         self._labeller = Labeller(settings.tokenizer_json, settings.language)
         self._log_mel = LogMel(settings.filters)
         self._clock = clock
+        self.cancelled: list[int] = []
 
     def __call__(self, row: SourceRow) -> FeatureRow:
         """The feature row of *row*. Raises RowRejectedError with the quarantine reason."""
@@ -46,7 +50,9 @@ class RowPipeline:
         with self._clock.stage("tokenise"):
             transkription = stored_transcript(row.transkription or "", strip_timestamps=self._strip_timestamps)
             labels = self._labeller(transkription)
-        samples = self._samples(row.audio)
+        samples, cancelled = self._samples(row.audio)
+        if cancelled:
+            self.cancelled.append(row.row_id)
         with self._clock.stage("log_mel"):
             log_mel = self._log_mel(samples)
             floor = floor_of(log_mel)
@@ -63,8 +69,8 @@ class RowPipeline:
             path=row.path,
         )
 
-    def _samples(self, audio: bytes) -> NDArray[np.float32]:
+    def _samples(self, audio: bytes) -> tuple[NDArray[np.float32], bool]:
         with self._clock.stage("decode"):
-            native, sampling_rate = decode_native(audio, self._limits)
+            clip = decode_clip(audio, self._limits)
         with self._clock.stage("resample"):
-            return resample(native, sampling_rate)
+            return resample(clip.samples, clip.sampling_rate), clip.cancelled

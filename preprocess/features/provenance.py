@@ -63,17 +63,22 @@ class Software:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """One unit's: *checksum* of what was read, the *files* that it was read from, the *software*."""
+    """One unit's: *checksum* of what was read, the *files* that it was read from, the *software*.
+
+    *cancelled* are the ids of rows whose channels cancelled each other when they were mixed.
+    """
 
     checksum: str
     files: Sequence[SourceFile]
     software: Software
+    cancelled: Sequence[int] = ()
 
     def content(self) -> bytes:
         """As JSON."""
         files = [[file.name, file.num_bytes, file.mtime_ns] for file in self.files]
         software = {"feature_code": self.software.feature_code, "versions": dict(self.software.versions)}
-        return json_bytes({"source": {"checksum": self.checksum, "files": files}, "software": software})
+        told = {"source": {"checksum": self.checksum, "files": files}, "software": software}
+        return json_bytes(told | ({"cancelled": list(self.cancelled)} if self.cancelled else {}))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -82,7 +87,8 @@ class Provenance:
             value = json.loads(path.read_bytes())
             source, software = value["source"], value["software"]
             files = tuple(SourceFile(*file) for file in source["files"])
-            return cls(source["checksum"], files, Software(software["feature_code"], dict(software["versions"])))
+            known = Software(software["feature_code"], dict(software["versions"]))
+            return cls(source["checksum"], files, known, tuple(map(int, value.get("cancelled", ()))))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:

@@ -5,7 +5,7 @@ progress.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -69,7 +69,7 @@ class UnitTask:
 class UnitReport:
     """What one finished unit came to; small, since it travels through Ray. *quarantined* counts by reason.
 
-    *memory_bytes* is the worker's unique set size at its end.
+    *memory_bytes* is the worker's unique set size at its end, *cancelled* are the rows of `RowPipeline.cancelled`.
     """
 
     unit: Unit
@@ -80,6 +80,7 @@ class UnitReport:
     stage_seconds: Mapping[str, float]
     seconds: float
     memory_bytes: int
+    cancelled: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -121,7 +122,7 @@ class FeatureWorker:
         files are gone.
         """
         started = perf_counter()
-        self._clock.seconds = {}
+        self._clock.seconds, self._pipeline.cancelled = {}, []
         unit = task.unit
         final = self._layout.shard(unit.split, unit.number, task.num_units)
         self.progress = WorkerProgress(task.name, unit.num_rows)
@@ -140,7 +141,7 @@ class FeatureWorker:
                 raise SourceError(message, "the source changed during the run: restore it, or use a new --store")
             with self._clock.stage("commit"):
                 writer.seal(_metadata(task, writer.num_rows, len(quarantined)))
-                origin = Provenance(checksum.text, files, this_software())
+                origin = Provenance(checksum.text, files, this_software(), tuple(self._pipeline.cancelled))
                 self._commit(task, writer, quarantined, origin)
         return self._report(unit, final, quarantined, perf_counter() - started)
 
@@ -221,6 +222,7 @@ class FeatureWorker:
             stage_seconds=dict(self._clock.seconds),
             seconds=seconds,
             memory_bytes=psutil.Process().memory_full_info().uss,
+            cancelled=tuple(self._pipeline.cancelled),
         )
 
 

@@ -88,6 +88,9 @@ def _work(snapshot: Snapshot) -> Iterator[Family]:
     yield _RUN.counters(
         "quarantined", "rows of committed shards that could not be used, by reason", "reason", quarantined
     )
+    yield _RUN.counter(
+        "cancelled", "rows of committed shards whose channels cancelled each other", snapshot.rows_cancelled
+    )
     yield _RUN.counter("audio_seconds", "audio written in committed shards", snapshot.committed_audio_seconds)
     yield _RUN.counter("shards", "shards committed", snapshot.units_done - snapshot.units_resumed)
     yield _RUN.counter("written_bytes", "bytes of committed shards", snapshot.written_bytes)

@@ -42,7 +42,7 @@ class Snapshot:
     written, *disk_reserved_bytes* what is set aside for them and for scratch, *disk_missing_bytes* what the job has
     still to write; *psi_percent* is memory pressure (some, 10 s); *level_seconds* and *level_rises* are by level,
     *removed* and *removed_bytes* by kind; *last_commit_seconds* is the elapsed time of the last commit, None before
-    there was one.
+    there was one; *rows_cancelled* are rows of committed shards whose channels cancelled each other.
 
     *ram_own_bytes* is what the run's own processes hold; the other figures of memory are of the limit which is nearest:
     the run's own budget, its cgroup's or the machine's.
@@ -89,3 +89,4 @@ class Snapshot:
     removed: Mapping[str, int] = field(default_factory=dict)
     removed_bytes: Mapping[str, int] = field(default_factory=dict)
     last_commit_seconds: float | None = None
+    rows_cancelled: int = 0

@@ -6,9 +6,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from preprocess.features.provenance import Provenance
 from preprocess.planning.job import PlannedJob
+from shared.errors import StoreError
 from shared.index import SplitTotals, read_complete, write_complete, write_index
-from shared.layout import StoreLayout
+from shared.layout import SplitRecord, StoreLayout
 
 
 def is_finished(job: PlannedJob) -> bool:
@@ -41,6 +43,21 @@ def quarantine_reasons(layout: StoreLayout, split: str) -> Counter[str]:
     for path in layout.quarantine.glob(f"{split}-*-of-*.parquet"):
         reasons.update(pq.read_table(path, columns=["reason"])["reason"].to_pylist())
     return reasons
+
+
+def cancelled_rows(layout: StoreLayout, split: str, planned: SplitRecord) -> list[int]:
+    """Ids of rows of *split* whose channels cancelled each other, by what is kept of each shard's making.
+
+    Shards of which nothing is kept, or nothing that can be read, count as having none.
+    """
+    found: list[int] = []
+    for unit in range(planned.num_units):
+        try:
+            origin = Provenance.read(layout.provenance_of(split, unit, planned.num_units))
+        except StoreError:
+            continue
+        found += origin.cancelled if origin else ()
+    return found
 
 
 def store_bytes(job: PlannedJob) -> int:

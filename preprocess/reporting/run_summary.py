@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 from preprocess.features.stages import RESERVE, STAGES, WAITING
-from preprocess.planning.completion import quarantine_reasons
+from preprocess.planning.completion import cancelled_rows, quarantine_reasons
 from preprocess.planning.job import PlannedJob
 from shared.index import read_complete
 from shared.reading.duplicates import Repeats
@@ -24,12 +24,16 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class SplitSummary:
-    """One split of the finished store: rows written, rows quarantined by reason, seconds of audio written."""
+    """One split of the finished store: rows written, rows quarantined by reason, seconds of audio written.
+
+    *cancelled* rows are written as near silence: their channels have opposite phase.
+    """
 
     name: str
     rows_written: int
     audio_seconds: float
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    cancelled: int = 0
 
     @property
     def rows_quarantined(self) -> int:
@@ -46,6 +50,7 @@ def split_summaries(job: PlannedJob) -> list[SplitSummary]:
             complete[plan.name]["rows"],
             complete[plan.name]["audio_seconds"],
             quarantine_reasons(job.layout, plan.name),
+            len(cancelled_rows(job.layout, plan.name, plan.record)),
         )
         for plan in job.plans
     ]
@@ -133,6 +138,11 @@ class RunSummary:
         for split in self.splits:
             total.update(split.quarantined)
         return total
+
+    @property
+    def cancelled(self) -> int:
+        """Rows whose channels cancelled each other, over all splits."""
+        return sum(split.cancelled for split in self.splits)
 
 
 def percent_error(forecast: float, outcome: float) -> float:

@@ -24,6 +24,7 @@ from preprocess.inspection.store import (
     store_facts,
     tenths_of,
 )
+from preprocess.planning.completion import cancelled_rows
 from preprocess.sources.splits import ordered_splits
 from shared.index import read_complete
 from shared.layout import StoreLayout, read_record
@@ -71,7 +72,10 @@ class LengthScan:
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """A store at the end of a run. *num_bytes* counts its shards and indexes, *sources* are (name, rows, seconds)."""
+    """A store at the end of a run. *num_bytes* counts its shards and indexes, *sources* are (name, rows, seconds).
+
+    *cancelled* are (split, row ids) of rows whose channels cancelled each other, where there are any.
+    """
 
     source: str
     features: str
@@ -82,6 +86,7 @@ class ReportFacts:
     sources: Sequence[tuple[str, int, float]]
     quarantine: Sequence[QuarantineFacts]
     repeats: Sequence[Repeats] = ()
+    cancelled: Sequence[tuple[str, Sequence[int]]] = ()
 
     @property
     def complete(self) -> bool:
@@ -118,6 +123,7 @@ def report_facts(layout: StoreLayout) -> ReportFacts:
         files = [layout.index_of(name)] if name in complete else shards_of(layout, name, planned)
         for batch in _batches(files):
             scan.add(batch)
+    cancelled = [(name, cancelled_rows(layout, name, planned)) for name, planned in record.splits.items()]
     indexes = sum(layout.index_of(name).stat().st_size for name in record.splits if name in complete)
     return ReportFacts(
         source=facts.source,
@@ -129,6 +135,7 @@ def report_facts(layout: StoreLayout) -> ReportFacts:
         sources=sorted(((name, *counts) for name, counts in scan.sources.items()), key=lambda row: (-row[2], row[0])),
         quarantine=facts.quarantine,
         repeats=facts.repeats,
+        cancelled=[(name, rows) for name, rows in cancelled if rows],
     )
 
 

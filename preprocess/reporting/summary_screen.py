@@ -36,7 +36,7 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
         _splits(summary.splits),
         _reasons(summary.quarantined),
         *_repeats(summary.repeats),
-        Text(),
+        _warning(summary.cancelled),
         beside,
         Text(summary.limited_by, style="bold"),
         *next_lines(summary.next_command, width),
@@ -96,6 +96,14 @@ def _repeats(repeats: Sequence[Repeats]) -> list[Text]:
 def _first_of(repeats: Sequence[Repeats]) -> str:
     largest = max(repeats, key=lambda found: found.rows)
     return largest.in_words + (f"; {len(repeats) - 1} more of the kind" if len(repeats) > 1 else "")
+
+
+def _warning(cancelled: int) -> Text:
+    """An empty line, or what is to be said of rows that were kept."""
+    if not cancelled:
+        return Text()
+    text = f"near silence: {format_count(cancelled)} rows, channels of opposite phase (see the log)"
+    return Text(text, style="yellow", no_wrap=True, overflow="ellipsis")
 
 
 def _facts(summary: RunSummary) -> Table:

@@ -14,6 +14,7 @@ import soundfile
 from preprocess.audio.decode import DecodeLimits, decode
 from preprocess.features.log_mel import LogMel
 from preprocess.features.worker import FeatureWorker, WorkerSettings
+from preprocess.planning.completion import cancelled_rows
 from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
 from preprocess.sources.base import SourceFile
@@ -107,6 +108,23 @@ class Interposed:
             if number == self.count:
                 self.action()
             yield row
+
+
+def inverted() -> bytes:
+    """Speech whose right channel is its left one turned round."""
+    samples, rate = soundfile.read(io.BytesIO(wav(seed=5)), dtype="float32")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.stack([samples, -samples], axis=1), rate, format="WAV")
+    return buffer.getvalue()
+
+
+def test_rows_whose_channels_cancel_each_other_are_written_and_told_by_every_shard_that_has_some(planned):
+    rows_given = [GOOD[0], (inverted(), "inverted.wav", "Satz"), GOOD[1]]
+    job = planned([*rows_given, *GOOD[2:]], shard_size=1)
+    reports = [worker(job).process(task) for task in tasks(job)]
+    assert [row for report in reports for row in report.cancelled] == [1]
+    assert sum(report.rows for report in reports) == len(rows_given) + len(GOOD[2:])
+    assert cancelled_rows(job.layout, "train", job.record.splits["train"]) == [1]
 
 
 def test_every_row_is_written_or_quarantined_with_its_reason(planned, tmp_path):

@@ -136,6 +136,12 @@ def test_a_run_that_had_nothing_to_do_is_summarised_without_failing():
     assert "Next:" not in text
 
 
+def test_rows_that_were_mixed_to_near_silence_are_counted_over_all_splits():
+    splits = [replace(TRAIN, cancelled=1_200), replace(TEST, cancelled=3)]
+    assert "near silence: 1,203 rows" in " ".join(screen(replace(DONE, splits=splits)))
+    assert "silence" not in " ".join(screen())
+
+
 def test_a_run_without_a_forecast_says_nothing_of_one():
     assert "forecast" not in "\n".join(screen(replace(DONE, forecast_store_bytes=None, forecast_seconds=None)))
 
