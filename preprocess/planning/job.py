@@ -28,6 +28,8 @@ from shared.selection import Selection
 from shared.settings import expand_home
 from shared.text import tokenizer_fingerprint
 
+MAX_SPLIT_BYTES = 100
+"""Of a split's name: a file system takes 255, and an unfinished file is also named after shard, host and process."""
 MIN_UNITS = 20
 """A small split is cut into at least so many shards, so that every actor has work until the end."""
 
@@ -223,8 +225,11 @@ def _chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[
             if name == "test" and "train" in available:
                 remedy += ", or give --test-fraction to set rows of train aside"
             raise SourceError(f"{source.uri} has no split {name!r}; it has: {', '.join(available)}", remedy)
-        if not SPLIT_NAME.fullmatch(name):
-            raise SourceError(f"split name {name!r} cannot be used in file names", "rename it in the source")
+        if not SPLIT_NAME.fullmatch(name) or len(name.encode()) > MAX_SPLIT_BYTES:
+            raise SourceError(
+                f"split name {name!r} cannot be used in file names",
+                f"rename it in the source: letters, digits, _ and single dots, at most {MAX_SPLIT_BYTES} bytes",
+            )
         # Before another split is sampled: a split that cannot be used says so here.
         _ = source.splits[available[name][0]]
     return {name: available[name] for name in names}
