@@ -22,6 +22,7 @@ import ray
 import ray.exceptions
 from ray._private.node import Node
 
+from preprocess.execution.ray_start import check_address, check_loopback, remedy_of
 from preprocess.features.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.workspace.environment import ACTOR_ENVIRONMENT
@@ -167,17 +168,18 @@ class Cluster:
                 # Ray's own name for a machine: nodes that join later get none of our actors.
                 self._place = {f"node:{ray.util.get_node_ip_address()}": SMALL_SHARE}
                 return
+            check_loopback()
             memory = {"object_store_memory": OBJECT_STORE_BYTES}
             folder = str(make_ray_folder(self._layout))
             # Nobody scales this cluster, asks its pages or follows its logs: three processes of Python less, 0.3 GB.
             Node.start_monitor = Node.start_log_monitor = Node.start_api_server = lambda _node, **_options: None
             ray.init(num_cpus=self._num_actors, num_gpus=0, _temp_dir=folder, **memory, **options)
-        except UsageError:
+        except (UsageError, ClusterError):
             raise
         except Exception as error:
             # Nothing narrower will do: Ray raises bare Exceptions when its processes do not come up.
             message = f"Ray did not start: {first_line(error)}"
-            raise RayLostError(message, "free memory or ports, then repeat the command") from error
+            raise RayLostError(message, remedy_of(error)) from error
         # Whatever rights Ray gave to the folders that it made.
         close_partial(self._layout)
         self._vital = [child for child in psutil.Process().children() if child.name() in VITAL]
@@ -291,6 +293,7 @@ def check_nodes(address: str) -> None:
     Budgets, locks and the owners of unfinished files are of one machine. Joins the cluster only for the look; raises
     ClusterError where that fails.
     """
+    check_address(address)
     try:
         ray.init(address, log_to_driver=False, configure_logging=False)
         strange = foreign_nodes(ray.nodes())

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from preprocess.workspace.processes import MARK
@@ -35,6 +35,9 @@ LOCAL_RAY = {
     "RAY_task_events_report_interval_ms": "0",
 }
 
+_OF_GRPC = {"grpc_proxy", "no_grpc_proxy"}
+"""Would come before `no_proxy`; and nothing but Ray speaks gRPC here."""
+
 
 @contextmanager
 def actor_environment() -> Iterator[None]:
@@ -48,6 +51,21 @@ def actor_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def local_ray_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """*inherited* as a cluster of our own may see it: a user's RAY_* are for his, as where to find or how to log it.
+
+    Proxies stay, for actors may read from the Hub, but nobody takes one to this machine itself.
+    """
+    found = {name: value for name, value in inherited.items() if not name.startswith("RAY_") and name not in _OF_GRPC}
+    for name in ("no_proxy", "NO_PROXY"):
+        spared = [part for part in inherited.get(name, "").split(",") if part.strip()]
+        found[name] = ",".join(dict.fromkeys((*spared, *_LOOPBACK)))
+    return found | LOCAL_RAY
+
+
 def set_environment(mark: str, *, local_ray: bool) -> None:
     """Sets what this process and all that it starts shall see; with *local_ray* also what a cluster started here needs.
 
@@ -56,4 +74,7 @@ def set_environment(mark: str, *, local_ray: bool) -> None:
     """
     os.environ |= ACTOR_ENVIRONMENT | {MARK: mark}
     if local_ray:
-        os.environ |= LOCAL_RAY | {"RAY_AUTH_TOKEN": _TOKEN}
+        wanted = local_ray_environment(os.environ) | {"RAY_AUTH_TOKEN": _TOKEN}
+        for name in os.environ.keys() - wanted.keys():
+            del os.environ[name]
+        os.environ |= wanted

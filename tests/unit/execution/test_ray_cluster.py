@@ -1,6 +1,7 @@
 """Which Ray clusters may be joined: those of this machine, whatever its name."""
 
 import os
+import socket
 
 import psutil
 import pytest
@@ -33,7 +34,16 @@ def test_a_node_that_is_gone_is_no_hindrance():
     assert foreign_nodes([node("192.0.2.7", alive=False)]) == []
 
 
-def test_a_cluster_over_several_machines_is_refused_before_anything_is_written(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def listening():
+    """An address where somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_cluster_over_several_machines_is_refused_before_anything_is_written(
+    listening, tmp_path, monkeypatch, capsys
+):
     for name, answer in (
         ("init", None),
         ("shutdown", None),
@@ -41,15 +51,15 @@ def test_a_cluster_over_several_machines_is_refused_before_anything_is_written(t
     ):
         monkeypatch.setattr(ray, name, lambda *_, answer=answer, **__: answer)
     folders = ["--base-dir", str(tmp_path / "base"), "--store", str(tmp_path / "store")]
-    assert run_command(run.main, ["--demo", "--ray-address", "10.0.0.1:6379", *folders]) == 2
+    assert run_command(run.main, ["--demo", "--ray-address", listening, *folders]) == 2
     assert "nodes on other machines: 192.0.2.7 (gpu-2)" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cluster_that_does_not_answer_is_told(tmp_path, monkeypatch, capsys):
+def test_a_cluster_that_does_not_answer_is_told(listening, tmp_path, monkeypatch, capsys):
     def refuse(*_, **__):
         raise ConnectionError("ray client connection timeout")
 
     monkeypatch.setattr(ray, "init", refuse)
-    assert run_command(run.main, ["--demo", "--ray-address", "10.0.0.1:6379", "--store", str(tmp_path / "store")]) == 1
-    assert "cannot join the Ray cluster at 10.0.0.1:6379: ray client connection timeout" in capsys.readouterr().err
+    assert run_command(run.main, ["--demo", "--ray-address", listening, "--store", str(tmp_path / "store")]) == 1
+    assert f"cannot join the Ray cluster at {listening}: ray client connection timeout" in capsys.readouterr().err
