@@ -24,10 +24,10 @@ from preprocess.sources.open import access_of
 from shared.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
-from shared.model_files import DEFAULT_NUM_MEL_BINS
+from shared.model_files import DEFAULT_NUM_MEL_BINS, model_facts
 from shared.settings import Folders, expand_home
 from shared.terminal import Screen, json_line, say
-from shared.text import printable
+from shared.text import Labeller, printable
 
 _PROG = "python -m preprocess.inspect"
 _SHORTEST_LINE = 80
@@ -47,6 +47,7 @@ class InspectSettings(Folders):
     json_: bool = Field(default=False, description="print one JSON object")
     num_mel_bins: int = Field(DEFAULT_NUM_MEL_BINS, ge=1, le=512, description="log-mel bins of a data set's picture")
     max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds that a run would take")
+    model: str | None = Field(None, description="Whisper model whose tokenizer counts labels a second [count letters]")
     audio_column: str = Field("audio", description="column with the encoded audio")
     text_column: str = Field("transkription", description="column with the transcript")
     source_column: str = Field("source", description="column with the clip's origin")
@@ -88,8 +89,8 @@ def _inspect_store(root: Path, settings: InspectSettings) -> int:
 
 
 def _inspect_source(uri: str, settings: InspectSettings) -> int:
-    if not expand_home(uri).exists():
-        # Of a data set on the Hub, `datasets` keeps the card in the user's own cache folders.
+    if settings.model is not None or not expand_home(uri).exists():
+        # Of a data set or a model on the Hub, files are kept in the user's own cache folders.
         settings.prepare()
     columns = Columns(settings.audio_column, settings.text_column, settings.source_column)
     access = access_of(settings.config_name, settings.audio_root, follow_links=settings.follow_links)
@@ -97,7 +98,7 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     split = _chosen_split(opened.source, settings.split)
     row = None if opened.source is None else read_row(opened.source, split, settings.row or 0)
     clip = None if row is None else clip_facts(row, settings.max_duration)
-    facts = source_facts(uri, opened, split, clip, settings.max_duration)
+    facts = source_facts(uri, opened, split, clip, settings.max_duration, labeller=_labeller(settings))
     picture = None
     if row is not None and clip is not None and clip.seconds is not None and settings.png is not None:
         title = f"{Path(uri).name}, {split}, row {row.row_id}"
@@ -114,6 +115,12 @@ def _access_options(access: Access) -> list[str]:
     named = {"--config-name": access.config_name, "--audio-root": access.audio_root}
     options = [word for option, value in named.items() if value is not None for word in (option, value)]
     return [*options, *(["--follow-links"] if access.follow_links else [])]
+
+
+def _labeller(settings: InspectSettings) -> Labeller | None:
+    if settings.model is None:
+        return None
+    return Labeller(model_facts(settings.model, None, None).tokenizer_json)
 
 
 def _chosen_split(source: Source | None, name: str | None) -> str:

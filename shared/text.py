@@ -127,6 +127,11 @@ class Labeller:
             raise RowRejectedError(QuarantineReason.TOO_MANY_LABELS, message)
         return labels
 
+    @property
+    def around(self) -> tuple[int, ...]:
+        """The labels that stand around every transcript."""
+        return (*self._prefix, self._end)
+
     def _special(self, name: str) -> int:
         token_id = self._tokenizer.token_to_id(f"<|{name}|>")
         if token_id is None:

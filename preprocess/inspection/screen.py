@@ -7,13 +7,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from preprocess.inspection.sample_facts import SampleFacts
 from preprocess.inspection.source import ClipFacts, SourceFacts
 from preprocess.inspection.store import StoreFacts, StoreRowFacts, StoreSplitFacts
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_seconds
 
-_ROWS_SHOWN = 5
-_ENCODINGS_SHOWN = 6
+_ROWS_SHOWN = 3
+_ENCODINGS_SHOWN = 3
+_SOURCES_SHOWN = 3
+_ODD_SHOWN = 3
+_WORST_SHOWN = 4
 _COLUMNS_SHOWN = 20
 _BAR_CHARACTERS = 40
 _LABELS_SHOWN = 8
@@ -30,7 +34,9 @@ def render_source(facts: SourceFacts) -> RenderableType:
     if facts.columns:
         parts += [Text(), _columns(facts)]
     if facts.sampled:
-        parts += [Text(), *_sampled(facts.split, facts.sampled), Text(), _first_rows(facts.sampled)]
+        parts += [Text(), *_sampled(facts.split, facts.sampled)]
+        parts += [] if facts.sample is None else _sample(facts.sample)
+        parts += [Text(), _first_rows(facts.sampled)]
     if facts.row is not None:
         parts += [Text(), Text(f"row {facts.row.row_id} of {one_line(facts.split)}", style="bold"), _clip(facts.row)]
     return Group(*parts)
@@ -116,6 +122,30 @@ def _sampled(split: str, clips: Sequence[ClipFacts]) -> list[Text]:
     if len(rejected) > len(lines):
         lines.append(_line(f"and {len(rejected) - 3} rows more", "yellow"))
     return lines
+
+
+def _sample(sample: SampleFacts) -> list[RenderableType]:
+    """Spreads, sources, odd characters, and the worst rows by name."""
+    table = _figures("", "lowest", "median", "highest", "lowest is row", "highest is row")
+    for spread in sample.spreads:
+        values = (f"{value:.1f}" for value in (spread.lowest, spread.median, spread.highest))
+        table.add_row(Text(spread.name, style="dim"), *values, str(spread.lowest_row), str(spread.highest_row))
+    rates = ", ".join(f"{rate / 1_000:g} kHz ({rows})" for rate, rows in sample.rates[:_SOURCES_SHOWN])
+    lines = [_line(f"rates: {rates}; sources: {_first(sample.sources, _SOURCES_SHOWN)}")]
+    if sample.odd:
+        odd = [(f"{one.name}, row {one.first_row}", one.rows) for one in sample.odd]
+        lines.append(_line(f"odd characters: {_first(odd, _ODD_SHOWN)}", "yellow"))
+    lines += [_line(f"look at row {row.row_id}: {row.why}", "yellow") for row in sample.worst[:_WORST_SHOWN]]
+    if rest := sample.worst[_WORST_SHOWN:]:
+        lines.append(_line(f"and at {len(rest)} more; --json names them all", "yellow"))
+    if sample.pace_of == "letters":
+        lines.append(_line("--model NAME counts labels in place of letters", "dim"))
+    return [table, *lines]
+
+
+def _first(counted: Sequence[tuple[str, int]], most: int) -> str:
+    more = f", {len(counted) - most} more" if len(counted) > most else ""
+    return ", ".join(f"{name or '(none)'} ({rows})" for name, rows in counted[:most]) + more
 
 
 def _line(text: str, style: str = "") -> Text:

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features.log_mel import LogMel, mel_filters
 from preprocess.features.transcript import stored_transcript
+from preprocess.inspection.sample_facts import SampleFacts, sample_facts
 from preprocess.sources.base import Access, Block, Columns, Source, SourceRow, SplitLayout
 from preprocess.sources.columns import suggested_columns
 from preprocess.sources.confine import NOTHING_ELSE
 from preprocess.sources.open import Kind, find_kind, open_kind
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError, UnreadableError
 from shared.schema import SAMPLING_RATE, QuarantineReason, num_frames_of
-from shared.text import normalise_transcript
+from shared.text import Labeller, normalise_transcript
 
-_SAMPLED_ROWS = 36
+_SAMPLED_ROWS = 240
 _SAMPLED_PLACES = 12
 _LONGEST_SHOWN = DecodeLimits(max_seconds=3_600.0)
 """What is decoded to be shown; longer than a run would take, so that a long clip's length is known."""
@@ -79,8 +80,8 @@ class Problem:
 class SourceFacts:
     """A data set. With *problems* it is not usable as named; *options* name the columns that it can be used with.
 
-    *sampled* are rows of *split*, from all over it; *row* is the one that was asked for. *notes* are what else should
-    be known before it is used.
+    *sampled* are rows of *split*, from all over it, *sample* what they have in common; *row* is the one that was asked
+    for. *notes* are what else should be known before it is used.
     """
 
     uri: str
@@ -93,6 +94,7 @@ class SourceFacts:
     sampled: Sequence[ClipFacts]
     row: ClipFacts | None
     notes: Sequence[str] = ()
+    sample: SampleFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +139,24 @@ def _schema(kind: Kind, path: str) -> pa.Schema | None:
         return None
 
 
-def source_facts(uri: str, opened: OpenedSource, split: str, row: ClipFacts | None, max_seconds: float) -> SourceFacts:
-    """The facts of *opened*, which the user calls *uri*; reads a few dozen rows of *split*."""
-    source = opened.source
+def source_facts(
+    uri: str,
+    opened: OpenedSource,
+    split: str,
+    row: ClipFacts | None,
+    max_seconds: float,
+    *,
+    labeller: Labeller | None = None,
+) -> SourceFacts:
+    """The facts of *opened*, which the user calls *uri*; reads some hundred rows of *split*.
+
+    How fast they speak is counted in the labels of *labeller*, without it in letters.
+    """
+    source, sampled, heard = opened.source, [], []
+    for sampled_row in _sampled_rows(source, split) if source is not None else ():
+        sampled.append(clip_facts(sampled_row, max_seconds))
+        heard += _heard(sampled_row, sampled[-1].transkription, labeller)
+    pace_of = "letters" if labeller is None else "labels"
     layouts, notes = _usable_splits(source, split) if source is not None else ([], [])
     return SourceFacts(
         uri=uri if source is None else source.uri,
@@ -149,9 +166,10 @@ def source_facts(uri: str, opened: OpenedSource, split: str, row: ClipFacts | No
         problems=opened.problems,
         options=[] if source is None else _options(opened.columns),
         split=split,
-        sampled=[] if source is None else [clip_facts(row, max_seconds) for row in _sampled_rows(source, split)],
+        sampled=sampled,
         row=row,
         notes=[*notes, *(source.notes if source is not None else ())],
+        sample=sample_facts(heard, [clip.source for clip in sampled], pace_of) if heard else None,
     )
 
 
@@ -166,6 +184,36 @@ def _usable_splits(source: Source, split: str) -> tuple[list[SplitLayout], list[
                 raise
             notes.append(error.message)
     return layouts, notes
+
+
+def _heard(row: SourceRow, transkription: str, labeller: Labeller | None) -> list[Heard]:
+    """What is to be told of *row*, [] where it cannot be heard."""
+    try:
+        samples, sampling_rate = _decoded(row)
+    except RowRejectedError:
+        # Its facts say why.
+        return []
+    seconds = len(samples) / sampling_rate
+    return [
+        Heard(
+            row.row_id,
+            seconds,
+            sampling_rate,
+            level_db(samples),
+            clipped_share(samples),
+            silent_share(samples, sampling_rate),
+            _count(transkription, labeller) / seconds if transkription and seconds else None,
+            row.transkription or "",
+        )
+    ]
+
+
+def _count(transkription: str, labeller: Labeller | None) -> int:
+    """Letters, or with *labeller* labels, without those that stand around every transcript."""
+    try:
+        return len(transkription) if labeller is None else len(labeller(transkription)) - len(labeller.around)
+    except RowRejectedError:
+        return MAX_LABELS
 
 
 def read_row(source: Source, split: str, number: int) -> SourceRow:

@@ -225,3 +225,18 @@ def test_a_histogram_has_round_bins_that_hold_every_row():
     assert [(low, high) for low, high, _ in bins][:2] == [(0, 5), (5, 10)]
     assert sum(count for _, _, count in bins) == 5
     assert histogram(tenths_of(np.empty(0, np.float32)), 10) == []
+
+
+def test_a_sample_is_told_with_its_worst_row_on_one_screen(inspected, tmp_path, demo_model, capsys):
+    rows = [*ROWS[:20], (wav(16_000, seed=99), "wrong.wav", "Ein viel zu langer Satz, der " * 20 + "\x1b[31m<b>")]
+    folder = write_source(tmp_path / "source" / "train.parquet", rows).parent
+    sample = inspected(folder, "--model", demo_model)[1]["sample"]
+    assert (sample["rows"], sample["pace_of"]) == (21, "labels")
+    assert sample["worst"][0]["row_id"] == 20
+    assert run_command(main, [str(folder)]) == ExitCode.DONE
+    lines = capsys.readouterr().out.splitlines()
+    first = next(number for number, line in enumerate(lines) if "rows from all over" in line)
+    last = next(number for number, line in enumerate(lines) if line.startswith("row 0"))
+    assert last - first < 24
+    assert any("look at row 20" in line for line in lines)
+    assert all(line.isprintable() for line in lines)

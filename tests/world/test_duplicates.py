@@ -7,6 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from preprocess.features.worker import FeatureWorker, WorkerSettings
+from preprocess.planning.job import plan_job
+from preprocess.settings import RunSettings
+from preprocess.workspace.prepare import prepare_store
 from shared.cli import run_command
 from shared.errors import ExitCode
 from shared.reading.verification import verify_store
@@ -82,6 +86,24 @@ def test_a_test_split_that_the_store_has_already_is_enough(run):
     status, store = run("--split", "train", "--drop-test-leaks")
     assert status == ExitCode.DONE
     assert quarantined(store) == dict.fromkeys(LEAKS, "test_leak")
+
+
+@pytest.mark.usefixtures("quick_plans")
+def test_train_waits_until_every_shard_of_test_is_there(source, demo_model, tmp_path):
+    settings = RunSettings(
+        source=str(source), model=str(demo_model), store=tmp_path / "store", drop_test_leaks=True, shard_size=1
+    )
+    job = plan_job(settings)
+    job.layout.root.mkdir()
+    prepare_store(job.layout, job.record, "{}\n", "")
+    worker = FeatureWorker(WorkerSettings(job.layout.root, job.pipeline))
+    units = job.open_units()
+    assert [unit.split for unit in units] == ["test"] * len(TEST) + ["train"] * len(TRAIN)
+    for unit in units[: len(TEST)]:
+        assert job.has_to_wait(units[-1])
+        assert not job.has_to_wait(unit)
+        worker.process(job.task_for(unit))
+    assert not job.has_to_wait(units[-1])
 
 
 def test_without_a_split_to_compare_with_nothing_is_written(run, capsys):
