@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from panels import DATASOURCE, Panel, figure, gauge, graph, of, place, timeline
+from panels import Panel, figure, gauge, graph, of, timeline, whole
 
 OUTPUT = Path(__file__).parent / "dashboards" / "speech-prep.json"
 
@@ -155,34 +155,13 @@ ROWS = {
 
 def dashboard() -> dict[str, Any]:
     """The whole dashboard, as Grafana's provisioning reads it."""
-    instance = {
-        "name": "instance",
-        "label": "Run",
-        "type": "query",
-        "datasource": DATASOURCE,
-        "query": 'label_values(speech_prep_build_info{job="speech-prep"}, instance)',
-        "refresh": 2,
-        "sort": 1,
-    }
-    return {
-        "uid": "speech-prep",
-        "title": "Speech preprocessing",
-        "tags": ["speech-prep"],
-        "schemaVersion": 39,
-        "editable": False,
-        "timezone": "browser",
-        "refresh": "5s",
-        "time": {"from": "now-1h", "to": "now"},
-        "templating": {"list": [instance]},
-        "annotations": {"list": [started()]},
-        "panels": place({title: row() for title, row in ROWS.items()}),
-    }
-
-
-def started() -> dict[str, Any]:
-    """A mark where a run begins."""
-    expression = f"changes({of('speech_prep_start_timestamp_seconds')}[1m]) > 0"
-    return {"name": "Run begins", "datasource": DATASOURCE, "enable": True, "iconColor": "blue", "expr": expression}
+    return whole(
+        {title: row() for title, row in ROWS.items()},
+        uid="speech-prep",
+        title="Speech preprocessing",
+        job="speech-prep",
+        metrics="speech_prep",
+    )
 
 
 if __name__ == "__main__":

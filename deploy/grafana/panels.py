@@ -3,7 +3,6 @@
 from typing import Any
 
 DATASOURCE = {"type": "prometheus", "uid": "prometheus"}
-SELECT = '{job="speech-prep",instance="$instance"}'
 COLUMNS = 24
 LEVEL_COLOURS = {"normal": "green", "throttle": "yellow", "pause": "orange", "emergency": "red", "stop": "dark-red"}
 
@@ -12,8 +11,42 @@ Queries = dict[str, str]
 
 
 def of(metric: str, labels: str = "") -> str:
-    """*metric* of the chosen run; *labels* are further matchers."""
-    return metric + (SELECT.replace("}", f",{labels}}}") if labels else SELECT)
+    """*metric* of the chosen run of its service; *labels* are further matchers."""
+    job = "speech-trainer" if metric.startswith("speech_trainer") else "speech-prep"
+    more = f",{labels}" if labels else ""
+    return f'{metric}{{job="{job}",instance="$instance"{more}}}'
+
+
+def whole(rows: dict[str, list[Panel]], *, uid: str, title: str, job: str, metrics: str) -> dict[str, Any]:
+    """A dashboard of one service, whose scrape job is *job* and whose metrics begin with *metrics*."""
+    instance = {
+        "name": "instance",
+        "label": "Run",
+        "type": "query",
+        "datasource": DATASOURCE,
+        "query": f'label_values({metrics}_build_info{{job="{job}"}}, instance)',
+        "refresh": 2,
+        "sort": 1,
+    }
+    return {
+        "uid": uid,
+        "title": title,
+        "tags": ["speech-prep"],
+        "schemaVersion": 39,
+        "editable": False,
+        "timezone": "browser",
+        "refresh": "5s",
+        "time": {"from": "now-1h", "to": "now"},
+        "templating": {"list": [instance]},
+        "annotations": {"list": [_started(metrics)]},
+        "panels": place(rows),
+    }
+
+
+def _started(metrics: str) -> dict[str, Any]:
+    """A mark where a run begins."""
+    expression = f"changes({of(f'{metrics}_start_timestamp_seconds')}[1m]) > 0"
+    return {"name": "Run begins", "datasource": DATASOURCE, "enable": True, "iconColor": "blue", "expr": expression}
 
 
 def panel(kind: str, title: str, queries: Queries, *, width: int, height: int = 8, unit: str = "short") -> Panel:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features.log_mel import LogMel, mel_filters
 from preprocess.features.transcript import stored_transcript
-from preprocess.inspection.sample_facts import SampleFacts, sample_facts
+from preprocess.inspection.clip_measures import clipped_share, level_db, silent_share
+from preprocess.inspection.sample_facts import Heard, SampleFacts, sample_facts
 from preprocess.sources.base import Access, Block, Columns, Source, SourceRow, SplitLayout
 from preprocess.sources.columns import suggested_columns
 from preprocess.sources.confine import NOTHING_ELSE
 from preprocess.sources.open import Kind, find_kind, open_kind
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError, UnreadableError
-from shared.schema import SAMPLING_RATE, QuarantineReason, num_frames_of
+from shared.schema import MAX_LABELS, SAMPLING_RATE, QuarantineReason, num_frames_of
 from shared.text import Labeller, normalise_transcript
 
 _SAMPLED_ROWS = 240

@@ -45,8 +45,9 @@ def test_an_image_keeps_no_cache_and_holds_only_what_its_part_needs(name):
     assert all((ROOT / path).exists() for path in copied)
 
 
-def test_the_preprocessors_health_is_asked_of_healthz():
-    (check,) = [value for key, value in instructions("Containerfile.preprocess") if key == "HEALTHCHECK"]
+@pytest.mark.parametrize("name", FILES)
+def test_the_health_is_asked_of_healthz(name):
+    (check,) = [value for key, value in instructions(name) if key == "HEALTHCHECK"]
     assert "/healthz" in check
 
 

@@ -9,29 +9,43 @@ from preprocess.monitoring.prometheus import LEVELS
 from tests.support.deploy import DEPLOY, METRIC_NAMES, documents, metrics_in, records_in, rules, run
 
 GRAFANA = DEPLOY / "grafana"
-DASHBOARD = json.loads((GRAFANA / "dashboards" / "speech-prep.json").read_text())
-ROWS = ["Progress", "Throughput", "Disk against its budget", "Memory", "Levels", "Stages", "Actors", "Quarantine"]
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
-QUERIES += [(mark["name"], mark["expr"]) for mark in DASHBOARD["annotations"]["list"]]
-# Facts about a run are for joins; the alerts ask whether it is complete.
-NOT_SHOWN = {
-    "speech_prep_build_info",
-    "speech_prep_phase",
-    "speech_prep_run_info",
-    "speech_prep_complete",
-    "speech_prep_rows_resumed",
+SCRIPTS = {"speech-prep": "dashboard.py", "speech-trainer": "trainer_dashboard.py"}
+DASHBOARDS = {name: json.loads((GRAFANA / "dashboards" / f"{name}.json").read_text()) for name in SCRIPTS}
+ROWS = {
+    "speech-prep": [
+        "Progress",
+        "Throughput",
+        "Disk against its budget",
+        "Memory",
+        "Levels",
+        "Stages",
+        "Actors",
+        "Quarantine",
+    ],
+    "speech-trainer": ["Progress", "Learning", "Speed", "GPU", "Checkpoints and trouble"],
 }
+PANELS = [panel for board in DASHBOARDS.values() for panel in board["panels"] if panel["type"] != "row"]
+QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+QUERIES += [(mark["name"], mark["expr"]) for board in DASHBOARDS.values() for mark in board["annotations"]["list"]]
+# Facts about a run are for joins; the alerts ask whether it is complete.
+FACTS = {
+    f"{service}_{name}"
+    for service in ("speech_prep", "speech_trainer")
+    for name in ("build_info", "run_info", "complete")
+}
+NOT_SHOWN = {*FACTS, "speech_prep_rows_resumed", "speech_prep_phase"}
 RECORDED = rules("recording.yml")
 
 
-def test_the_dashboard_is_what_its_script_writes(tmp_path):
-    run(sys.executable, "-B", GRAFANA / "dashboard.py", tmp_path / "made.json")
-    assert json.loads((tmp_path / "made.json").read_text()) == DASHBOARD
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_dashboard_is_what_its_script_writes(name, tmp_path):
+    run(sys.executable, "-B", GRAFANA / SCRIPTS[name], tmp_path / "made.json")
+    assert json.loads((tmp_path / "made.json").read_text()) == DASHBOARDS[name]
 
 
-def test_the_dashboard_has_its_rows_in_order():
-    assert [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"] == ROWS
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_dashboard_has_its_rows_in_order(name):
+    assert [panel["title"] for panel in DASHBOARDS[name]["panels"] if panel["type"] == "row"] == ROWS[name]
 
 
 @pytest.mark.parametrize(("title", "expression"), QUERIES)
@@ -64,14 +78,15 @@ def test_the_timelines_name_every_level():
     assert len(timelines) == 2
 
 
-def test_no_panel_lies_on_another():
-    places = [panel["gridPos"] for panel in DASHBOARD["panels"]]
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_panel_lies_on_another(name):
+    places = [panel["gridPos"] for panel in DASHBOARDS[name]["panels"]]
     cells = [
         (x, y) for at in places for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+    assert len({panel["id"] for panel in DASHBOARDS[name]["panels"]}) == len(places)
 
 
 def test_provisioning_names_the_datasource_that_the_panels_use():

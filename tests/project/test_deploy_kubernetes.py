@@ -23,6 +23,9 @@ RAY_JOB = {
 }
 RAY_CLUSTER = {"rayVersion": str, "authOptions": dict, "headGroupSpec": dict}
 HEAD_GROUP = {"rayStartParams": dict, "template": dict}
+# Of the Prometheus operator's monitoring.coreos.com/v1 PodMonitor, which has no schema on PyPI either.
+POD_MONITOR = {"selector": dict, "podMetricsEndpoints": list}
+ENDPOINT = {"port": str, "path": str, "interval": str, "scrapeTimeout": str, "relabelings": list}
 
 
 def one(name):
@@ -56,7 +59,7 @@ def problems(thing, kubernetes):
 
 
 @pytest.mark.parametrize("kubernetes", [OLDEST, NEWEST])
-@pytest.mark.parametrize("name", [name for name in OBJECTS if not name.startswith("RayJob")])
+@pytest.mark.parametrize("name", [name for name in OBJECTS if not name.startswith(("RayJob", "PodMonitor"))])
 def test_every_object_keeps_to_the_schema_with_no_unknown_field(name, kubernetes):
     assert problems(OBJECTS[name], kubernetes) == ""
 
@@ -111,14 +114,47 @@ def test_every_mount_has_its_volume_and_every_claim_exists(name):
     assert volumes["data"]["persistentVolumeClaim"]["claimName"] == one("storage.yaml")["metadata"]["name"]
 
 
-def test_the_run_is_probed_where_it_answers():
-    run = container("preprocess-job")
+@pytest.mark.parametrize(("name", "port"), [("preprocess-job", 9108), ("trainer-job", 9109)])
+def test_the_run_is_probed_where_it_answers(name, port):
+    run = container(name)
     asked = {name: run[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "liveness", "readiness")}
     assert asked == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
-    assert run["ports"] == [{"name": "metrics", "containerPort": 9108}]
+    assert run["ports"] == [{"name": "metrics", "containerPort": port}]
+    allowed = one("network-policy.yaml")["spec"]["ingress"][0]["ports"]
+    assert port in [each["port"] for each in allowed]
 
 
-@pytest.mark.parametrize("name", ["preprocess-job", "preprocess-rayjob"])
+def test_every_pod_with_metrics_is_found_by_a_monitor_under_the_job_that_rules_select():
+    monitors = documents(KUBERNETES / "pod-monitor.yaml")
+    jobs = [job["job_name"] for job in documents(DEPLOY / "prometheus" / "prometheus.yml")[0]["scrape_configs"]]
+    selected = {}
+    for monitor in monitors:
+        assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "PodMonitor")
+        assert {name: type(value) for name, value in monitor["spec"].items()} == POD_MONITOR
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert {name: type(value) for name, value in endpoint.items()} == ENDPOINT
+        (relabeling,) = endpoint["relabelings"]
+        assert relabeling["targetLabel"] == "job"
+        (label,) = monitor["spec"]["selector"]["matchLabels"].items()
+        selected[label] = (relabeling["replacement"], endpoint["port"])
+    assert [job for job, _ in selected.values()] == jobs
+    for name, template in pods().items():
+        ports = {port["name"] for port in container(name)["ports"]}
+        found = [port for label, (_, port) in selected.items() if label in template["metadata"]["labels"].items()]
+        assert found, name
+        assert set(found) <= ports
+
+
+@pytest.mark.parametrize("name", pods())
+def test_the_token_of_the_hub_is_a_secret_that_may_be_missing(name):
+    (token,) = [variable for variable in container(name)["env"] if variable["name"] == "HF_TOKEN"]
+    assert token == {
+        "name": "HF_TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": "speech-prep-hub", "key": "token", "optional": True}},
+    }
+
+
+@pytest.mark.parametrize("name", pods())
 def test_the_options_of_the_run_exist(name):
     assert not unknown_options({variable["name"]: "" for variable in container(name)["env"]})
 

@@ -1,6 +1,7 @@
 """systemd reads its own units (Debian: `apt-get install systemd`; nothing is started)."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,23 @@ def test_the_environment_file_has_only_options_that_exist():
     options = env_file(SYSTEMD / "preprocess.env")
     assert not unknown_options(options)
     assert options["PREPROCESS_METRICS_HOST"] == "127.0.0.1"
+
+
+def test_a_first_start_of_a_training_may_ask_the_hub_and_keep_what_it_fetches():
+    options, unit = env_file(SYSTEMD / "trainer-example.env"), settings("speech-trainer@.service")
+    assert not unknown_options(options)
+    assert "HF_HUB_OFFLINE" not in options
+    assert any(Path(options["HF_HOME"]).is_relative_to(folder) for folder in unit["ReadWritePaths"].split())
+    for folder in unit["ReadWritePaths"].split():
+        assert folder.removeprefix("/var/lib/") in unit["StateDirectory"].split()
+    assert {"AF_INET", "AF_INET6"} <= set(unit["RestrictAddressFamilies"].split())
+    assert "IPAddressDeny" not in unit
+
+
+def test_a_training_tells_of_itself_on_loopback_long_enough_for_a_last_scrape():
+    options = env_file(SYSTEMD / "trainer-example.env")
+    assert options["TRAINER_METRICS_HOST"] == "127.0.0.1"
+    assert float(options["TRAINER_METRICS_LINGER"]) > 10
 
 
 def test_what_is_written_lies_where_the_unit_may_write():

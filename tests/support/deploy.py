@@ -8,12 +8,16 @@ from typing import Any
 
 import yaml
 
-from preprocess.monitoring.prometheus import METRIC_NAMES as METRIC_NAMES  # noqa: PLC0414 - the catalogue that all of them use
+from preprocess.monitoring.prometheus import METRIC_NAMES as RUN_METRICS
 from preprocess.settings import RunSettings
+from trainer.settings import TrainSettings
+from trainer.watch.metrics import METRIC_NAMES as TRAINER_METRICS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 PROMETHEUS = DEPLOY / "prometheus"
+METRIC_NAMES = RUN_METRICS | TRAINER_METRICS
+"""The catalogue of what both services export."""
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -37,12 +41,12 @@ def rules(name: str) -> list[dict[str, Any]]:
 
 def metrics_in(expression: str) -> set[str]:
     """The exporter's metrics that *expression* asks for."""
-    return set(re.findall(r"speech_prep_\w+", expression))
+    return set(re.findall(r"speech_(?:prep|trainer)_\w+", expression))
 
 
 def records_in(expression: str) -> set[str]:
     """The recording rules that *expression* asks for."""
-    return set(re.findall(r"speech_prep:[\w:]+", expression))
+    return set(re.findall(r"speech_(?:prep|trainer):[\w:]+", expression))
 
 
 def env_file(path: Path) -> dict[str, str]:
@@ -52,6 +56,7 @@ def env_file(path: Path) -> dict[str, str]:
 
 
 def unknown_options(names: Iterator[str] | dict[str, str]) -> set[str]:
-    """Those of *names* with our prefix that are no option of `preprocess.run`."""
+    """Those of *names* with a prefix of ours that are no option of `preprocess.run` or `trainer.train`."""
     known = {f"PREPROCESS_{name.upper()}" for name in RunSettings.model_fields}
-    return {name for name in names if name.startswith("PREPROCESS_")} - known
+    known |= {f"TRAINER_{name.upper()}" for name in TrainSettings.model_fields}
+    return {name for name in names if name.startswith(("PREPROCESS_", "TRAINER_"))} - known
