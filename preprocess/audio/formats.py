@@ -4,11 +4,14 @@ DEMUXERS = (
     # Containers of music and of speech.
     *("aac", "ac3", "aiff", "amr", "ape", "asf", "au", "caf", "dsf", "dts", "dtshd", "eac3", "flac", "iff", "ircam"),
     *("loas", "matroska", "mlp", "mov", "mp3", "mpc", "mpc8", "nistsphere", "ogg", "oma", "pvf", "qcp", "qoa"),
-    *("rm", "shn", "sox", "tak", "truehd", "tta", "voc", "vqf", "w64", "wav", "wsd", "wv", "xwma", "adx", "bonk"),
+    *("rm", "shn", "sox", "tak", "truehd", "tta", "voc", "vqf", "w64", "wav", "wsd", "wv", "xwma", "bonk"),
     # Films and broadcasts, whose sound is read.
     *("avi", "flv", "mpeg", "mpegts"),
 )
-"""FFmpeg's names. None of them opens another file or address: playlists, scripts and captures are left out."""
+"""FFmpeg's names. None of them opens another file or address: playlists, scripts and captures are left out.
+
+So is ADX: FFmpeg 8 divides by a zero of its header, which ends the process.
+"""
 
 STATES_LENGTH = frozenset({"aiff", "ape", "asf", "caf", "dsf", "mov", "mpc", "mpc8", "tak", "tta", "w64", "wv"})
 """Demuxers whose container says how long it is, so that a file with less of it was cut off."""

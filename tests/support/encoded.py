@@ -44,12 +44,14 @@ def timeless(encoded, container):
     return patched(encoded, after(encoded, b"PEAK", 8), "<I", 0) if b"PEAK" in encoded[:1_000] else encoded
 
 
-def encode_av(container, codec, **options):
+def encode_av(container, codec, bit_rate=None, **options):
     buffer = io.BytesIO()
     # Without `bitexact` the muxer draws random track numbers.
     with av.open(buffer, "w", format=container, options={"fflags": "+bitexact", **options}) as out:
         stream = out.add_stream(codec, rate=48_000)
         stream.layout = "mono"
+        if bit_rate:
+            stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(tone(0.6, 48_000)[None], format="fltp", layout="mono")
         frame.sample_rate, frame.pts = 48_000, 0
         for converted in av.AudioResampler(format=stream.format.name, layout="mono").resample(frame):
@@ -113,5 +115,16 @@ RARE = {name: encode(tone(0.4, 8_000), 8_000, *kind) for name, kind in _RARE.ite
     "mkv of flac": encode_av("matroska", "flac"),
     "mkv of pcm": encode_av("matroska", "pcm_s16le"),
     "mov of pcm": encode_av("mov", "pcm_s16le"),
+    "wavpack": encode_av("wv", "wavpack"),
+    "true audio": encode_av("tta", "tta"),
+    "ac3": encode_av("ac3", "ac3"),
+    "eac3": encode_av("eac3", "eac3"),
+    "windows media": encode_av("asf", "wmav2", 64_000),
+    "mpeg-ts": encode_av("mpegts", "mp2"),
+    "mpeg-ps": encode_av("mpeg", "mp2"),
+    "flv": encode_av("flv", "aac"),
+    "avi": encode_av("avi", "pcm_s16le"),
+    "ogg flac": encode_av("ogg", "flac"),
+    "latm": encode_av("latm", "aac"),
 }
 """What libsndfile and FFmpeg read as well, so that a hostile row can be one of them."""

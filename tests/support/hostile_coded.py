@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from preprocess.demo.ogg import with_serial
-from tests.support.encoded import OGG_SERIAL, VALID, after, encode, patched, tone
+from tests.support.encoded import OGG_SERIAL, VALID, after, encode, encode_av, patched, tone
 from tests.support.hostile_input import EMPTY, TOO_LARGE, TOO_LONG, UNDECODABLE, WRITTEN, Hostile
 
 FLAC, MP3, AAC = VALID["flac"], VALID["mp3"], VALID["aac"]
@@ -169,4 +169,6 @@ def _opus_of_many_channels():
 
 def hostile():
     nothing = {"flac of no samples": Hostile(encode(SILENCE[:0], 16_000, "FLAC"), EMPTY)}
-    return nothing | flac() | mpeg() | ogg()
+    # FFmpeg dies of some such, so it is never asked to read one.
+    adx = {"adx": Hostile(encode_av("adx", "adpcm_adx"), UNDECODABLE)}
+    return nothing | adx | flac() | mpeg() | ogg()

@@ -188,7 +188,7 @@ CONTAINERS = {
     "oga": ("-c:a", "flac"), "spx": ("-ar", "32000", "-c:a", "libspeex"), "wv": (), "tta": (), "wma": (), "ac3": (),
     "eac3": (), "dts": ("-strict", "-2", "-c:a", "dca"), "thd": ("-strict", "-2", "-ac", "2"), "mlp": ("-strict", "-2"),
     "ts": (), "mpg": ("-f", "mpeg"), "latm": ("-c:a", "aac"), "flv": ("-ar", "44100"), "avi": (), "mka": (), "mov": (),
-    "caf": ("-c:a", "alac"), "adx": (), "sox": (), "mp2": (), "g722.wav": ("-c:a", "g722"),
+    "caf": ("-c:a", "alac"), "sox": (), "mp2": (), "g722.wav": ("-c:a", "g722"),
     "rm": ("-ar", "8000", "-c:a", "real_144"),
 }  # fmt: skip
 
