@@ -2,29 +2,33 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import Field, field_validator
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from shared.cli import parse_settings, run_command
-from shared.errors import ExitCode, UsageError
+from shared.errors import ExitCode, ResourceLimitError, UsageError
 from shared.model_files import model_config
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
+from shared.settings import expand_home
+from shared.store import open_split
 from shared.terminal import Screen
 from shared.text import one_line
 from shared.units import format_bytes, format_count
-from trainer.memory.activations import Optimiser, StepOptions
-from trainer.memory.footprint import USABLE_SHARE, Footprint, dense_tokens, fits, footprint, suggested_frame_budget
+from trainer.memory.choices import Choice, Need, advice, any_fits, choices, way_out
+from trainer.memory.footprint import USABLE_SHARE, dense_tokens
+from trainer.memory.length import Corpus, Effort, hour_line
+from trainer.model.flops import KNOWN_GPUS, peak_flops
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainerSettings, parse_memory
 
-ORDER: tuple[Optimiser, ...] = ("adamw", "adamw-8bit", "adamw-zero1", "adafactor")
-"""The first that fits is the one to use: exact, then nearly so, then at the price of traffic, then another method."""
 _NONE = "-"
+_USUAL_GPU = "RTX 4060 Ti"
 _WIDEST = 400
 """Columns that the table has, whatever the models."""
 
@@ -38,6 +42,13 @@ class EstimateSettings(TrainerSettings):
     clips: int = Field(4, ge=1, description="clips of the micro-batch in the table")
     clip_seconds: float = Field(30.0, gt=0, description="length that they are padded to")
     freeze_encoder: bool = Field(default=False, description="train the decoder alone")
+    store: Path | None = Field(None, description="finished store whose hours are counted [--audio-hours]")
+    split: str = Field("train", description="its split")
+    audio_hours: float = Field(1_000.0, gt=0, allow_inf_nan=False, description="audio to train on, without --store")
+    mean_seconds: float = Field(5.0, gt=0, le=30, description="mean length of its clips, without --store")
+    num_epochs: float = Field(3.0, gt=0, le=1e6, allow_inf_nan=False, description="passes over it")
+    full_context_share: float = Field(0.15, ge=0, le=1, description="share of the clips padded to 30 s")
+    gpu: str | None = Field(None, description="name of the GPU, such as 'RTX 4090' [this machine's, else RTX 4060 Ti]")
     measure: bool = Field(default=True, description="run the steps, too, where there is a GPU")
 
     @field_validator("vram", mode="before")
@@ -45,57 +56,22 @@ class EstimateSettings(TrainerSettings):
     def _parse_size(cls, value: Any) -> Any:
         return parse_memory(value)
 
+    @field_validator("gpu")
+    @classmethod
+    def _known_gpu(cls, value: str | None) -> str | None:
+        if value is not None and peak_flops(value) is None:
+            raise ValueError(f"its speed is not known; known are {', '.join(KNOWN_GPUS)}")
+        return value
+
     @property
     def clip_frames(self) -> int:
         """Padded frames of one clip: an even number, as two make an encoder position."""
         return 2 * max(1, round(self.clip_seconds * SAMPLING_RATE / HOP_LENGTH / 2))
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One line of the table: *options*, what they need, and the most frames of a micro-batch, None if too few."""
-
-    options: StepOptions
-    needed: Footprint
-    fits: bool
-    frame_budget: int | None
-
-
-def choices(shape: ModelShape, settings: EstimateSettings) -> list[Choice]:
-    """Every optimiser, in `ORDER`, without and with gradient checkpointing."""
-    frames = settings.clips * settings.clip_frames
-    base = StepOptions(
-        frames=frames,
-        tokens=dense_tokens(shape, frames),
-        world_size=settings.world_size,
-        freeze_encoder=settings.freeze_encoder,
-    )
-    found = []
-    for optimiser in ORDER:
-        for checkpointing in (False, True):
-            options = replace(base, optimiser=optimiser, checkpointing=checkpointing)
-            needed = footprint(shape, options)
-            budget = suggested_frame_budget(shape, options, settings.vram)
-            found.append(Choice(options, needed, fits(needed, settings.vram), budget))
-    return found
-
-
-def advice(found: Sequence[Choice]) -> str:
-    """One line: the first of *found* that fits, else the one with the largest micro-batch, else what is left to try."""
-    best = next((choice for choice in found if choice.fits), None)
-    best = best or max(found, key=lambda choice: choice.frame_budget or 0)
-    if best.frame_budget is None and not best.fits:
-        return "nothing fits, not even one clip of 30 s: try --freeze-encoder or a smaller model"
-    optimiser = best.options.optimiser
-    budgets = [_budget(choice) for choice in found if choice.options.optimiser == optimiser and choice.frame_budget]
-    mode = "auto" if best.options.checkpointing else "never"
-    total = format_bytes(best.needed.total) if best.fits else "smaller micro-batches"
-    return f"use --optim {optimiser} --gradient-checkpointing {mode}: {total}; {', '.join(budgets)}"
-
-
-def _budget(choice: Choice) -> str:
-    how = "recomputed" if choice.options.checkpointing else "kept"
-    return f"up to {format_count(choice.frame_budget or 0)} frames {how}"
+    @property
+    def need(self) -> Need:
+        """What has to find room."""
+        return Need(self.clips * self.clip_frames, self.vram, self.world_size, self.freeze_encoder)
 
 
 def find_shape(model: str) -> tuple[ModelShape, str]:
@@ -132,13 +108,13 @@ def _cells(choice: Choice) -> Iterator[str | Text]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Prints the table and the advice; 0 also when nothing fits."""
+    """Prints the table and the advice; raises ResourceLimitError, after the table, when nothing fits."""
     about = "What fits in a GPU's memory, term by term: weights, gradients, optimiser state, activations."
     prog = "python -m trainer.estimate"
     settings = parse_settings(EstimateSettings, argv, prog=prog, about=about, positional="model")
     settings.prepare()
     shape, origin = find_shape(settings.model)
-    found = choices(shape, settings)
+    found = choices(shape, settings.need)
     screen = Screen()
     measured, note = _measured(shape, settings, found) if settings.measure else (None, "")
     for line in (*_heading(shape, settings, origin), ""):
@@ -147,9 +123,35 @@ def main(argv: Sequence[str]) -> int:
     # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
     needed = Measurement.get(screen, screen.options.update(max_width=_WIDEST), table).maximum
     Screen(width=max(screen.width, needed)).print(table)
-    for line in ("", advice(found), *note.splitlines()):
+    fitting = any_fits(found)
+    for line in ("", *([advice(found)] if fitting else []), hour_line(shape, _corpus(settings), _effort(settings))):
         screen.say(line)
+    for line in note.splitlines():
+        screen.say(line)
+    if not fitting:
+        usable = format_bytes(round(USABLE_SHARE * settings.vram))
+        message = f"nothing fits into {usable}, not even one clip of 30 s"
+        raise ResourceLimitError(message, way_out(shape, settings.need))
     return int(ExitCode.DONE)
+
+
+def _corpus(settings: EstimateSettings) -> Corpus:
+    if settings.store is None:
+        return Corpus.made_up(settings.audio_hours, settings.mean_seconds)
+    split = open_split(expand_home(settings.store), settings.split)
+    return Corpus(split.num_frames.astype(np.float64), split.num_labels.astype(np.float64))
+
+
+def _effort(settings: EstimateSettings) -> Effort:
+    gpu = settings.gpu or (_gpu_here() if settings.measure else None) or _USUAL_GPU
+    share = settings.full_context_share
+    return Effort(settings.num_epochs, share, settings.freeze_encoder, gpu, settings.world_size)
+
+
+def _gpu_here() -> str | None:
+    from trainer.training.measured_step import gpu_name  # noqa: PLC0415 - as below
+
+    return gpu_name()
 
 
 def _heading(shape: ModelShape, settings: EstimateSettings, origin: str) -> list[str]:
@@ -160,7 +162,7 @@ def _heading(shape: ModelShape, settings: EstimateSettings, origin: str) -> list
         f"{settings.model}, {format_count(shape.parameter_count)} parameters",
         f"({origin})",
         f"micro-batch: {settings.clips} clips of {settings.clip_seconds:g} s and {tokens} tokens on each of {gpus}",
-        f"fits: in {usable}; frames: the most of a micro-batch that does",
+        f"fits: in {usable}; frames: the most of a micro-batch that does, 100 a second",
         "activations: with autocast's 16-bit weights, one chunk's logits, gradients",
     ]
 

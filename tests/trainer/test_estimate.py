@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,8 +13,10 @@ import torch
 
 from shared.cli import parse_settings, run_command
 from shared.errors import UsageError
-from trainer.estimate import ORDER, EstimateSettings, advice, choices, find_shape, main
+from tests.support.training import tiny_model, training_store
+from trainer.estimate import EstimateSettings, find_shape, main
 from trainer.memory.activations import OPTIMISERS, StepOptions
+from trainer.memory.choices import ORDER, advice, any_fits, choices, way_out
 from trainer.memory.footprint import dense_tokens, footprint
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainSettings
@@ -36,12 +39,12 @@ def printed(capsys, monkeypatch, *argv, columns=80):
 
 def test_every_optimiser_is_shown_with_and_without_checkpointing():
     assert set(ORDER) == set(OPTIMISERS)
-    shown = [(choice.options.optimiser, choice.options.checkpointing) for choice in choices(TURBO, settings_of())]
+    shown = [(choice.options.optimiser, choice.options.checkpointing) for choice in choices(TURBO, settings_of().need)]
     assert shown == [(optimiser, checkpointing) for optimiser in ORDER for checkpointing in (False, True)]
 
 
 def test_the_table_is_of_the_micro_batch_that_was_asked_for():
-    found = choices(TURBO, settings_of(clips=3, clip_seconds=4.5, freeze_encoder=True, world_size=2))
+    found = choices(TURBO, settings_of(clips=3, clip_seconds=4.5, freeze_encoder=True, world_size=2).need)
     tokens = dense_tokens(TURBO, 3 * 450)
     expected = StepOptions(frames=3 * 450, tokens=tokens, freeze_encoder=True, world_size=2)
     assert {replace(choice.options, optimiser="adamw-8bit", checkpointing=True) for choice in found} == {expected}
@@ -61,28 +64,78 @@ def test_an_odd_number_of_frames_becomes_even():
         (16 * GB, "use --optim adamw-8bit --gradient-checkpointing auto: "),
         (11 * GB, "use --optim adafactor --gradient-checkpointing auto: "),
         (9 * GB, "use --optim adafactor --gradient-checkpointing auto: smaller micro-batches; "),
-        (6 * GB, "nothing fits, "),
     ],
 )
 def test_the_advice_is_the_first_option_that_fits(vram, words):
-    assert advice(choices(TURBO, settings_of(vram=vram))).startswith(words)
+    assert advice(choices(TURBO, settings_of(vram=vram).need)).startswith(words)
 
 
 def test_a_frozen_encoder_lets_plain_adamw_fit():
-    assert "--optim adamw " in advice(choices(TURBO, settings_of(freeze_encoder=True)))
+    assert "--optim adamw " in advice(choices(TURBO, settings_of(freeze_encoder=True).need))
 
 
 def test_the_screen_has_one_line_for_each_option_and_one_of_advice(capsys, monkeypatch):
     lines = printed(capsys, monkeypatch, "--no-measure", "--vram", "16GB").splitlines()
-    assert max(len(line) for line in lines[:-1]) <= 80
+    assert max(len(line) for line in lines[:-2]) <= 80
     rows = [line.split() for line in lines if line.startswith(OPTIMISERS)]
     assert [row[:2] for row in rows] == [[optimiser, when] for optimiser in ORDER for when in ("never", "always")]
     chosen = next(row for row in rows if row[:2] == ["adamw-8bit", "always"])
     assert " ".join(chosen[2:]) == "3.2 GB 3.2 GB 1.6 GB 2.2 GB 10.3 GB yes 48,942"
-    assert lines[-1] == (
+    assert lines[-2] == (
         "use --optim adamw-8bit --gradient-checkpointing auto: 10.3 GB; "
-        "up to 4,488 frames kept, up to 48,942 frames recomputed"
+        "up to 4,488 frames (45 s, 1 clip of 30 s) kept, up to 48,942 frames (8 min 09 s, 16 clips of 30 s) recomputed"
     )
+    assert lines[-1].startswith("3 epochs of 1,000 h of audio in 720,000 clips on 1 x RTX 4060 Ti: ")
+    assert lines[-1].endswith(" h, at 25 to 45 % of what the GPU can do")
+
+
+@pytest.mark.parametrize("options", [(), ("--freeze-encoder",), ("--clip-seconds", "10"), ("--world-size", "4")])
+def test_where_nothing_fits_the_table_is_shown_and_the_end_is_no_success(options, capsys):
+    assert run_command(main, ["--no-measure", "--vram", "3GB", *options]) == 3
+    out, err = capsys.readouterr()
+    assert "adafactor" in out
+    assert "use --optim" not in out
+    assert "nothing fits into" in err
+    assert "a smaller model: openai/whisper-" in err
+
+
+def test_what_is_named_where_nothing_fits_does_fit():
+    tight = settings_of(vram=6 * GB)
+    assert not any_fits(choices(TURBO, tight.need))
+    assert way_out(TURBO, tight.need).startswith("--freeze-encoder ")
+    assert any_fits(choices(TURBO, settings_of(vram=6 * GB, freeze_encoder=True).need))
+    name = way_out(TURBO, settings_of(vram=3 * GB).need).rpartition(": ")[2].removesuffix(" fits")
+    assert any_fits(choices(PUBLISHED[name], settings_of(vram=3 * GB).need))
+    assert way_out(TURBO, settings_of(vram=10_000_000).need) == "a GPU with more memory"
+
+
+def hours(capsys, monkeypatch, *argv):
+    line = printed(capsys, monkeypatch, "--no-measure", *argv, columns=400).splitlines()[-1]
+    return line, float(re.search(r": ([\d.,]+) h to ", line)[1].replace(",", ""))
+
+
+def test_hours_are_those_of_the_epochs_the_audio_and_the_gpus_asked_for(capsys, monkeypatch):
+    _, one = hours(capsys, monkeypatch, "--num-epochs", "1", "--audio-hours", "10000")
+    _, three = hours(capsys, monkeypatch, "--num-epochs", "3", "--audio-hours", "10000")
+    line, shared = hours(capsys, monkeypatch, "--audio-hours", "10000", "--world-size", "2", "--gpu", "RTX 4090")
+    assert three == pytest.approx(3 * one, rel=0.02)
+    assert shared == pytest.approx(three / 2 * 44.1 / 165.2, rel=0.02)
+    assert " on 2 x RTX 4090: " in line
+    _, padded = hours(capsys, monkeypatch, "--audio-hours", "10000", "--full-context-share", "1")
+    assert padded > 2 * three
+
+
+def test_a_store_is_counted_clip_by_clip(capsys, monkeypatch, tmp_path):
+    folder = tiny_model(tmp_path / "model")
+    store = training_store(tmp_path / "store", folder, clips=48)
+    line = printed(capsys, monkeypatch, "--no-measure", "--store", str(store), "--num-epochs", "1", columns=400)
+    assert "1 epoch of " in line
+    assert "of audio in 48 clips on 1 x RTX 4060 Ti: " in line
+
+
+def test_a_gpu_that_is_not_known_is_refused_with_those_that_are(capsys):
+    assert run_command(main, ["--no-measure", "--gpu", "Voodoo 2"]) == 2
+    assert "RTX 4060 Ti" in capsys.readouterr().err
 
 
 def test_no_figure_is_cut_short_on_a_narrow_screen(capsys, monkeypatch):

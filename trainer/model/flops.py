@@ -44,6 +44,7 @@ _PEAK_TFLOPS = {
     "H200 NVL": 835.5,
 }
 """10^12 operations a second on dense matrices, fp16 with fp32 accumulation."""
+KNOWN_GPUS = tuple(_PEAK_TFLOPS)
 Number = TypeVar("Number", float, NDArray[np.float64])
 """Of one clip, or of each of many."""
 _NO_NAME = re.compile(r"NVIDIA|Tesla|GeForce|SXM\d*|\d+GB|HBM\w+", re.IGNORECASE)

@@ -21,6 +21,11 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def gpu_name() -> str | None:
+    """What torch calls this machine's first GPU, None without one."""
+    return torch.cuda.get_device_name() if has_gpu() else None
+
+
 def measured_bytes(shape: ModelShape, options: StepOptions, clips: int, vram_bytes: int) -> int | None:
     """The most memory that torch had in use over two steps under *options*, None when *vram_bytes* did not suffice.
 

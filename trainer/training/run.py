@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,31 +13,26 @@ from shared.errors import RankLostError, ResourceLimitError, SpeechPrepError, St
 from shared.system.durable import json_bytes
 from shared.system.stop_request import StopRequest
 from shared.terminal import Screen
-from shared.units import format_audio
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
 from trainer.checkpoints.writer import described
 from trainer.data.loader import Loader
-from trainer.data.micro_batches import Budget
 from trainer.data.spec_augment import SpecAugment
 from trainer.distributed.place import ORPHANED
 from trainer.distributed.ranks import Ranks, is_lost, join_ranks
-from trainer.memory.words import frame_words, hour_words
-from trainer.model.flops import epoch_flops, peak_flops
 from trainer.settings import TrainSettings
 from trainer.telemetry.log_files import read_history
 from trainer.telemetry.records import Phase
 from trainer.telemetry.telemetry import Telemetry, open_telemetry
 from trainer.telemetry.tensorboard_server import start_tensorboard
 from trainer.training.components import Data, Setup, make_evaluator, max_steps, open_checkpoints, open_data, planner
-from trainer.training.forecast import epoch_words
 from trainer.training.frame_budget import find_budget
 from trainer.training.loop import TrainingLoop
 from trainer.training.meter import Meter
-from trainer.training.optimizers import warmup_of
+from trainer.training.opening import Opening, length_words, opening_words, remarks, wants_tensorboard
 from trainer.training.resume import content_unknown, find_checkpoint, go_on, identity, run_state, stepper_from
-from trainer.watch.watch import Watch, new_facts, watched
+from trainer.watch.watch import new_facts, watched
 
 
 @contextmanager
@@ -70,25 +64,6 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
         if ranks.is_main:
             _finish(settings, data, loop)
             loop.telemetry.phase(Phase.DONE)
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """Who hears of a run before it has its telemetry: the screen, and what watches it, on the first rank alone."""
-
-    console: Screen
-    watch: Watch | None
-
-    def say(self, text: str) -> None:
-        """One line on the screen."""
-        if self.watch is not None:
-            self.console.say(text)
-
-    def phase(self, phase: Phase, words: str) -> None:
-        """The run is at *phase*, which takes its time."""
-        if self.watch is not None:
-            self.watch.phase(phase)
-            self.console.say(words)
 
 
 @contextmanager
@@ -132,13 +107,13 @@ def _assembled(setup: Setup, data: Data, opening: Opening, stop: StopRequest, st
     stack.enter_context(loader)
     if ranks.is_main:
         (settings.output_folder / "settings.json").write_bytes(json_bytes(settings.model_dump(mode="json")))
-    telemetry.event(_opening_words(setup, data, budget, last))
-    telemetry.event(_length_words(setup, data, last, plans.steps_per_epoch))
+    telemetry.event(opening_words(setup, data, budget, last))
+    telemetry.event(length_words(setup, data, last, plans.steps_per_epoch))
     if not goes_on:
         telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
     if found and content_unknown(found[1]):
         telemetry.event(f"warning: {checkpoint} does not tell what the store held then: it goes on with what is there")
-    for text in _remarks(setup, data, state, last):
+    for text in remarks(setup, data, state, last):
         telemetry.event(text)
     meter = Meter(ranks, loader, data.shape, settings.freeze_encoder)
     evaluator = make_evaluator(setup, data, budget.frames)
@@ -184,62 +159,6 @@ def _telemetry(
         server = stack.enter_context(start_tensorboard(folder, port if isinstance(port, int) else None))
         telemetry.event(f"TensorBoard at {server.url}")
     return telemetry
-
-
-def wants_tensorboard(settings: TrainSettings, *, interactive: bool) -> bool:
-    """Whether TensorBoard is started: asked for, or somebody sits there and its curves are written."""
-    if settings.tensorboard_port is None:
-        return interactive and "tensorboard" in settings.report_to
-    return settings.tensorboard_port != "none"
-
-
-def _opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
-    settings, ranks = setup.settings, setup.ranks
-    devices = f"{ranks.world_size} x {_device_name(ranks)}"
-    stores = " and ".join(map(str, settings.store_folders))
-    less = f" ({sum(map(len, data.train.splits)) - len(data.train)} left out)" if data.train.excluded else ""
-    return (
-        f"{settings.model} on {len(data.train)} clips{less} of {stores}: {last} steps of "
-        f"{settings.global_batch_size} clips on {devices}, {setup.options.optimiser}, micro-batches of at "
-        f"most {frame_words(budget.frames)}"
-    )
-
-
-def _device_name(ranks: Ranks) -> str:
-    return torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else "CPU"
-
-
-def _length_words(setup: Setup, data: Data, last: int, steps_per_epoch: int) -> str:
-    """How much there is to train, and how long that takes where the device is known; else the first steps tell."""
-    settings, ranks, train = setup.settings, setup.ranks, data.train
-    epochs = last / steps_per_epoch
-    audio = format_audio(epochs * float(train.duration.sum()))
-    words = f"steps {epoch_words(last, steps_per_epoch)}, {audio} of audio"
-    peak = peak_flops(_device_name(ranks))
-    if peak is None:
-        return f"{words}: how long that takes, the first steps tell"
-    flops = epoch_flops(
-        data.shape,
-        train.num_frames.astype(float),
-        train.num_labels.astype(float),
-        full_context_share=settings.full_context_share,
-        freeze_encoder=settings.freeze_encoder,
-    )
-    return f"{words}: {hour_words(epochs * flops, peak, ranks.world_size)}"
-
-
-def _remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[str]:
-    """Where the run does other than its settings seem to say."""
-    asked = setup.settings.warmup_steps
-    if (warmup := warmup_of(asked, last)) != asked:
-        yield f"--warmup-steps {asked} is more than the run has: {warmup} warm-up steps instead"
-    if state.step >= last:
-        yield f"{state.step} steps are done, of {last} that are asked for: nothing is left to train"
-    if data.evaluated is None:
-        yield "the store has no test or validation split: nothing is evaluated, the last is the best"
-    elif len(data.evaluated.splits) < len(data.train.splits):
-        roots = " and ".join(str(split.root) for split in data.evaluated.splits)
-        yield f"only {roots} has a split {data.evaluated.name!r}: nothing of other stores is evaluated"
 
 
 def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop) -> None:

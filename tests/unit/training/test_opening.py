@@ -1,0 +1,41 @@
+"""What is told and started before the first step."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.cli import parse_settings
+from shared.errors import UsageError
+from trainer.settings import TrainSettings
+from trainer.training.opening import wants_tensorboard
+
+
+def settings(*options):
+    return parse_settings(TrainSettings, ["--store", str(Path("store")), *options], prog="t", about="")
+
+
+@pytest.mark.parametrize(
+    ("options", "interactive", "starts"),
+    [
+        ((), True, True),
+        ((), False, False),
+        (("--tensorboard-port", "none"), True, False),
+        (("--report-to", "none"), True, False),
+        (("--report-to", "wandb"), True, False),
+        (("--report-to", "tensorboard", "--report-to", "wandb"), True, True),
+        (("--tensorboard-port", "6006"), False, True),
+        (("--tensorboard-port", "0"), False, True),
+    ],
+)
+def test_tensorboard_starts_where_somebody_sits_or_asks(options, interactive, starts):
+    assert wants_tensorboard(settings(*options), interactive=interactive) is starts
+
+
+def test_its_port_is_a_number_none_or_left_open(monkeypatch):
+    assert settings().tensorboard_port is None
+    assert settings("--tensorboard-port", "none").tensorboard_port == "none"
+    monkeypatch.setenv("TRAINER_TENSORBOARD_PORT", "7007")
+    assert settings().tensorboard_port == 7_007
+    for wrong in ("70000", "-1", "6006.5", "all"):
+        with pytest.raises(UsageError, match="neither a port up to 65535 nor none"):
+            settings("--tensorboard-port", wrong)
