@@ -300,7 +300,7 @@ def test_several_stores_are_test_sets_of_one_evaluation(folder, tmp_path, capsys
         (other / name).write_text(json.dumps(json.loads((other / name).read_text()) | {"uuid": "another"}))
     assert run(folder, "--store", str(other), *arguments) == 0
     (model,) = json.loads((tmp_path / "o" / "metrics.json").read_text())["models"]
-    assert list(model["by_set"]) == ["store", "mls"]
+    assert model["by_set"].keys() == {"store", "mls"}
     assert [scores["raw"]["rows"] for scores in model["by_set"].values()] == [2, 2]
     assert model["overall"]["raw"]["rows"] == 4
     assert model["by_set"]["store"] == model["by_set"]["mls"]

@@ -105,7 +105,9 @@ def _require_comparable(splits: Sequence[StoreSplit]) -> None:
 def _fitting(split: StoreSplit, count: int, store: Path, console: Screen) -> tuple[list[int], str]:
     """*count* rows of *split* less those too long for the window, longest first; and how they are called."""
     chosen = monitored_rows(split, count)
-    title = f"{split.name} of {store}" if len(chosen) == len(split) else f"{len(chosen)} clips of {split.name}"
+    title = f"{split.name} of {store}"
+    if len(chosen) < len(split):
+        title = f"{len(chosen)} clips of {title}"
     fitting = [row for row in chosen if split.num_frames[row] <= WINDOW_FRAMES]
     if not fitting:
         found = f": all {len(chosen)} are longer than Whisper's window of 30 s" if chosen else ""
