@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REVISION = r"(refs/convert/parquet|[^/]+)"
+"""A branch may have a name of several parts; this one the Hub makes for every data set."""
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -24,6 +26,7 @@ class Hub(BaseHTTPRequestHandler):
     log: list
     failures: dict
     refused: set
+    revisions: set
 
     def do_HEAD(self):
         self.do_GET()
@@ -32,13 +35,13 @@ class Hub(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         path = unquote(url.path)
         self.log.append((self.command, path, self.headers.get("range")))
-        if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        if match := re.fullmatch(rf"/datasets/([^/]+/[^/]+)/resolve/{REVISION}/(.+)", path):
             self.resolve(*match.groups())
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self.send_file(self.models.get(match[1], {}), match[3])
-        elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+?)(?:/revision/([^/]+))?", path):
+        elif match := re.fullmatch(rf"/api/datasets/([^/]+/[^/]+?)(?:/revision/{REVISION})?", path):
             self.info(*match.groups())
-        elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/tree/([^/]+)(?:/(.*))?", path):
+        elif match := re.fullmatch(rf"/api/datasets/([^/]+/[^/]+)/tree/{REVISION}(?:/(.*))?", path):
             self.tree(*match.groups(), recursive="recursive" in parse_qs(url.query))
         else:
             self.answer(404, b"{}")
@@ -48,7 +51,7 @@ class Hub(BaseHTTPRequestHandler):
             return self.answer(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "ask for access"})
         if repo_id not in self.repos:
             return self.answer(401, b"{}", {"X-Error-Code": "RepoNotFound"})
-        if revision not in {None, "main", COMMIT}:
+        if revision not in {None, "main", COMMIT, *self.revisions}:
             return self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         return self.repos[repo_id]
 
@@ -114,9 +117,13 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(repos, models=None):
-    """Serves *repos* and *models*; yields the handler class (its log, failures, refusals) and the endpoint."""
-    state = {"repos": repos, "models": models or {}, "log": [], "failures": {}, "refused": set()}
+def serve(repos, models=None, revisions=()):
+    """Serves *repos* and *models*, repos under *revisions*, too, beside `main`.
+
+    Yields the handler class (its log, failures, refusals) and the endpoint.
+    """
+    state = {"repos": repos, "models": models or {}, "revisions": set(revisions)}
+    state |= {"log": [], "failures": {}, "refused": set()}
     handler = type("LoggingHub", (Hub,), state)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
