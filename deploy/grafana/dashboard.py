@@ -136,7 +136,8 @@ def quarantine() -> list[Panel]:
     """Rows that could not be used."""
     return [
         gauge("Of all rows", of("speech_prep:quarantined:ratio"), warn=0.02, alarm=0.05),
-        graph("Rows by reason", {"{{reason}}": of("speech_prep_quarantined_total") + " > 0"}, stacked=True, width=20),
+        graph("Rows by reason", {"{{reason}}": of("speech_prep_quarantined_total") + " > 0"}, stacked=True, width=14),
+        graph("Kept, but nearly silent", {"opposite phase": of("speech_prep_cancelled_total")}, width=6),
     ]
 
 

@@ -26,7 +26,7 @@ def nothing_set(tmp_path, monkeypatch):
 
 
 def parse(*argv):
-    return parse_settings(RunSettings, argv, prog="run", about="")
+    return parse_settings(RunSettings, ("--demo", *argv), prog="run", about="")
 
 
 FOLDER_LAYERS = ['"/a"', "/b", "/c", "/d"], [Path("/a"), Path("/b"), Path("/c"), Path("/d")]
@@ -66,13 +66,13 @@ def test_split_is_a_list_in_every_layer(tmp_path, monkeypatch):
 
 
 def test_a_switch_can_be_set_and_taken_back(tmp_path, monkeypatch):
-    (tmp_path / "s.toml").write_text("demo = true\n")
-    assert parse("--config", "s.toml").demo
-    monkeypatch.setenv("PREPROCESS_DEMO", "no")
-    assert not parse("--config", "s.toml").demo
-    assert parse("--demo").demo
-    monkeypatch.setenv("PREPROCESS_DEMO", "yes")
-    assert not parse("--no-demo").demo
+    (tmp_path / "s.toml").write_text("force = true\n")
+    assert parse("--config", "s.toml").force
+    monkeypatch.setenv("PREPROCESS_FORCE", "no")
+    assert not parse("--config", "s.toml").force
+    assert parse("--force").force
+    monkeypatch.setenv("PREPROCESS_FORCE", "yes")
+    assert not parse("--no-force").force
 
 
 def test_the_toml_file_may_be_named_in_the_environment_or_in_dot_env(tmp_path, monkeypatch):
