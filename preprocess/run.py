@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
         everyone.complete()
         if settings.view != "json":
             Screen().print(render_summary(summary))
-    return _verdict(job, settings, summary)
+        everyone.exit_code = _verdict(job, settings, summary)
+    return everyone.exit_code
 
 
 def _title(settings: RunSettings) -> str:

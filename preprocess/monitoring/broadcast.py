@@ -14,7 +14,7 @@ from preprocess.monitoring.history import History
 from preprocess.monitoring.prometheus import NO_FACTS, RunMetrics
 from preprocess.monitoring.snapshot import ActorState, Snapshot
 from preprocess.monitoring.status_page import status_page
-from preprocess.monitoring.views import View, make_view
+from preprocess.monitoring.views import Outcome, View, make_view
 from preprocess.phases import Phase
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
@@ -25,7 +25,10 @@ from shared.system.status_pages import Pages, Vitals
 
 @dataclass(slots=True)
 class Broadcast:
-    """A `View` that passes everything on to everyone; *metrics*, *vitals* and the page are there to be asked for."""
+    """A `View` that passes everything on to everyone; *metrics*, *vitals* and the page are there to be asked for.
+
+    *exit_code* is that of a run that raises nothing.
+    """
 
     title: str
     view: View
@@ -33,6 +36,7 @@ class Broadcast:
     history: History = field(default_factory=History)
     metrics: RunMetrics = field(default_factory=RunMetrics)
     vitals: Vitals = field(default_factory=Vitals)
+    exit_code: int = 0
 
     def __enter__(self) -> Self:
         self.view.__enter__()
@@ -66,6 +70,10 @@ class Broadcast:
         self._log(message)
         self.view.event(message)
 
+    def ended(self, outcome: Outcome) -> None:
+        """The run is over."""
+        self.view.ended(outcome)
+
     def begin(self, job: PlannedJob, settings: RunSettings) -> None:
         """The plan is made: from now on it is known what the run is about."""
         self.metrics.facts = replace(
@@ -93,8 +101,10 @@ class Broadcast:
             yield
         except SpeechPrepError as error:
             self._log("ended", error=error.message, exit_code=int(error.exit_code))
+            self.ended(Outcome(int(error.exit_code), error.message, error.remedy))
             raise
-        self._log("ended", exit_code=0)
+        self._log("ended", exit_code=self.exit_code)
+        self.ended(Outcome(self.exit_code))
 
     def _log(self, message: str, **values: object) -> None:
         if self.log is not None:

@@ -1,12 +1,13 @@
 """How a run is shown while it works: a live screen, plain log lines or JSON lines.
 
-The views have no clock of their own: time is `Snapshot.elapsed_seconds`.
+What is due is told by `Snapshot.elapsed_seconds`; only a plain line's stamp is the time of day.
 """
 
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from time import strftime
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
 
@@ -37,6 +38,19 @@ JSON_EVERY_SECONDS = 1.0
 _REFRESHES_PER_SECOND = 4
 
 
+def _time_of_day() -> str:
+    return strftime("%H:%M:%S ")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: `ExitCode`, what went wrong and what to do about it."""
+
+    exit_code: int
+    error: str = ""
+    remedy: str = ""
+
+
 class View(Protocol):
     """Shows a run. A context manager: on leaving, by an exception too, the last state is shown and the terminal is as
     it was before. Used from one thread.
@@ -59,20 +73,26 @@ class View(Protocol):
     def event(self, message: str) -> None:
         """Show that something happened: one line of plain text."""
 
+    def ended(self, outcome: Outcome) -> None:
+        """The run is over, after the view was left or before it was entered; only programs are told."""
 
-def make_view(kind: ViewKind, *, title: str, stream: TextIO, is_terminal: bool) -> View:
+
+def make_view(
+    kind: ViewKind, *, title: str, stream: TextIO, is_terminal: bool, stamp: Callable[[], str] = _time_of_day
+) -> View:
     """A view of *kind* that writes to *stream*.
 
     `auto` is live on a terminal that can move its cursor, plain otherwise. `live` on a stream that is no terminal
     shows only the last state. A stream that is not UTF-8 gets plain lines in both cases. NO_COLOR and TERM count.
+    *stamp* stands before each plain line.
     """
     if kind == "json":
-        return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS)
+        return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS, outcome_line_of=_json_outcome)
     console = _Terminal(file=stream, force_terminal=is_terminal)
     wanted = kind == "live" or (kind == "auto" and is_terminal and not console.is_dumb_terminal)
     if wanted and console.encoding.startswith("utf"):
         return _LiveView(console, title)
-    return _LineView(stream, plain_line, one_line, PLAIN_EVERY_SECONDS, heading=one_line(title))
+    return _LineView(stream, plain_line, one_line, PLAIN_EVERY_SECONDS, heading=one_line(title), stamp=stamp)
 
 
 def plain_line(snapshot: Snapshot) -> str:
@@ -104,6 +124,10 @@ def _json_event(message: str) -> str:
     return json.dumps({"event": message})
 
 
+def _json_outcome(outcome: Outcome) -> str:
+    return json.dumps({"outcome": asdict(outcome)})
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
@@ -128,13 +152,18 @@ class _LineView:
         line_of: Callable[[Snapshot], str],
         event_line_of: Callable[[str], str],
         every_seconds: float,
+        *,
         heading: str = "",
+        stamp: Callable[[], str] = str,
+        outcome_line_of: Callable[[Outcome], str] | None = None,
     ) -> None:
         self._stream = stream
         self._line_of = line_of
         self._event_line_of = event_line_of
         self._every_seconds = every_seconds
         self._heading = heading
+        self._stamp = stamp
+        self._outcome_line_of = outcome_line_of
         self._due_seconds = -math.inf
         self._held_back: Snapshot | None = None
 
@@ -161,13 +190,17 @@ class _LineView:
     def event(self, message: str) -> None:
         self._write(self._event_line_of(message))
 
+    def ended(self, outcome: Outcome) -> None:
+        if self._outcome_line_of is not None:
+            self._write(self._outcome_line_of(outcome))
+
     def _show(self, snapshot: Snapshot) -> None:
         self._held_back = None
         self._due_seconds = snapshot.elapsed_seconds + self._every_seconds
         self._write(self._line_of(snapshot))
 
     def _write(self, line: str) -> None:
-        say(line, self._stream)
+        say(f"{self._stamp()}{line}", self._stream)
 
 
 class _LiveView:
@@ -200,6 +233,9 @@ class _LiveView:
 
     def event(self, message: str) -> None:
         self._events = (*self._events, message)[-EVENTS_SHOWN:]
+
+    def ended(self, outcome: Outcome) -> None:
+        """A person reads the summary or the error."""
 
     def _draw(self) -> RenderableType:
         title = f"{self._title}: {self._phase}" if self._phase else self._title

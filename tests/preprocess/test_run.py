@@ -33,14 +33,14 @@ PLANS = [SimpleNamespace(num_rows=150), SimpleNamespace(num_rows=50)]
 def test_more_quarantined_rows_than_allowed_is_4_and_says_so(allowed, quarantined, status, tmp_path, capsys):
     job = SimpleNamespace(plans=PLANS, layout=StoreLayout(tmp_path))
     summary = SimpleNamespace(quarantined=Counter({"too_long": quarantined}))
-    assert _verdict(job, RunSettings(max_quarantine=allowed), summary) == status
+    assert _verdict(job, RunSettings(demo=True, max_quarantine=allowed), summary) == status
     assert (f"{quarantined} rows were quarantined" in capsys.readouterr().err) == (status != ExitCode.DONE)
 
 
 def test_what_was_left_out_on_demand_is_not_counted_against_max_quarantine(tmp_path, capsys):
     job = SimpleNamespace(plans=PLANS, layout=StoreLayout(tmp_path))
     summary = SimpleNamespace(quarantined=Counter({"test_leak": 40, "too_long": 1}))
-    assert _verdict(job, RunSettings(max_quarantine="1"), summary) == ExitCode.DONE
+    assert _verdict(job, RunSettings(demo=True, max_quarantine="1"), summary) == ExitCode.DONE
     assert capsys.readouterr().err == ""
 
 

@@ -79,6 +79,9 @@ class Screen:
     def update(self, snapshot):
         self.told.append(snapshot.elapsed_seconds)
 
+    def ended(self, outcome):
+        self.told.append(outcome.exit_code)
+
     def phase(self, phase):
         self.told.append(phase)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from preprocess.monitoring.live_screen import render
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
-from preprocess.monitoring.views import json_line, make_view, plain_line
+from preprocess.monitoring.views import Outcome, json_line, make_view, plain_line
 from preprocess.phases import Phase
 from tests.support.live_picture import save_svg
 
@@ -69,7 +69,7 @@ def at(seconds, **changes):
 
 def lines_of(kind, *, updates, **changes):
     stream = StringIO()
-    with make_view(kind, title="demo", stream=stream, is_terminal=False, **changes) as view:
+    with make_view(kind, title="demo", stream=stream, is_terminal=False, stamp=str, **changes) as view:
         for snapshot in updates:
             view.update(snapshot)
     return stream.getvalue().splitlines()
@@ -162,7 +162,7 @@ def test_the_live_view_shows_the_last_state_and_never_takes_the_cursor():
 
 
 def run_that_fails(kind, stream, *, is_terminal):
-    with make_view(kind, title="demo", stream=stream, is_terminal=is_terminal) as view:
+    with make_view(kind, title="demo", stream=stream, is_terminal=is_terminal, stamp=str) as view:
         view.update(at(0.0))
         view.update(at(0.1, rows_done=600_000))
         raise KeyboardInterrupt
@@ -239,7 +239,7 @@ def test_a_plain_line_leaves_out_troubles_that_did_not_happen():
 @pytest.mark.parametrize("kind", ["plain", "live", "auto"])
 def test_a_stream_in_an_old_encoding_gets_escapes_instead_of_an_exception(kind):
     buffer = TextIOWrapper(raw := BytesIO(), encoding="ascii")
-    with make_view(kind, title="Übung", stream=buffer, is_terminal=True) as view:
+    with make_view(kind, title="Übung", stream=buffer, is_terminal=True, stamp=str) as view:
         view.update(MIDWAY)
     assert raw.getvalue().startswith(b"\\xdcbung\n52.3 %")
 
@@ -295,3 +295,20 @@ def test_the_live_screen_says_what_the_run_is_at():
         view.update(MIDWAY)
         view.phase(Phase.STARTING_ACTORS)
     assert "demo: starting actors" in stream.getvalue()
+
+
+def test_a_plain_line_says_when_it_was():
+    stream = StringIO()
+    with make_view("plain", title="demo", stream=stream, is_terminal=False, stamp=lambda: "12:03:04 ") as view:
+        view.update(at(0.0))
+    assert [line[:9] for line in stream.getvalue().splitlines()] == ["12:03:04 "] * 2
+
+
+@pytest.mark.parametrize(("kind", "told"), [("json", True), ("plain", False), ("live", False)])
+def test_programs_are_told_at_the_end_how_it_ended(kind, told):
+    stream = StringIO()
+    view = make_view(kind, title="demo", stream=stream, is_terminal=False)
+    view.ended(Outcome(3, "the disk is full", "make room"))
+    lines = stream.getvalue().splitlines()
+    outcome = {"exit_code": 3, "error": "the disk is full", "remedy": "make room"}
+    assert [json.loads(line) for line in lines] == ([{"outcome": outcome}] if told else [])
