@@ -136,7 +136,7 @@ def watched(
     watch = Watch(facts)
     with ExitStack() as stack:
         if settings.metrics_file is not None:
-            require_client()
+            _try_file(watch, settings.metrics_file)
         if settings.metrics:
             _tell_of_client(tell)
             pages = Pages(watch.metrics, watch.page, watch.vitals, settings.metrics_names)
@@ -145,7 +145,7 @@ def watched(
             yield watch
         finally:
             if settings.metrics_file is not None:
-                watch.write(settings.metrics_file)
+                _last_file(watch, settings.metrics_file, tell)
         if settings.metrics:
             _linger(settings.metrics_linger, stop)
 
@@ -153,6 +153,23 @@ def watched(
 def new_facts(model: str, store: str, output: Path) -> RunFacts:
     """Of a run that begins now."""
     return RunFacts(uuid4().hex[:12], model, store, str(output), time.time())
+
+
+def _try_file(watch: Watch, path: Path) -> None:
+    """Now, and not after days of training."""
+    try:
+        watch.write(path)
+    except OSError as error:
+        message = f"--metrics-file {path} cannot be written: {error.strerror or error}"
+        raise UsageError(message, "name a file in a folder that is there") from error
+
+
+def _last_file(watch: Watch, path: Path, tell: Callable[[str], None]) -> None:
+    """What shows a training decides nothing about it."""
+    try:
+        watch.write(path)
+    except OSError as error:
+        tell(f"no metrics file: {error}")
 
 
 def _tell_of_client(tell: Callable[[str], None]) -> None:

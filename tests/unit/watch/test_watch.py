@@ -231,3 +231,19 @@ def test_without_the_client_library_a_training_is_watched_by_its_page(monkeypatc
         watched(settings(metrics_file=tmp_path / "a"), FACTS, said.append, lambda: False),
     ):
         pass
+
+
+def test_a_metrics_file_that_cannot_be_written_is_named_before_anything_is_trained(tmp_path):
+    given = settings(metrics=False, metrics_file=tmp_path / "gone" / "run.prom")
+    with pytest.raises(UsageError, match=r"--metrics-file .*gone"), watched(given, FACTS, print, lambda: False):
+        pytest.fail("it began")
+
+
+def test_a_metrics_file_that_cannot_be_written_any_more_ends_no_training(tmp_path):
+    said, folder = [], tmp_path / "folder"
+    folder.mkdir()
+    given = settings(metrics=False, metrics_file=folder / "run.prom")
+    with watched(given, FACTS, said.append, lambda: False):
+        (folder / "run.prom").unlink()
+        folder.rmdir()
+    assert said[0].startswith("no metrics file: ")
