@@ -1,10 +1,22 @@
 """A headless Chromium: the page as it renders, without a network."""
 
+import re
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars")
 TIMEOUT_SECONDS = 60
+_WIDTH_OF_PAGE = """<iframe id="page" style="width:{width}px;height:900px;border:0"></iframe><p id="found"></p><script>
+const frame = document.getElementById("page");
+fetch("/page").then(answer => answer.text()).then(text => {{
+  frame.srcdoc = text.replace(/<meta http-equiv="refresh"[^>]*>/, "");
+  frame.onload = () => {{
+    document.getElementById("found").textContent = "width " + frame.contentDocument.documentElement.scrollWidth;
+  }};
+}});
+</script>"""
 
 
 def rendered(url: str, profile: Path, *, script_ms: int = 0) -> str:
@@ -16,6 +28,31 @@ def rendered(url: str, profile: Path, *, script_ms: int = 0) -> str:
 def screenshot(url: str, profile: Path, image: Path, width: int, height: int) -> None:
     """Writes what a window of *width* x *height* shows of *url* as a PNG."""
     _chromium(profile, f"--screenshot={image}", f"--window-size={width},{height}", url)
+
+
+def scroll_width(page: str, profile: Path, width: int) -> int:
+    """How wide *page* is in a window of *width*: more means that it scrolls sideways."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write((page if self.path == "/page" else _WIDTH_OF_PAGE.format(width=width)).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        document = rendered(f"http://127.0.0.1:{server.server_address[1]}/", profile, script_ms=3_000)
+    finally:
+        server.shutdown()
+        server.server_close()
+    found = re.search(r'<p id="found">width (\d+)</p>', document)
+    assert found is not None, document
+    return int(found[1])
 
 
 def _chromium(profile: Path, *words: str) -> str:

@@ -1,6 +1,7 @@
 """A training from its settings to its last checkpoint, on every rank."""
 
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -154,7 +155,7 @@ def _telemetry(
         opening.watch.begin(state.step, last, (state.best_wer, state.best_step), read_history(folder, state.step))
         if resumed is not None:
             opening.watch.found(described(resumed, state.step))
-    if wants_tensorboard(settings, interactive=opening.console.is_terminal):
+    if wants_tensorboard(settings, interactive=sys.stderr.isatty()):
         port = settings.tensorboard_port
         server = stack.enter_context(start_tensorboard(folder, port if isinstance(port, int) else None))
         telemetry.event(f"TensorBoard at {server.url}")

@@ -1,13 +1,13 @@
 """The status page: what it shows, and that data cannot become markup."""
 
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 
 from preprocess.monitoring.history import Event
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from preprocess.monitoring.status_page import EVENTS_SHOWN, status_page
+from tests.support.html import Page
 
 SNAPSHOT = Snapshot(
     elapsed_seconds=125.0,
@@ -27,32 +27,6 @@ SNAPSHOT = Snapshot(
     actors=(ActorView(0, ActorState.WORKING, "train-00001-of-00020.parquet", 10, 50, 8.0, 140_000_000),),
 )
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31m\nü"
-
-
-class Page(HTMLParser):
-    """Tags, attributes and text of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.attributes, self.words, self.open = [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(self.words)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 """The status page in a real browser: it renders from one request, on a desk and on a phone."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from matplotlib.image import imread
 
@@ -11,7 +8,7 @@ from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from preprocess.monitoring.status_page import status_page
 from shared.system.http_server import WebServer
 from shared.system.status_pages import Pages, Vitals
-from tests.support.browser import rendered, screenshot
+from tests.support.browser import rendered, screenshot, scroll_width
 
 SNAPSHOT = Snapshot(
     elapsed_seconds=1_900.0,
@@ -50,38 +47,9 @@ def test_it_renders_with_all_its_figures(url, tmp_path):
         assert words in document
 
 
-WIDTH_OF_PAGE = """<iframe id="page" style="width:{width}px;height:900px;border:0"></iframe><p id="found"></p><script>
-const frame = document.getElementById("page");
-fetch("/page").then(answer => answer.text()).then(text => {{
-  frame.srcdoc = text.replace(/<meta http-equiv="refresh"[^>]*>/, "");
-  frame.onload = () => {{
-    document.getElementById("found").textContent = "width " + frame.contentDocument.documentElement.scrollWidth;
-  }};
-}});
-</script>"""
-
-
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_never_scrolls_sideways(tmp_path, width):
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            page = status_page(SNAPSHOT, TITLE, EVENTS) if self.path == "/page" else WIDTH_OF_PAGE.format(width=width)
-            self.wfile.write(page.encode())
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        document = rendered(f"http://127.0.0.1:{server.server_address[1]}/", tmp_path, script_ms=3_000)
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert f'<p id="found">width {width}</p>' in document
+    assert scroll_width(status_page(SNAPSHOT, TITLE, EVENTS), tmp_path, width) == width
 
 
 def test_its_bars_are_drawn_in_colour(url, tmp_path):
