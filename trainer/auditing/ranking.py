@@ -1,8 +1,9 @@
 """Which rows look wrong, and in which way: what a model made of them against what it made of the others. Pure.
 
 Every sign is told in spreads: how far a row lies beyond the median of all, where 1 is how far the worst tenth begins
-beyond it. So a model that is unsure throughout, or a corpus without full stops, makes no row suspicious. A row's score
-is its strongest sign, which names the suspicion. More than a tenth of wrong rows would pass for normal.
+beyond it. So a model that is unsure throughout, or a corpus without full stops, makes no row suspicious. Signs add up
+as sides of a right angle do (the root of their squares' sum): one strong sign is enough, and several weak ones tell
+more than each. The strongest names the suspicion. More than a tenth of wrong rows would pass for normal.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from trainer.auditing.listener import Heard
 _WORST_TENTH = 0.9
 _LEAST_SPREAD = {"loss": 0.2, "head": 0.5, "tail": 0.5, "end": 0.5, "language": 0.5, "no_speech": 0.5, "errors": 0.1}
 """Nats, and errors per character: where nearly all rows are alike, less than this is no difference."""
+_HALF = ("language", "no_speech")
+"""Signs that count half: a model is often unsure of the language of a short clip, and of silence in a noisy one."""
 _QUIET = -0.5
 """log-mel that speech passes, however softly it was recorded: a millionth of a full-scale tone's power."""
 _QUIET_SPREAD = 0.1
@@ -58,7 +61,7 @@ def rank(heard: Heard, errors: NDArray[np.float64] | None = None) -> Ranking:
     signs = _signs(heard, errors)
     names, values = list(signs), np.stack(list(signs.values()))
     strongest = values.argmax(axis=0)
-    score = values.max(axis=0)
+    score = np.sqrt(np.square(np.maximum(values, 0.0)).sum(axis=0))
     suspicion = [_MEANS[names[number]] for number in strongest.tolist()]
     return Ranking(np.argsort(-score, kind="stable"), score, suspicion)
 
@@ -76,6 +79,7 @@ def _signs(heard: Heard, errors: NDArray[np.float64] | None) -> Mapping[str, NDA
     if errors is not None:
         surprise["errors"] = errors
     signs = {name: _spreads(values.astype(np.float64), _LEAST_SPREAD[name]) for name, values in surprise.items()}
+    signs |= {name: signs[name] / 2 for name in _HALF}
     return signs | {"quiet": (_QUIET - heard.peak.astype(np.float64)) / _QUIET_SPREAD}
 
 

@@ -1,4 +1,4 @@
-"""Rows are ranked by their strongest sign, each told in how far the worst tenth of all rows lies from the median."""
+"""Rows are ranked by all of their signs, each told in how far the worst tenth of all rows lies from the median."""
 
 from dataclasses import fields, replace
 
@@ -42,13 +42,20 @@ def spoiled(row, **signs):
 def test_one_row_that_is_wrong_comes_first_and_its_kind_is_named(signs, suspicion):
     ranking = rank(spoiled(17, **signs))
     assert (ranking.order[0], ranking.suspicion[17]) == (17, suspicion)
-    assert ranking.score[17] > 5
+    assert ranking.score[17] > 4
 
 
 def test_a_model_that_is_unsure_throughout_suspects_nobody_for_it():
     sure, unsure = corpus(), corpus()
     unsure = replace(unsure, loss=unsure.loss + 3, end=unsure.end + 4, language=unsure.language - 0.6)
     assert np.allclose(rank(sure).score, rank(unsure).score, atol=0.5)
+
+
+def test_several_weaker_signs_come_before_a_single_one_and_one_strong_one_before_them():
+    heard = spoiled(5, loss=1.4, head=2.0, tail=1.8)
+    for row, end in ((6, 2.1), (7, 9.0)):
+        heard.end[row] = end
+    assert rank(heard).order[:3].tolist() == [7, 5, 6]
 
 
 def test_a_loss_that_is_no_number_comes_first():

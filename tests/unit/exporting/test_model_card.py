@@ -16,6 +16,7 @@ from trainer.exporting.model_card import (
     render_card,
     training_evaluation,
     training_settings,
+    training_stores,
     write_card,
 )
 from trainer.gate.judge import judge
@@ -161,3 +162,9 @@ def test_the_trainings_own_record_of_the_step_is_found_beside_the_checkpoint(tmp
     (tmp_path / "metrics.json").write_text(json.dumps({"steps": [], "evaluations": [{"step": 1_000}, EVALUATION]}))
     assert training_settings(best) == {"model": "m"}
     assert training_evaluation(best) == EVALUATION
+
+
+def test_a_trainings_stores_are_read_from_its_settings_of_any_version():
+    assert training_stores({"store": "features"}) == [Path("features")]
+    assert training_stores({"store": ["a", "~/b"]}) == [Path("a"), Path("~/b").expanduser()]
+    assert training_stores({}) == training_stores({"store": None}) == []
