@@ -104,7 +104,7 @@ def test_the_import_rules_of_pyproject_hold():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("entry", ["train", "evaluate", "estimate", "export"])
+@pytest.mark.parametrize("entry", ["train", "evaluate", "estimate", "export", "audit"])
 def test_the_trainers_commands_name_the_hubs_folders_before_its_library_looks_for_them(entry):
     program = (
         f"import sys, trainer.{entry}; print(*(name for name in ('huggingface_hub', 'torch') if name in sys.modules))"
