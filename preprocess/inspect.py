@@ -120,7 +120,8 @@ def _access_options(access: Access) -> list[str]:
 def _labeller(settings: InspectSettings) -> Labeller | None:
     if settings.model is None:
         return None
-    return Labeller(model_facts(settings.model, None, None).tokenizer_json)
+    facts = model_facts(settings.model, None, None)
+    return Labeller(facts.tokenizer_json, max_labels=facts.limits.max_labels)
 
 
 def _chosen_split(source: Source | None, name: str | None) -> str:

@@ -36,7 +36,9 @@ class SourceSettings(Folders):
     shard_size: int = Field(256_000_000, ge=1, description="bytes a shard aims at, such as 256MB")
     limit: int | None = Field(None, ge=1, description="only the first N rows of each split [all]")
     test_fraction: float = Field(0.0, ge=0, lt=1, description="share of rows for a test split, where there is none")
-    max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds; longer is quarantined")
+    max_duration: float = Field(
+        30.0, gt=0, le=3600, description="longest clip in seconds; longer is quarantined [the model's window]"
+    )
     strip_timestamps: bool = Field(
         default=False, description="leave timestamps such as <|0.00|> out of transcripts [quarantine such rows]"
     )

@@ -5,12 +5,13 @@ bytes, so that a store never mixes two plans.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from preprocess.sources.base import Block, Columns, SplitLayout
 from shared.layout import SplitRecord
+from shared.models.limits import ModelLimits
 from shared.schema import FORMAT_VERSION, FeatureSpec, fingerprint
 from shared.selection import Selection
 
@@ -53,6 +54,7 @@ class FeatureSettings:
     columns: Columns = field(default_factory=Columns)
     format_version: int = FORMAT_VERSION
     strip_timestamps: bool = False
+    limits: ModelLimits = field(default_factory=ModelLimits)
 
 
 def plan_split(
@@ -97,6 +99,9 @@ def plan_split(
         settings["strip_timestamps"] = True
     if held_out:
         settings["drop_test_leaks"] = dict(held_out)
+    usual, own = asdict(ModelLimits()), asdict(features.limits)
+    # Only what is not Whisper's own, so that stores of before go on under their digests.
+    settings |= {name: value for name, value in own.items() if value != usual[name]}
     digest = fingerprint(
         [features.format_version, name, layout.name, layout.fingerprint, settings, [[u.start, u.stop] for u in units]]
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UsageError, first_line
+from shared.models.assembled import assemble
 from shared.models.kinds import Kind, kind_at, kind_of, refuse_pointer
 from shared.models.limits import ModelLimits, is_english_only
 from shared.settings import expand_home
@@ -35,7 +36,7 @@ def model_facts(model: str | None, num_mel_bins: int | None, tokenizer: str | No
     stated = _mel_bins(config, model) if model else None
     if stated and num_mel_bins and stated != num_mel_bins:
         raise UsageError(f"--num-mel-bins {num_mel_bins}, but {model} takes {stated}", "leave --num-mel-bins out")
-    text = model_file(tokenizer or str(model), "tokenizer.json", "--tokenizer" if tokenizer else "--model")
+    text = tokenizer_json(tokenizer or str(model), "--tokenizer" if tokenizer else "--model")
     return ModelFacts(stated or num_mel_bins or DEFAULT_NUM_MEL_BINS, text, ModelLimits.from_config(config))
 
 
@@ -104,6 +105,42 @@ def model_path(model: str, name: str) -> Path | None:
         return None
     except (OSError, ValueError) as error:
         raise UsageError(f"--model {model}: cannot fetch {name}: {first_line(error)}", _remedy(model)) from error
+
+
+def tokenizer_json(model: str, option: str = "--model") -> str:
+    """The content of *model*'s `tokenizer.json`, put together where it has only the files of before there was one.
+
+    A checkpoint of transformers' Trainer may have its tokenizer in the folder that it lies in. Raises UsageError, in
+    words of *option*, where there is none.
+    """
+    if expand_home(model).is_file() or model_path(model, "tokenizer.json") is not None:
+        return model_file(model, "tokenizer.json", option)
+    vocab = optional_json(model, "vocab.json")
+    merges = model_path(model, "merges.txt")
+    if vocab and merges is not None:
+        added, config = (optional_json(model, name) for name in ("added_tokens.json", "tokenizer_config.json"))
+        try:
+            return assemble(vocab, _read(merges), added, config)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            message = f"vocab.json, merges.txt and what belongs to them, of {model}, make no tokenizer: {error!r}"
+            raise UsageError(message, "download the model again") from error
+    outer = expand_home(model).resolve().parent
+    if is_local(model) and (expand_home(model) / "trainer_state.json").is_file() and _has_tokenizer(outer):
+        return tokenizer_json(str(outer), option)
+    return _no_tokenizer(model, option)
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json"))
+
+
+def _no_tokenizer(model: str, option: str) -> str:
+    """Raises UsageError as `model_file` does; of a whole model that was saved alone, with what it began with."""
+    path = expand_home(model)
+    if not (path / "config.json").is_file() or kind_at(path) is not None:
+        return model_file(model, "tokenizer.json", option)
+    remedy = f"save it beside the weights: WhisperProcessor.from_pretrained(BASE).save_pretrained({str(path)!r})"
+    raise UsageError(f"{option} {model}: cannot read tokenizer.json: it was saved without its processor", remedy)
 
 
 def is_local(model: str) -> bool:

@@ -75,13 +75,13 @@ class FeatureSpec:
         return asdict(self) | {"sampling_rate": SAMPLING_RATE, "hop_length": HOP_LENGTH, "n_fft": N_FFT}
 
 
-def num_frames_of(num_samples: int) -> int:
+def num_frames_of(num_samples: int, window_frames: int = WINDOW_FRAMES) -> int:
     """Frames that carry signal in a clip of *num_samples* at 16 kHz: `min(ceil((L + 200) / 160), window)`.
 
-    The window is Whisper's 3,000 frames, or the clip's own length where that is longer. Every frame of the window
+    The window is the model's *window_frames*, or the clip's own length where that is longer. Every frame of the window
     after these is one constant, the row's `floor`.
     """
-    window = max(WINDOW_FRAMES, -(-num_samples // HOP_LENGTH))
+    window = max(window_frames, -(-num_samples // HOP_LENGTH))
     return min(-(-(num_samples + N_FFT // 2) // HOP_LENGTH), window)
 
 

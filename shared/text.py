@@ -9,6 +9,7 @@ from itertools import groupby
 from tokenizers import Tokenizer
 
 from shared.errors import RowRejectedError, UsageError
+from shared.models.tokens import is_word
 from shared.schema import MAX_LABELS, QuarantineReason
 from shared.system.foreign_files import parse_json
 
@@ -98,32 +99,35 @@ class Labeller:
     """Turns transcripts into Whisper labels with the model's own tokenizer.
 
     *tokenizer_json* is the content of the model's `tokenizer.json`. Raises UsageError when it is none, or lacks one of
-    Whisper's special tokens or *language*.
+    Whisper's special tokens or *language*. The model's decoder has *max_labels* places.
     """
 
-    def __init__(self, tokenizer_json: str, language: str = "de") -> None:
+    def __init__(self, tokenizer_json: str, language: str = "de", max_labels: int = MAX_LABELS) -> None:
+        self.max_labels = max_labels
         self._tokenizer = _plain_text_tokenizer(tokenizer_json)
         prefix = ("startoftranscript", language, "transcribe", "notimestamps")
         self._prefix = [self._special(name) for name in prefix]
         self._end = self._special("endoftext")
         # A token stands for as many bytes as its name has characters.
-        self._most_bytes = MAX_LABELS * max(map(len, self._tokenizer.get_vocab()))
+        self._most_bytes = max_labels * max(map(len, self._tokenizer.get_vocab()))
 
     def __call__(self, transcript: str) -> list[int]:
         """Labels `<|startoftranscript|><|de|><|transcribe|><|notimestamps|> … <|endoftext|>` of *transcript*.
 
-        Raises RowRejectedError for an empty transcript and for more than 448 labels, which takes no time worth telling.
+        Raises RowRejectedError for an empty transcript and for more than *max_labels*, which takes no time.
         """
         if not transcript:
             raise RowRejectedError(QuarantineReason.EMPTY_TRANSCRIPT, "the transcript is empty")
         # Where it cannot fit it is not worked on: the time for one long word grows with more than its length.
         if len(transcript.encode()) > self._most_bytes:
-            message = f"the transcript has {len(transcript)} characters, Whisper's decoder takes {MAX_LABELS} labels"
+            message = (
+                f"the transcript has {len(transcript)} characters, the model's decoder takes {self.max_labels} labels"
+            )
             raise RowRejectedError(QuarantineReason.TOO_MANY_LABELS, message)
         ids = self._tokenizer.encode(transcript, add_special_tokens=False).ids
         labels = [*self._prefix, *ids, self._end]
-        if len(labels) > MAX_LABELS:
-            message = f"the transcript has {len(labels)} labels, Whisper's decoder takes {MAX_LABELS}"
+        if len(labels) > self.max_labels:
+            message = f"the transcript has {len(labels)} labels, the model's decoder takes {self.max_labels}"
             raise RowRejectedError(QuarantineReason.TOO_MANY_LABELS, message)
         return labels
 
@@ -144,8 +148,9 @@ def _plain_text_tokenizer(tokenizer_json: str) -> Tokenizer:
     try:
         value = parse_json(tokenizer_json)
         # Whisper's timestamps are added tokens, but not special ones; `encode_special_tokens` is about special ones.
+        # A word that was added is one token where it is said: the model was made to learn it so.
         for token in value["added_tokens"]:
-            token["special"] = True
+            token["special"] = not is_word(token["content"], special=bool(token.get("special")))
         tokenizer = Tokenizer.from_str(json.dumps(value))
     except Exception as error:  # tokenizers raises no narrower class
         message = f"the tokenizer cannot be read: {error!r}"

@@ -12,6 +12,7 @@ from shared.units import parse_bytes
 Optim = Literal["auto", "adamw-8bit", "adamw", "adamw-zero1", "adafactor"]
 Checkpointing = Literal["auto", "always", "never"]
 Precision = Literal["auto", "fp16", "bf16", "fp32"]
+GenerationConfigChoice = Literal["plain", "model"]
 _REPORTERS = ("tensorboard", "wandb", "none")
 _LAST_PORT = 65_535
 _LEAST_MEMORY = 1_000_000
@@ -99,6 +100,9 @@ class TrainSettings(PageSettings, TrainerSettings):
     eval_rows: int = Field(512, ge=1, description="clips of the fixed subset that is evaluated")
     eval_padding: Literal["window", "own"] = Field(
         "window", description="context of evaluated clips: Whisper's 30 s as in use, or their own length (faster)"
+    )
+    generation_config: GenerationConfigChoice = Field(
+        "plain", description="how the model is asked in evaluations; model: by its own generation_config.json instead"
     )
     eval_full: bool = Field(default=False, description="evaluate on every clip of the split")
     logging_steps: int = Field(25, ge=1, description="steps between log records")

@@ -15,7 +15,7 @@ from shared.schema import (
     HOP_LENGTH,
     N_FFT,
     SAMPLING_RATE,
-    WINDOW_SAMPLES,
+    WINDOW_FRAMES,
     FeatureDtype,
     num_frames_of,
 )
@@ -58,15 +58,16 @@ def mel_filters(num_mel_bins: int) -> NDArray[np.float32]:
 
 
 class LogMel:
-    """Computes log-mel with one filter bank `[num_mel_bins, 201]`; keeps its window and scratch between clips.
+    """Computes log-mel with one filter bank `[num_mel_bins, 201]` for a model of *window_frames*; keeps its scratch.
 
     Not safe to share between threads. Same samples, same bytes, whatever came before.
     """
 
-    def __init__(self, filters: NDArray[np.float32]) -> None:
+    def __init__(self, filters: NDArray[np.float32], window_frames: int = WINDOW_FRAMES) -> None:
         if filters.ndim != 2 or filters.shape[1] != _NUM_BINS:  # noqa: PLR2004 - a matrix
             raise ValueError(f"a filter bank of shape {filters.shape}; expected [num_mel_bins, {_NUM_BINS}]")
         self.num_mel_bins = len(filters)
+        self._window_frames = window_frames
         self._window = np.hanning(N_FFT + 1)[:-1].astype(np.float32)
         self._groups = _grouped(filters)
         self._edge = np.empty(_BLOCK_SAMPLES, np.float32)
@@ -82,7 +83,7 @@ class LogMel:
         if samples.dtype != np.float32 or samples.ndim != 1:
             raise TypeError(f"samples are {samples.dtype} {samples.shape}; expected float32 [num_samples]")
         samples = np.ascontiguousarray(samples)
-        log_mel = np.empty((num_frames_of(len(samples)), self.num_mel_bins), np.float32)
+        log_mel = np.empty((num_frames_of(len(samples), self._window_frames), self.num_mel_bins), np.float32)
         for start in range(0, len(log_mel), _BLOCK_FRAMES):
             self._mel_block(samples, start, log_mel[start : start + _BLOCK_FRAMES])
         return _scaled_log(log_mel)
@@ -111,7 +112,7 @@ class LogMel:
         edge[:head] = 0.0
         edge[head : head + len(inside)] = inside
         edge[head + len(inside) :] = 0.0
-        _reflect(edge, head, end - _window_samples(len(samples)))
+        _reflect(edge, head, end - _window_samples(len(samples), self._window_frames))
         return edge
 
 
@@ -126,9 +127,9 @@ def _grouped(filters: NDArray[np.float32]) -> list[tuple[slice, slice, NDArray[n
     return groups
 
 
-def _window_samples(num_samples: int) -> int:
-    """The padded window: 30 s, or the clip rounded up to a hop where that is longer."""
-    return max(WINDOW_SAMPLES, -(-num_samples // HOP_LENGTH) * HOP_LENGTH)
+def _window_samples(num_samples: int, window_frames: int) -> int:
+    """The padded window: the model's, or the clip rounded up to a hop where that is longer."""
+    return max(window_frames, -(-num_samples // HOP_LENGTH)) * HOP_LENGTH
 
 
 def _reflect(edge: NDArray[np.float32], head: int, tail: int) -> None:

@@ -1,6 +1,6 @@
 """One source row to one feature row, or the reason why not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from preprocess.features.stages import StageClock
 from preprocess.features.transcript import stored_transcript
 from preprocess.sources.base import SourceRow
 from shared.errors import RowRejectedError
+from shared.models.limits import ModelLimits
 from shared.schema import SAMPLING_RATE, FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow
 from shared.text import Labeller
@@ -26,6 +27,7 @@ class PipelineSettings:
     filters: NDArray[np.float32]
     limits: DecodeLimits
     strip_timestamps: bool = False
+    model_limits: ModelLimits = field(default_factory=ModelLimits)
 
 
 class RowPipeline:
@@ -38,8 +40,8 @@ class RowPipeline:
         self._spec = settings.spec
         self._limits = settings.limits
         self._strip_timestamps = settings.strip_timestamps
-        self._labeller = Labeller(settings.tokenizer_json, settings.language)
-        self._log_mel = LogMel(settings.filters)
+        self._labeller = Labeller(settings.tokenizer_json, settings.language, settings.model_limits.max_labels)
+        self._log_mel = LogMel(settings.filters, settings.model_limits.window_frames)
         self._clock = clock
         self.cancelled: list[int] = []
 

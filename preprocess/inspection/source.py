@@ -214,7 +214,7 @@ def _count(transkription: str, labeller: Labeller | None) -> int:
     try:
         return len(transkription) if labeller is None else len(labeller(transkription)) - len(labeller.around)
     except RowRejectedError:
-        return MAX_LABELS
+        return MAX_LABELS if labeller is None else labeller.max_labels
 
 
 def read_row(source: Source, split: str, number: int) -> SourceRow:

@@ -22,6 +22,7 @@ from preprocess.units import FeatureSettings, SplitPlan, Unit, plan_split, rows_
 from shared.errors import SourceError, StoreMismatchError, UsageError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
 from shared.model_files import ModelFacts, model_facts
+from shared.models.limits import ModelLimits
 from shared.reading.duplicates import is_held_out
 from shared.schema import FeatureSpec
 from shared.selection import Selection
@@ -126,10 +127,11 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
         pipeline.spec,
         record.tokenizer,
         pipeline.language,
-        settings.max_duration,
+        pipeline.limits.max_seconds,
         columns,
         record.format_version,
         settings.strip_timestamps,
+        pipeline.model_limits,
     )
     tell(Phase.SAMPLING)
     plans, forecasts = [], {}
@@ -235,14 +237,20 @@ def _chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[
     return {name: available[name] for name in names}
 
 
+def _longest(settings: SourceSettings, limits: ModelLimits) -> float:
+    """Seconds of the longest clip that is taken: `--max-duration`, where it is given, else the model's window."""
+    return settings.max_duration if "max_duration" in settings.model_fields_set else limits.window_seconds
+
+
 def _pipeline(settings: SourceSettings, facts: ModelFacts) -> PipelineSettings:
     return PipelineSettings(
         spec=FeatureSpec(facts.num_mel_bins, settings.feature_dtype),
         tokenizer_json=facts.tokenizer_json,
         language=settings.language,
         filters=mel_filters(facts.num_mel_bins),
-        limits=DecodeLimits(max_seconds=settings.max_duration),
+        limits=DecodeLimits(max_seconds=_longest(settings, facts.limits)),
         strip_timestamps=settings.strip_timestamps,
+        model_limits=facts.limits,
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Self, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import WhisperForConditionalGeneration
 
 from shared.errors import ResourceLimitError
+from shared.models.limits import ModelLimits
 from shared.rows import STEP
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
@@ -21,7 +22,7 @@ from trainer.data.collate import collate, context_frames
 from trainer.data.dataset import PROMPT_LABELS
 from trainer.data.loader import as_tensors
 from trainer.evaluation.transcribers import longest_text, words
-from trainer.model.generation import search
+from trainer.model.generation import Decoding, search
 from trainer.model.shape import CHUNK_TOKENS
 from trainer.model.whisper import encode, encoder_outputs, expand
 
@@ -61,12 +62,13 @@ class Heard:
 
 @dataclass(slots=True)
 class Listener:
-    """Hears rows of *split* with *model*, which is on *device*; *window* pads all clips to 30 s."""
+    """Hears rows of *split* with *model*, which is on *device* and has *limits*; *window* pads all clips to its own."""
 
     split: StoreSplit
     model: WhisperForConditionalGeneration
     tokenizer: Tokenizer
     device: torch.device
+    limits: ModelLimits = field(default_factory=ModelLimits)
     window: bool = True
 
     def hear(self, rows: Sequence[int], tell: Callable[[int], None] = lambda _count: None) -> Heard:
@@ -99,7 +101,8 @@ class Listener:
 
     def _context(self, row: int) -> int:
         frames = int(self.split.num_frames[row])
-        return max(frames, WINDOW_FRAMES) if self.window else context_frames(frames)
+        window = self.limits.window_frames
+        return max(frames, window) if self.window else context_frames(frames, window)
 
     def _with_room(self, work: Callable[[Clips], list[_Found]], rows: Sequence[int]) -> list[_Found]:
         """What *work* finds, by halves where memory runs out. ResourceLimitError: not even for one."""
@@ -120,9 +123,7 @@ class Listener:
         return torch.autocast(self.device.type, torch.float16 if half else torch.bfloat16, enabled=half)
 
     def _losses(self, clips: Clips) -> list[tuple[float, ...]]:
-        features, floor, inputs, places, targets = (
-            tensor.to(self.device) for tensor in as_tensors(collate(self.split, clips))
-        )
+        features, floor, inputs, places, targets = self._collated(clips)
         model = self.model.model
         encoded = encode(model.encoder, expand(features, floor, model.encoder.conv1.weight.dtype))
         decoded = model.decoder(input_ids=inputs, encoder_hidden_states=encoded, use_cache=False).last_hidden_state
@@ -132,6 +133,10 @@ class Listener:
         starts = zip(*self._starts(decoded[:, 0], clips), strict=True)
         peaks = [self._peak(row) for row in clips.rows.tolist()]
         return [(*_parts(own), *start, peak) for own, start, peak in zip(of_rows, starts, peaks, strict=True)]
+
+    def _collated(self, clips: Clips) -> Iterator[torch.Tensor]:
+        batch = collate(self.split, clips, window=self.limits.window_frames)
+        return (tensor.to(self.device) for tensor in as_tensors(batch))
 
     def _token_losses(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of each target; logits never all at once."""
@@ -166,12 +171,13 @@ class Listener:
         return largest * float(STEP) + float(self.split.floor[row]) if self.split.spec.dtype == "uint8" else largest
 
     def _texts(self, clips: Clips) -> list[str]:
-        features, floor, *_ = (tensor.to(self.device) for tensor in as_tensors(collate(self.split, clips)))
+        features, floor, *_ = self._collated(clips)
         rows = clips.rows.tolist()
         prompt = np.stack([self.split.labels(row)[:PROMPT_LABELS] for row in rows]).astype(np.int64)
-        longest = max(longest_text(float(self.split.duration[row])) for row in rows)
+        longest = max(longest_text(float(self.split.duration[row]), self.limits) for row in rows)
         encoded = encoder_outputs(self.model, features, floor)
-        tokens = search(self.model, encoded, torch.from_numpy(prompt).to(self.device), max_length=longest)
+        start, decoding = torch.from_numpy(prompt).to(self.device), Decoding.of(self.tokenizer)
+        tokens = search(self.model, encoded, start, decoding=decoding, max_length=longest)
         return [words(self.tokenizer, ids) for ids in tokens.tolist()]
 
 

@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 
 from shared.cli import python_command
 from shared.errors import UsageError
-from shared.model_files import model_config, model_file
+from shared.model_files import model_config, tokenizer_json
 from shared.settings import expand_home
 from shared.store import StoreSplit, open_split
 from shared.terminal import Screen
@@ -73,13 +73,14 @@ def audit(settings: AuditSettings) -> Audit:
 def _listener(settings: AuditSettings, model: str, split: StoreSplit) -> Listener:
     if is_ctranslate2(model):
         raise UsageError(f"{model} is a CTranslate2 model, which tells no losses", "name the checkpoint it was made of")
-    tokenizer_json = model_file(model, "tokenizer.json")
-    check_split(split, ModelShape.from_config(model_config(model)), tokenizer_json, allow_long_context=True)
+    text = tokenizer_json(model)
+    shape = ModelShape.from_config(model_config(model))
+    check_split(split, shape, text, allow_long_context=True)
     device = choose_device(settings.device)
-    whisper = load_model(model)
+    whisper = load_model(model, Screen(stderr=True).say)
     torch.nn.Module.to(whisper, device).train(mode=False)
-    tokenizer = open_tokenizer(tokenizer_json, model)
-    return Listener(split, whisper, tokenizer, device, window=settings.padding == "window")
+    tokenizer = open_tokenizer(text, model)
+    return Listener(split, whisper, tokenizer, device, shape.limits, window=settings.padding == "window")
 
 
 def _audited(settings: AuditSettings, listener: Listener, rows: Sequence[int]) -> Audit:

@@ -21,7 +21,8 @@ class AuditSettings(TrainerSettings):
     shown: int = Field(50, ge=1, le=1000, description="rows that the page shows")
     decode: bool = Field(default=False, description="transcribe every row, not only those that the page shows")
     padding: Literal["window", "own"] = Field(
-        "window", description="context of a clip: Whisper's 30 s, or its own length (faster; for models trained so)"
+        "window",
+        description="context of a clip: the model's window, or its own length (faster; for models trained so)",
     )
     rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips [all]")
     device: str = Field("auto", description="cpu, cuda, cuda:1; auto: the GPU with most room, else the CPU")

@@ -4,12 +4,12 @@ import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from shared.errors import ResourceLimitError, UsageError
-from shared.model_files import model_file
+from shared.errors import ResourceLimitError
+from shared.model_files import model_path
 from shared.system.durable import json_bytes
-from shared.system.foreign_files import parse_json
 from shared.system.locks import hold
 from shared.units import format_bytes
+from trainer.model.files import ModelFiles
 from trainer.settings import TrainerSettings
 
 LOCK = ".lock"
@@ -21,6 +21,7 @@ _SMALL_FILES = (
     "merges.txt",
     "normalizer.json",
     "preprocessor_config.json",
+    "processor_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -29,7 +30,6 @@ _SMALL_FILES = (
 """What a model folder has besides its weights."""
 _NOT_OURS = {"torch_dtype", "quantization_config"}
 """Entries of a config.json that tell how other weights than the saved ones were stored."""
-_NEEDED = {"config.json", "tokenizer.json"}
 
 
 def hold_output(folder: Path) -> AbstractContextManager[None]:
@@ -59,14 +59,13 @@ def check_room(folder: Path, num_bytes: int, count: int) -> None:
 
 
 def small_files(model: str) -> dict[str, bytes]:
-    """The small files of *model* (folder or Hub id) by name. Raises UsageError when one that is needed is missing."""
-    found = {}
-    for name in _SMALL_FILES:
-        try:
-            found[name] = model_file(model, name).encode()
-        except UsageError:
-            if name in _NEEDED:
-                raise
-    config = {name: value for name, value in parse_json(found["config.json"]).items() if name not in _NOT_OURS}
+    """The small files of *model* (folder or Hub id) by name, those among them that it lacks itself.
+
+    Raises UsageError when one is damaged, or missing and not to be made of the others.
+    """
+    files = ModelFiles.read(model)
+    paths = {name: model_path(model, name) for name in _SMALL_FILES}
+    own = {name: path.read_bytes() for name, path in paths.items() if path is not None}
+    config = {name: value for name, value in files.config.items() if name not in _NOT_OURS}
     # The weights are float32, whatever those were that training began with.
-    return found | {"config.json": json_bytes(config | {"dtype": "float32"})}
+    return files.as_bytes() | own | {"config.json": json_bytes(config | {"dtype": "float32"})}

@@ -41,16 +41,18 @@ class Batch:
     targets: NDArray[np.int64]
 
 
-def collate(split: Rows, clips: Clips, augment: Augment | None = None) -> Batch:
+def collate(split: Rows, clips: Clips, augment: Augment | None = None, *, window: int = WINDOW_FRAMES) -> Batch:
     """The micro-batch of *clips* of *split*, as `collate_many` forms it; *augment* changes a clip's frames in place."""
-    batch = collate_many(split, [clips])[0]
+    batch = collate_many(split, [clips], window=window)[0]
     if augment is not None:
         augment_batch(split, clips, batch, augment)
     return batch
 
 
-def collate_many(split: Rows, micro_batches: Sequence[Clips], empty: Empty = np.empty) -> list[Batch]:
-    """Micro-batches of clips of *split*, each as long as its longest.
+def collate_many(
+    split: Rows, micro_batches: Sequence[Clips], empty: Empty = np.empty, *, window: int = WINDOW_FRAMES
+) -> list[Batch]:
+    """Micro-batches of clips of *split*, each as long as its longest, for a model whose window has *window* frames.
 
     *empty* makes the array of the features. Raises ValueError for a micro-batch without clips, and StoreError as
     `StoreSplit.payloads` and `StoreSplit.check_copies` do.
@@ -60,7 +62,7 @@ def collate_many(split: Rows, micro_batches: Sequence[Clips], empty: Empty = np.
         raise ValueError("a micro-batch needs at least one row")
     clips = Clips.joined(micro_batches)
     floor = split.floor.take(clips.rows)
-    features = [empty(_shape(split, some), split.spec.dtype) for some in micro_batches]
+    features = [empty(_shape(split, some, window), split.spec.dtype) for some in micro_batches]
     _fill_features(split, clips, floor, features)
     labels = _labels(split, clips.rows, counts)
     return [Batch(*arrays) for arrays in zip(features, _parts(floor, counts), *labels, strict=True)]
@@ -74,17 +76,17 @@ def augment_batch(split: Rows, clips: Clips, batch: Batch, augment: Augment) -> 
         augment(log_mel[:count], value, row)
 
 
-def context_frames(longest: int) -> int:
+def context_frames(longest: int, window: int = WINDOW_FRAMES) -> int:
     """Frames of a micro-batch whose longest clip has *longest*: a multiple that the hardware likes.
 
     The window itself, which is none, stays what inference has; no clip that fits in it gets a longer one.
     """
     rounded = -(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE
-    return min(rounded, WINDOW_FRAMES) if longest <= WINDOW_FRAMES else rounded
+    return min(rounded, window) if longest <= window else rounded
 
 
-def _shape(split: Rows, clips: Clips) -> tuple[int, int, int]:
-    return len(clips), context_frames(int(clips.frames.max())), split.spec.num_mel_bins
+def _shape(split: Rows, clips: Clips, window: int) -> tuple[int, int, int]:
+    return len(clips), context_frames(int(clips.frames.max()), window), split.spec.num_mel_bins
 
 
 def _fill_features(split: Rows, clips: Clips, floor: NDArray[np.float32], features: Sequence[NDArray[Any]]) -> None:

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from shared.errors import InterruptedRunError, StoreError, UsageError, first_line
 from shared.index import VERIFY, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record
-from shared.schema import MAX_LABELS, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from shared.text import Labeller, tokenizer_fingerprint
 from trainer.data.rows import Rows
@@ -106,17 +105,19 @@ def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_lo
         remedy = f"choose a model with {bins} bins, or prepare the store with --model of this one"
         raise UsageError(f"{split.root}: the store has {bins} mel bins, the model takes {config.num_mel_bins}", remedy)
     longest = int(split.num_labels.max(initial=0))
-    if longest > min(MAX_LABELS, config.max_target_positions):
+    if longest > config.max_target_positions:
         found = f"{split.root}: a row of {split.name!r} has {longest} labels"
         message = f"{found}, the model's decoder takes {config.max_target_positions}"
-        raise UsageError(message, "choose a model with more positions")
+        raise UsageError(message, "choose a model with more positions, or prepare the store with --model of this one")
     if tokenizer_fingerprint(tokenizer_json) != split.record.tokenizer:
         _check_tokenizer(split, Labeller(tokenizer_json, split.record.language))
     _check_vocabulary(split, config.vocab_size)
-    too_long = int(np.count_nonzero(split.num_frames > WINDOW_FRAMES))
+    too_long = int(np.count_nonzero(split.num_frames > config.window_frames))
     if too_long and not allow_long_context:
-        message = f"{split.root}: {too_long} clips of {split.name!r} are longer than Whisper's 30 s"
-        raise UsageError(message, "--allow-long-context trains on them, or prepare with --max-duration 30")
+        seconds = f"{config.limits.window_seconds:g}"
+        found = f"{split.root}: {too_long} clips of {split.name!r} are longer than the {seconds} s"
+        remedy = f"--allow-long-context trains on them, or prepare with --max-duration {seconds}"
+        raise UsageError(f"{found} that the model was made for", remedy)
 
 
 def _check_vocabulary(split: StoreSplit, vocab_size: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.schema import WINDOW_FRAMES
 from trainer.data.clips import Clips, Padding
 from trainer.data.micro_batches import Budget, MicroBatch
 from trainer.data.sampler import epoch_steps, num_steps, share_out_steps, with_full_contexts
@@ -51,6 +52,7 @@ class StepPlanner:
     full_context_share: float
     world_size: int
     budget: Budget
+    window: int = WINDOW_FRAMES
     _epoch: int = field(default=-1, init=False)
     _steps: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64), init=False)
     _planned: tuple[object, ...] = field(default=(), init=False)
@@ -94,4 +96,6 @@ class StepPlanner:
         lengths = self.lengths.frames[rows].astype(np.int64), self.lengths.labels[rows].astype(np.int64) - 1
         padding = np.full(rows.shape, Padding.OWN, np.int64)
         clips = Clips(rows, *lengths, padding)
-        return with_full_contexts(clips, self.full_context_share, seed=self.seed, epoch=epoch, step=place)
+        return with_full_contexts(
+            clips, self.full_context_share, seed=self.seed, epoch=epoch, step=place, window=self.window
+        )

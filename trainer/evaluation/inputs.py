@@ -35,12 +35,15 @@ class ModelTranscripts:
     """One model's *hypotheses*, in the order of the rows.
 
     *real_time_factor* is the time for decoding by the length of the audio: 0.1 is ten times faster than listening.
+    *decoding* says how it was asked, "" where nobody knows; *remarks* what is odd about it.
     """
 
     name: str
     hypotheses: Sequence[str]
     real_time_factor: float | None = None
     silence: SilenceCheck | None = None
+    decoding: str = ""
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ def _model_metrics(model: ModelResult) -> dict[str, Any]:
     compared = model.against_baseline
     return {
         "name": model.name,
+        "decoding": run.decoding or None,
+        "remarks": list(run.remarks),
         "real_time_factor": run.real_time_factor,
         "silence": run.silence and {**asdict(run.silence), "examples": list(run.silence.examples)},
         "overall": _scores(model.overall),

@@ -22,6 +22,7 @@ from trainer.evaluation.formatting import (
     format_silence,
     significance,
 )
+from trainer.evaluation.hints import hints
 from trainer.evaluation.results import EvaluationResult, ModelResult, Score
 from trainer.evaluation.scoring import Normaliser
 from trainer.telemetry.record_lines import wer_words
@@ -49,6 +50,11 @@ def render_evaluation(result: EvaluationResult) -> RenderableType:
             parts.append(Text(f"and {len(rest)} more sources", style="dim"))
     if any(model.transcripts.real_time_factor is not None or model.transcripts.silence for model in result.models):
         parts += [Text(), _decoding(result.models)]
+    ways = {model.transcripts.decoding for model in result.models}
+    if len(ways) > 1:
+        parts += [Text(), *(Text(one_line(f"{run.name}: {run.transcripts.decoding}")) for run in result.models)]
+    if found := hints(result):
+        parts += [Text(), *(Text(one_line(text), style="yellow") for text in found)]
     if result.few_rows:
         parts += [Text(), Text(few_rows_note(), style="yellow")]
     return Group(*parts)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from trainer.settings import TrainerSettings, parse_folders
+from trainer.settings import GenerationConfigChoice, TrainerSettings, parse_folders
 
 
 class EvaluateSettings(TrainerSettings):
@@ -16,6 +16,9 @@ class EvaluateSettings(TrainerSettings):
     model: tuple[str, ...] = Field((), description="transformers or CTranslate2 folder, or Hub id; repeatable")
     baseline: str | None = Field(None, description="model that the others are compared with; it need not be a --model")
     beam_size: int = Field(1, ge=1, le=16, description="beams; 1 is greedy")
+    generation_config: GenerationConfigChoice = Field(
+        "plain", description="how all models are asked alike; model: each by its own generation_config.json instead"
+    )
     rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips of each store [all]")
     device: str = Field("auto", description="cpu, cuda, cuda:1; auto: the GPU with most room, else the CPU")
     silence_clips: int = Field(4, ge=0, description="clips of silence on which words are counted")

@@ -1,4 +1,4 @@
-"""A store's clips transcribed by one model after the other, all of them in Whisper's 30 s window."""
+"""A store's clips transcribed by one model after the other, all of them in the window that it was made for."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from shared.errors import UsageError
-from shared.model_files import model_file
+from shared.model_files import model_config, tokenizer_json
+from shared.models.limits import ModelLimits
 from shared.rows import rebuild
-from shared.schema import WINDOW_FRAMES
+from shared.schema import HOP_LENGTH, SAMPLING_RATE, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from shared.terminal import Screen
 from shared.text import one_line, open_tokenizer
@@ -24,6 +25,7 @@ from trainer.evaluation.transcribers import Transcriber, is_ctranslate2, longest
 from trainer.model.device import choose_device, for_ctranslate2
 
 _BATCH_CLIPS = 8
+_FRAMES_PER_SECOND = SAMPLING_RATE // HOP_LENGTH
 _SILENCE = -1.5
 """log-mel of no sound at all: the lowest value that there is."""
 _SILENCE_SECONDS = 10.0
@@ -54,7 +56,9 @@ def transcribed(
     UsageError for a split without rows that fit, stores of several languages or one that is named twice, and a model
     that does not fit them.
     """
-    sets = _test_sets(stores, settings, console)
+    splits = _opened(stores, settings.split)
+    window = min((_limits(name).window_frames for name in models), default=WINDOW_FRAMES)
+    sets = _test_sets(stores, splits, settings, console, window)
     language = sets[0].split.record.language
     references: list[str] = []
     found = []
@@ -62,30 +66,44 @@ def transcribed(
         references = references or [text for one in sets for text in _references(one.split, one.rows, name)]
         device = settings.device
         place = for_ctranslate2(device, console.say) if is_ctranslate2(name) else choose_device(device)
-        model = open_transcriber(name, language=language, beam_size=settings.beam_size, device=place, tell=console.say)
+        model = open_transcriber(
+            name,
+            language=language,
+            beam_size=settings.beam_size,
+            device=place,
+            own_settings=settings.generation_config == "model",
+            tell=console.say,
+        )
         found.append(_by_model(model, sets, settings.silence_clips, console))
-    decoding = "greedy" if settings.beam_size == 1 else f"beam of {settings.beam_size}"
+    ways = dict.fromkeys(model.decoding for model in found)
     rows = [(one, row) for one in sets for row in one.rows]
     return EvaluationFacts(
         title=", ".join(one.title for one in sets),
         rows=[_row(*of, text) for of, text in zip(rows, references, strict=True)],
         models=found,
-        decoding=f"{decoding}, 30 s window",
+        decoding=next(iter(ways)) if len(ways) == 1 else "each as stated beside it",
         baseline=baseline,
     )
 
 
-def _test_sets(stores: Sequence[Path], settings: EvaluateSettings, console: Screen) -> list[_TestSet]:
-    splits = [open_split(store, settings.split) for store in stores]
+def _opened(stores: Sequence[Path], name: str) -> list[StoreSplit]:
+    """The split *name* of *stores*, before any model is asked for. Raises as `transcribed` does."""
+    splits = [open_split(store, name) for store in stores]
     for split in splits:
         split.check_shards()
     _require_comparable(splits)
+    return splits
+
+
+def _test_sets(
+    stores: Sequence[Path], splits: Sequence[StoreSplit], settings: EvaluateSettings, console: Screen, window: int
+) -> list[_TestSet]:
     names = [store.resolve().name for store in stores]
     if len(set(names)) < len(names):
         names = [str(store) for store in stores]
     found = []
     for store, split, name in zip(stores, splits, names, strict=True):
-        rows, title = _fitting(split, settings.rows or len(split), store, console)
+        rows, title = _fitting(split, settings.rows or len(split), store, console, window)
         found.append(_TestSet(name if stores[1:] else "", title, split, rows))
     return found
 
@@ -102,25 +120,30 @@ def _require_comparable(splits: Sequence[StoreSplit]) -> None:
             raise UsageError(f"{split.root} is named twice, or beside a copy of it", "name each --store once")
 
 
-def _fitting(split: StoreSplit, count: int, store: Path, console: Screen) -> tuple[list[int], str]:
-    """*count* rows of *split* less those too long for the window, longest first; and how they are called."""
+def _limits(model: str) -> ModelLimits:
+    return ModelLimits() if is_ctranslate2(model) else ModelLimits.from_config(model_config(model))
+
+
+def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window: int) -> tuple[list[int], str]:
+    """*count* rows of *split* less those of more frames than *window*, longest first; and how they are called."""
     chosen = monitored_rows(split, count)
     title = f"{split.name} of {store}"
     if len(chosen) < len(split):
         title = f"{len(chosen)} clips of {title}"
-    fitting = [row for row in chosen if split.num_frames[row] <= WINDOW_FRAMES]
+    fitting = [row for row in chosen if split.num_frames[row] <= window]
+    seconds = f"{window / _FRAMES_PER_SECOND:g} s"
     if not fitting:
-        found = f": all {len(chosen)} are longer than Whisper's window of 30 s" if chosen else ""
+        found = f": all {len(chosen)} are longer than the window of {seconds}" if chosen else ""
         raise UsageError(f"{title} has no rows to evaluate{found}", "name another --split or --store")
     if too_long := len(chosen) - len(fitting):
-        title += f", without {too_long} over 30 s"
-        console.say(f"{too_long} of {len(chosen)} clips are longer than Whisper's window of 30 s: left out")
+        title += f", without {too_long} over {seconds}"
+        console.say(f"{too_long} of {len(chosen)} clips are longer than the window of {seconds}: left out")
     # Batches of one length stop early, and want of memory shows at once.
     return sorted(fitting, key=lambda row: -int(split.num_frames[row])), title
 
 
 def _references(split: StoreSplit, rows: Sequence[int], model: str) -> list[str]:
-    tokenizer = open_tokenizer(model_file(model, "tokenizer.json"), model)
+    tokenizer = open_tokenizer(tokenizer_json(model), model)
     return [words(tokenizer, split.labels(row).tolist()) for row in rows]
 
 
@@ -141,34 +164,40 @@ def _by_model(model: Transcriber, sets: Sequence[_TestSet], silence_clips: int, 
     with Progress(console=console, transient=True) as progress:
         for split, part in progress.track(parts, description=escape(one_line(model.name))):
             seconds = max(float(split.duration[row]) for row in part)
-            hypotheses += model(windows(split, part), max_length=longest_text(seconds))
+            log_mel = windows(split, part, model.limits.window_frames)
+            hypotheses += model(log_mel, max_length=longest_text(seconds, model.limits))
     spent = perf_counter() - started
     audio = sum(float(one.split.duration[list(one.rows)].sum()) for one in sets)
-    return ModelTranscripts(model.name, hypotheses, spent / audio, _on_silence(model, silence_clips))
-
-
-def windows(split: StoreSplit, rows: Sequence[int]) -> NDArray[np.float32]:
-    """Whisper's input of *rows*, float32[rows, 3000, num_mel_bins].
-
-    Raises StoreError for a clip over 30 s, and as `StoreSplit.payload` does.
-    """
-    return np.stack(
-        [rebuild(split.payload(row), split.spec, int(split.num_frames[row]), float(split.floor[row])) for row in rows]
+    window = model.limits.window_seconds
+    return ModelTranscripts(
+        model.name,
+        hypotheses,
+        spent / audio,
+        _on_silence(model, silence_clips),
+        decoding=f"{model.decoding.words}, {window:g} s window",
+        remarks=model.remarks,
     )
+
+
+def windows(split: StoreSplit, rows: Sequence[int], frames: int = WINDOW_FRAMES) -> NDArray[np.float32]:
+    """Whisper's input of *rows*, float32[rows, frames, num_mel_bins].
+
+    Raises StoreError for a clip of more *frames*, and as `StoreSplit.payload` does.
+    """
+    clips = [(split.payload(row), int(split.num_frames[row]), float(split.floor[row])) for row in rows]
+    return np.stack([rebuild(payload, split.spec, count, floor, frames) for payload, count, floor in clips])
 
 
 def _on_silence(model: Transcriber, clips: int) -> SilenceCheck | None:
     """What *model* hears in silence, as loud as none at all and as soft noise of several seeds."""
     if not clips:
         return None
-    quiet = [
-        np.random.default_rng(seed).uniform(_SILENCE, _SILENCE + 0.1 * (seed > 0), (WINDOW_FRAMES, model.num_mel_bins))
-        for seed in range(clips)
-    ]
+    shape = (model.limits.window_frames, model.num_mel_bins)
+    quiet = [np.random.default_rng(seed).uniform(_SILENCE, _SILENCE + 0.1 * (seed > 0), shape) for seed in range(clips)]
     texts = []
     for part in _parts(range(clips)):
         log_mel = np.stack([quiet[number] for number in part]).astype(np.float32)
-        texts += model(log_mel, max_length=longest_text(_SILENCE_SECONDS))
+        texts += model(log_mel, max_length=longest_text(_SILENCE_SECONDS, model.limits))
     spoken = [text for text in texts if text]
     return SilenceCheck(clips, len(spoken), sum(len(text.split()) for text in spoken), spoken[:_EXAMPLES])
 

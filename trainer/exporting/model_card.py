@@ -52,6 +52,7 @@ class CardFacts:
     language: str
     heads: Sequence[Sequence[int]]
     own_heads: bool
+    remarks: Sequence[str] = ()
     store: StoreRecord | None = None
     training: Mapping[str, Any] | None = None
     evaluation: Mapping[str, Any] | None = None

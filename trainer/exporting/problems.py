@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shared.models.tokens import vocabulary
 from trainer.exporting.files import (
     FILES,
     RECORD,
@@ -14,7 +15,6 @@ from trainer.exporting.files import (
     expected_preprocessor,
     read_export_record,
     read_json,
-    vocabulary,
 )
 
 

@@ -25,6 +25,7 @@ from trainer.exporting.model_card import (
     write_card,
 )
 from trainer.exporting.problems import file_problems
+from trainer.exporting.remarks import remarks, require_window
 from trainer.exporting.screen import render_exports
 from trainer.exporting.settings import ExportSettings
 from trainer.gate.measure import Candidate, check_files, gate_rows, run_gate
@@ -43,6 +44,7 @@ def run_export(settings: ExportSettings) -> bool:
         torch.set_num_threads(settings.threads)
     console = Screen()
     checkpoint = Checkpoint.read(settings.checkpoint_folder)
+    require_window(checkpoint)
     split = _find_split(settings, checkpoint)
     require_language(checkpoint, _language(settings, split))
     # Before anything is converted: a split without clips would leave an export that nobody checked.
@@ -54,6 +56,8 @@ def run_export(settings: ExportSettings) -> bool:
     run = _check(settings, checkpoint, folders, split, rows=rows, console=console)
     _write_cards(settings, checkpoint, run, split)
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
+    for text in remarks(checkpoint):
+        console.say(f"note: {text}")
     if settings.push_to_hub and run.passed:
         console.say(f"uploaded to {upload(settings.output_folder, settings.push_to_hub, without='.*')}")
     return run.passed
@@ -134,6 +138,7 @@ def _write_cards(settings: ExportSettings, checkpoint: Checkpoint, run: GateRun,
             num_bytes=folder_bytes(export.folder),
             language=_language(settings, split),
             heads=alignment_heads(checkpoint),
+            remarks=remarks(checkpoint),
             own_heads=checkpoint.names_alignment_heads,
             versions=installed_versions(),
             store=split.record if split is not None else None,

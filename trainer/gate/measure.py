@@ -15,6 +15,7 @@ from shared.rows import rebuild
 from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.data.dataset import monitored_rows
+from trainer.evaluation.transcribers import words
 from trainer.gate.judge import judge
 from trainer.gate.models import OriginalModel, as_array, load_export
 from trainer.gate.realtimestt import HeardClip, RealtimeSTTModel
@@ -84,6 +85,10 @@ def run_gate(
     device = original.model.device
     reference = RealtimeSTTModel(original, language)
     running = [_start(candidate, device, language, threads) for candidate in candidates]
+    for export in running:
+        if export.model is not None:
+            # faster-whisper asks every model for 448 places; one that has fewer cannot be asked beyond them.
+            export.model.model.max_length = original.max_length
     if rows and device == "cuda":
         # What a GPU does first takes longer than it will ever take again.
         _one_row(reference, running, split, rows[0])
@@ -115,7 +120,7 @@ def _one_row(reference: RealtimeSTTModel, running: Sequence[_Running], split: St
     # As faster-whisper pads what it hears.
     features[:, frames:] = 0.0
     labels = split.labels(row).tolist()
-    row_id, text = int(split.row_id[row]), reference.tokenizer.decode(labels).strip()
+    row_id, text = int(split.row_id[row]), words(reference.model.hf_tokenizer, labels)
     first = reference.hear(features, labels)
     for export in running:
         if export.model is None:

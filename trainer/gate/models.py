@@ -14,10 +14,11 @@ import torch
 from faster_whisper import WhisperModel
 from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from transformers import WhisperFeatureExtractor
 
+from shared.model_files import tokenizer_json
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
+from shared.text import open_tokenizer
 from trainer.gate.reference_engine import OriginalEngine
 from trainer.model.whisper import load_model
 
@@ -25,9 +26,9 @@ from trainer.model.whisper import load_model
 class _OriginalFeatures(FeatureExtractor):  # type: ignore[misc]  # faster-whisper ships no types
     """faster-whisper's feature extractor, in which transformers' computes the features."""
 
-    def __init__(self, checkpoint: Path, num_mel_bins: int) -> None:
+    def __init__(self, num_mel_bins: int) -> None:
         super().__init__(feature_size=num_mel_bins)
-        self._extractor = WhisperFeatureExtractor.from_pretrained(checkpoint)
+        self._extractor = WhisperFeatureExtractor(feature_size=num_mel_bins)
 
     def __call__(self, waveform: NDArray[np.float32], padding: int = HOP_LENGTH, **_: Any) -> NDArray[np.float32]:
         """log-mel float32[mel bins, frames] of *waveform*, 16 kHz mono, and *padding* samples of silence."""
@@ -44,18 +45,18 @@ class OriginalModel(WhisperModel):  # type: ignore[misc]  # as above
 
     def __init__(self, checkpoint: Path, device: str) -> None:
         """Loads *checkpoint* to *device* ("cpu", "cuda:1"). Raises UsageError where it cannot be loaded."""
-        self.hf_tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+        self.hf_tokenizer = open_tokenizer(tokenizer_json(str(checkpoint)), str(checkpoint))
         whisper = load_model(str(checkpoint)).train(mode=False)
         self.model = OriginalEngine(whisper, self.hf_tokenizer, device)
         # What WhisperModel's own __init__ sets besides the engine.
         self.logger = logging.getLogger("faster_whisper")
-        self.feature_extractor = _OriginalFeatures(checkpoint, self.model.n_mels)
+        self.feature_extractor = _OriginalFeatures(self.model.n_mels)
         self.input_stride = 2
         self.num_samples_per_token = HOP_LENGTH * self.input_stride
         self.frames_per_second = SAMPLING_RATE // HOP_LENGTH
         self.tokens_per_second = SAMPLING_RATE // self.num_samples_per_token
         self.time_precision = 0.02
-        self.max_length = 448
+        self.max_length = int(whisper.config.max_target_positions)
 
     def encode(self, features: NDArray[np.float32]) -> torch.Tensor:
         """As `WhisperModel.encode`, in torch."""

@@ -22,8 +22,9 @@ from transformers.generation.logits_process import (
     SuppressTokensLogitsProcessor,
     WhisperTimeStampLogitsProcessor,
 )
-from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
+
+from trainer.model.generation import PLAIN, generate_stated
 
 _MULTILINGUAL = 51_865
 """CTranslate2 takes a vocabulary of at least so many tokens for a multilingual model's."""
@@ -80,30 +81,26 @@ class OriginalEngine:
         """The best hypothesis after each of *prompts*, which are of one length."""
         prompt = torch.tensor(prompts, device=self.device)
         length = prompt.shape[1]
-        config = _config(
-            num_beams=beam_size,
-            num_return_sequences=beam_size,
-            early_stopping=True,
-            length_penalty=1.0,
-            renormalize_logits=True,
+        stated = {
+            "num_beams": beam_size,
+            "num_return_sequences": beam_size,
+            "early_stopping": True,
+            "renormalize_logits": True,
             # CTranslate2 leaves half of the places to the prompt.
-            max_length=length + min(max_length // 2, max_length - length),
-            # Empty lists, not None: None would be filled in from the model's own.
-            suppress_tokens=list(suppress_tokens),
-            begin_suppress_tokens=self._begin(suppress_blank),
-            eos_token_id=self._end,
-            pad_token_id=self._end,
-            return_dict_in_generate=True,
-            output_scores=True,
-        )
-        plain: Any = GenerationMixin.generate
-        found = plain(
+            "max_length": length + min(max_length // 2, max_length - length),
+            "suppress_tokens": list(suppress_tokens),
+            "begin_suppress_tokens": self._begin(suppress_blank),
+            "eos_token_id": self._end,
+            "pad_token_id": self._end,
+            "return_dict_in_generate": True,
+            "output_scores": True,
+            "use_cache": True,
+        }
+        found = generate_stated(
             self.whisper,
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-            attention_mask=torch.ones(encoded.shape[:2], dtype=torch.int64, device=self.device),
-            decoder_input_ids=prompt,
-            decoder_attention_mask=torch.ones_like(prompt),
-            generation_config=config,
+            _config(**{**PLAIN, **stated}),
+            encoded=BaseModelOutput(last_hidden_state=encoded),
+            prompt=prompt,
             logits_processor=self._timestamp_rules(prompts[0], max_initial_timestamp_index),
         )
         silence = self._silence(encoded)

@@ -160,6 +160,6 @@ def most_allowed(vram_budget: int | None, free: int, total: int) -> int:
     return max(0, min(vram_budget or total, free - MARGIN))
 
 
-def window_worst(frames: int, tokens: int, *, full_contexts: bool) -> Worst:
+def window_worst(frames: int, tokens: int, *, full_contexts: bool, window: int = WINDOW_FRAMES) -> Worst:
     """The hardest clip of a data set whose longest has *frames*: the whole window where some are padded to it."""
-    return Worst(max(frames, WINDOW_FRAMES) if full_contexts else frames, tokens)
+    return Worst(max(frames, window) if full_contexts else frames, tokens)

@@ -62,18 +62,23 @@ def _token_facts(generation: Mapping[str, Any]) -> GenerationConfig:
     return GenerationConfig(**{key: generation[key] for key in _TOKEN_FACTS if key in generation})  # type: ignore[no-untyped-call]
 
 
+def never_trained(model: WhisperForConditionalGeneration) -> bool:
+    """Whether *model*'s norms and biases are all as a model's that was just made: training moves each of them."""
+    made = {"layer_norm.weight": 1.0, ".bias": 0.0}
+    fixed = [(value, made[end]) for name, value in model.named_parameters() for end in made if name.endswith(end)]
+    return all(bool((value == start).all()) for value, start in fixed)
+
+
 def _empty(name: str, config: Mapping[str, Any]) -> WhisperForConditionalGeneration:
     """The model of *config* without any weights in memory."""
     # Weights that were made whole again keep the entry that says how they were rounded.
     values = {key: value for key, value in config.items() if key != "quantization_config"} | _OUTPUTS
+    make: Any = WhisperForConditionalGeneration._from_config  # noqa: SLF001 - the only way with an implementation
     try:
         parsed = WhisperConfig.from_dict(values)
         with torch.device("meta"):
-            model = WhisperForConditionalGeneration._from_config(  # type: ignore[no-untyped-call]  # noqa: SLF001 - the only way with an implementation
-                parsed, attn_implementation="sdpa", dtype=torch.float32
-            )
-            whisper: WhisperForConditionalGeneration = model.eval()
-            return whisper
+            model: WhisperForConditionalGeneration = make(parsed, attn_implementation="sdpa", dtype=torch.float32)
+            return model.eval()
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise UsageError(f"config.json of {name} makes no model: {error}", "download the model again") from error
 

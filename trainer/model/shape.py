@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Self
 
 from shared.errors import UsageError
+from shared.models.limits import ModelLimits
 
 CONV_WIDTH = 3
 """Kernel of both convolutions; the second has stride 2, so that two frames make one position."""
@@ -70,6 +71,11 @@ class ModelShape:
         """What `from_config` reads, and `transformers.WhisperConfig` takes."""
         sizes = {_CONFIG_NAMES.get(field.name, field.name): getattr(self, field.name) for field in fields(self)}
         return {"model_type": "whisper", **sizes}
+
+    @property
+    def limits(self) -> ModelLimits:
+        """How long its labels and clips may be."""
+        return ModelLimits(self.max_target_positions, self.window_frames)
 
     @property
     def window_frames(self) -> int:

@@ -28,6 +28,7 @@ class Trouble(StrEnum):
     LOSS_NOT_FINITE = "loss not finite"
     WER_RISES = "WER rises"
     STEPS_SKIPPED = "steps skipped"
+    WER_OVER_ALL = "WER over 100 %"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ _REMEDIES = {
     "with --precision bf16 or fp32; the same command goes on at the last checkpoint",
     Trouble.STEPS_SKIPPED: "lower --learning-rate or raise --warmup-steps; under --precision fp16 it may be float16's "
     "small range alone, which --precision bf16 does not have",
+    Trouble.WER_OVER_ALL: "early in the training of a new language that passes; else look at the transcripts in "
+    "metrics.json, whether the model repeats itself, and at the store's language",
 }
 _WER_REMEDIES = {
     "window": "raise --full-context-share, so that 30 s windows are trained as they are evaluated, or lower "
@@ -107,13 +110,20 @@ class Health:
         trend = _next_trend(last, record, loss)
         self._trends[record.padding] = replace(trend, loss_sum=self._loss_sum, loss_records=self._loss_records)
         if trend.above < 2 or not loss < trend.best_loss:  # noqa: PLR2004 - the last two, says the module
-            return ()
+            return self._see_wer(record)
         wer = record.overall["raw"].wer
         message = (
             f"raw WER is {wer:.2%} at step {record.step} and was {trend.best:.2%} at step {trend.best_step}, while the "
             f"loss fell from {trend.best_loss:.4f} to {loss:.4f}"
         )
         return self._tell({Trouble.WER_RISES: (message, _WER_REMEDIES.get(record.padding, _WER_REMEDIES["own"]))})
+
+    def _see_wer(self, record: EvaluationRecord) -> tuple[HealthWarning, ...]:
+        wer = record.overall["raw"].wer
+        if wer <= 1:
+            return ()
+        message = f"raw WER is {wer:.2%} at step {record.step}: more wrong words than were said"
+        return self._tell({Trouble.WER_OVER_ALL: (message, _REMEDIES[Trouble.WER_OVER_ALL])})
 
     def _tell(self, seen: dict[Trouble, tuple[str, str]]) -> tuple[HealthWarning, ...]:
         new = [kind for kind in seen if kind not in self._told]

@@ -12,7 +12,7 @@ from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
-from shared.model_files import model_config, model_file
+from shared.model_files import optional_json
 from shared.settings import expand_home
 from trainer.checkpoints.checkpoint import checkpoints as written
 from trainer.checkpoints.output_folder import check_room, small_files
@@ -25,6 +25,7 @@ from trainer.data.step_planner import Lengths, StepPlanner
 from trainer.distributed.ranks import Ranks
 from trainer.memory.activations import Optimiser, StepOptions
 from trainer.memory.footprint import optimiser_bytes
+from trainer.model.files import ModelFiles
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.settings import TrainSettings
@@ -87,8 +88,9 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
         for store in stores:
             read_record(StoreLayout(store))
     excluded = Exclusion.read(expand_home(settings.exclude_rows)) if settings.exclude_rows else None
-    config = model_config(settings.model)
-    tokenizer_json = model_file(settings.model, "tokenizer.json")
+    # All that an export will want as well: not to be missed after days of training.
+    files = ModelFiles.read(settings.model)
+    tokenizer_json = files.tokenizer_json
     opened = partial(
         open_for_training,
         wait=settings.wait_for_store,
@@ -98,7 +100,7 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
     )
     trained = [opened(store, settings.split) for store in stores]
     evaluated = [opened(store, name) for store, name in evaluation_splits(trained, settings.eval_split)]
-    shape = ModelShape.from_config(config)
+    shape = ModelShape.from_config(files.config)
     for split in (*trained, *evaluated):
         check_split(split, shape, tokenizer_json, allow_long_context=settings.allow_long_context)
     train = JoinedRows.of(trained, excluded.left_out(trained) if excluded else None)
@@ -111,7 +113,10 @@ def planner(setup: Setup, data: Data, budget: Budget) -> StepPlanner:
     """Plans the steps of a run."""
     lengths, settings = Lengths(data.train.num_frames, data.train.num_labels, data.train.duration), setup.settings
     share = settings.full_context_share
-    return StepPlanner(lengths, settings.global_batch_size, settings.seed, share, setup.ranks.world_size, budget)
+    window = data.shape.window_frames
+    return StepPlanner(
+        lengths, settings.global_batch_size, settings.seed, share, setup.ranks.world_size, budget, window
+    )
 
 
 def max_steps(settings: TrainSettings, steps_per_epoch: int) -> int:
@@ -138,7 +143,9 @@ def make_evaluator(setup: Setup, data: Data, frames: int) -> Evaluator | None:
     rows = monitored_rows(data.evaluated, len(data.evaluated) if settings.eval_full else settings.eval_rows)
     tokenizer = Tokenizer.from_str(data.tokenizer_json)
     window = settings.eval_padding == "window"
-    return Evaluator(data.evaluated, rows, tokenizer, setup.ranks, setup.dtype, frames, window)
+    own = optional_json(settings.model, "generation_config.json") if settings.generation_config == "model" else None
+    limits = data.shape.limits
+    return Evaluator(data.evaluated, rows, tokenizer, setup.ranks, setup.dtype, frames, window, limits, own)
 
 
 def open_checkpoints(setup: Setup, stepper: Stepper, shape: ModelShape, max_steps: int) -> Checkpoints | None:

@@ -1,8 +1,9 @@
 """Transcribing clips of a store with the model in training: greedy, length-sorted, split over the ranks."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from tokenizers import Tokenizer
 from transformers import WhisperForConditionalGeneration
 
 from shared.errors import ResourceLimitError
-from shared.schema import WINDOW_FRAMES
+from shared.models.limits import ModelLimits
 from trainer.data.clips import Clip, Clips, Padding
 from trainer.data.collate import collate
 from trainer.data.dataset import PROMPT_LABELS
@@ -21,7 +22,7 @@ from trainer.data.sampler import share_out
 from trainer.distributed.ranks import Ranks
 from trainer.evaluation.scoring import score_all, score_by_source
 from trainer.evaluation.transcribers import longest_text, words
-from trainer.model.generation import search
+from trainer.model.generation import Decoding, search
 from trainer.model.whisper import encoder_outputs
 from trainer.telemetry.records import EvaluationRecord, Transcript
 from trainer.training.step import autocast
@@ -36,8 +37,9 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class Evaluator:
-    """Scores models on *rows* of *split*; *tokenizer* turns labels into words. *window* pads all clips to 30 s.
+    """Scores models on *rows* of *split*; *tokenizer* turns labels into words. *window* pads all clips to it.
 
+    *limits* are the model's; *own* its own generation settings, where those decide how it is asked.
     *moved* hears after every batch how many of how many clips are done, as far as this rank can tell.
     """
 
@@ -48,6 +50,8 @@ class Evaluator:
     dtype: torch.dtype | None
     frames: int
     window: bool = True
+    limits: ModelLimits = field(default_factory=ModelLimits)
+    own: Mapping[str, Any] | None = None
     moved: Callable[[int, int], None] = lambda _done, _total: None
 
     def __call__(self, model: WhisperForConditionalGeneration, step: int) -> EvaluationRecord:
@@ -97,7 +101,7 @@ class Evaluator:
 
     def _alike(self, clips: Clips) -> Iterator[Clips]:
         """*clips* in parts of one length, longest first: no clip's context shows beside which others it is computed."""
-        most = max(FORWARD_FACTOR * self.frames, WINDOW_FRAMES)
+        most = max(FORWARD_FACTOR * self.frames, self.limits.window_frames)
         for frames in np.unique(clips.frames)[::-1].tolist():
             alike = clips[clips.frames == frames]
             count = max(1, most // frames)
@@ -112,7 +116,8 @@ class Evaluator:
     def _context(self, frames: int) -> int:
         """Frames that the encoder sees of a clip of *frames*: it alone decides."""
         rounded = -(-frames // _OWN_MULTIPLE) * _OWN_MULTIPLE
-        return max(frames, WINDOW_FRAMES) if self.window or frames > WINDOW_FRAMES else min(rounded, WINDOW_FRAMES)
+        window = self.limits.window_frames
+        return max(frames, window) if self.window or frames > window else min(rounded, window)
 
     def _with_room(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript]:
         """The transcripts of *clips*, by halves where memory runs out. ResourceLimitError: not even for one."""
@@ -134,16 +139,20 @@ class Evaluator:
             return None
 
     def _transcribe(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript]:
-        features, floor, *_ = (tensor.to(self.ranks.device) for tensor in as_tensors(collate(self.split, clips)))
+        features, floor, *_ = (
+            tensor.to(self.ranks.device)
+            for tensor in as_tensors(collate(self.split, clips, window=self.limits.window_frames))
+        )
         prompt = torch.tensor(
             np.stack([self.split.labels(clip.row)[:PROMPT_LABELS] for clip in clips]).astype(np.int64)
         )
-        longest = [longest_text(float(self.split.duration[clip.row])) for clip in clips]
+        longest = [longest_text(float(self.split.duration[clip.row]), self.limits) for clip in clips]
         with autocast(self.ranks, self.dtype):
             tokens = search(
                 model,
                 encoder_outputs(model, features, floor),
                 prompt.to(self.ranks.device),
+                decoding=Decoding.of(self.tokenizer, own=self.own),
                 max_length=max(longest),
             )
         # Each is cut off where it would be alone: who it is computed beside must not show.

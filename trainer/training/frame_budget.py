@@ -35,6 +35,7 @@ def find_budget(setup: Setup, data: Data, stepper: Stepper, state: TrainState | 
         int(data.train.num_frames.max()),
         int(data.train.num_labels.max()) - 1,
         full_contexts=settings.full_context_share > 0,
+        window=data.shape.window_frames,
     )
 
     def attempt(batch: MicroBatch) -> None:

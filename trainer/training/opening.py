@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from shared.schema import WINDOW_FRAMES
 from shared.terminal import Screen
 from shared.units import format_audio
 from trainer.checkpoints.checkpoint import TrainState
@@ -89,6 +90,11 @@ def remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[
         yield f"--warmup-steps {asked} is more than the run has: {warmup} warm-up steps instead"
     if state.step >= last:
         yield f"{state.step} steps are done, of {last} that are asked for: nothing is left to train"
+    if data.evaluated is not None and setup.settings.generation_config == "model":
+        yield "evaluations ask the model as its own generation_config.json says (--generation-config model)"
+    if data.shape.window_frames != WINDOW_FRAMES:
+        seconds = f"{data.shape.limits.window_seconds:g}"
+        yield f"the model's window is {seconds} s: faster-whisper, which hands every model 30 s, will not run it"
     if data.evaluated is None:
         yield "the store has no test or validation split: nothing is evaluated, the last is the best"
     elif len(data.evaluated.splits) < len(data.train.splits):

@@ -91,7 +91,7 @@ def _evaluation(settings: TrainSettings, data: Data) -> list[Any]:
     if split is None:
         return [None, None, settings.eval_padding, None]
     rows = len(split) if settings.eval_full else settings.eval_rows
-    return [split.name, rows, settings.eval_padding, split.content_digest]
+    return [split.name, rows, settings.eval_padding, split.content_digest, settings.generation_config]
 
 
 def _comparable(before: list[Any] | None, now: list[Any]) -> bool:

@@ -22,6 +22,8 @@ from trainer.data.loader import Loader
 from trainer.data.spec_augment import SpecAugment
 from trainer.distributed.place import ORPHANED
 from trainer.distributed.ranks import Ranks, is_lost, join_ranks
+from trainer.model.hints import NEVER_TRAINED
+from trainer.model.loading import never_trained
 from trainer.settings import TrainSettings
 from trainer.telemetry.log_files import read_history
 from trainer.telemetry.records import Phase
@@ -116,6 +118,8 @@ def _assembled(setup: Setup, data: Data, opening: Opening, stop: StopRequest, st
         telemetry.event(f"warning: {checkpoint} does not tell what the store held then: it goes on with what is there")
     for text in remarks(setup, data, state, last):
         telemetry.event(text)
+    if state.step == 0 and never_trained(stepper.model.whisper):
+        telemetry.event(f"{settings.model}: {NEVER_TRAINED}")
     meter = Meter(ranks, loader, data.shape, settings.freeze_encoder)
     evaluator = make_evaluator(setup, data, budget.frames)
     if evaluator is not None:

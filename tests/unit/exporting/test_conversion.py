@@ -9,6 +9,7 @@ import pytest
 from faster_whisper import WhisperModel
 
 from shared.errors import ResourceLimitError, StoreBusyError, UsageError
+from shared.models.assembled import for_old_readers
 from shared.system.locks import hold
 from tests.support.training import tiny_model
 from trainer.exporting.conversion import PARTIAL, convert, export_folders, folder_bytes
@@ -66,7 +67,7 @@ def test_its_configuration_is_the_checkpoints(good, model):
         "suppress_ids": generation["suppress_tokens"],
         "suppress_ids_begin": generation["begin_suppress_tokens"],
     }
-    assert (good / "tokenizer.json").read_bytes() == (model / "tokenizer.json").read_bytes()
+    assert (good / "tokenizer.json").read_text() == for_old_readers((model / "tokenizer.json").read_text())
 
 
 def test_a_model_of_128_bins_is_loaded_with_128_bins_even_where_its_preprocessor_names_none(tmp_path):
@@ -162,10 +163,7 @@ def test_an_export_that_has_no_room_is_not_begun(model, tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["tokenizer.json", "generation_config.json", "preprocessor_config.json", "config.json"]
-)
-def test_a_checkpoint_without_one_of_its_files_is_refused(model, tmp_path, name):
+def test_a_checkpoint_without_its_configuration_is_refused(model, tmp_path, name="config.json"):
     shutil.copytree(model, tmp_path / "model")
     (tmp_path / "model" / name).unlink()
     with pytest.raises(UsageError, match=name):

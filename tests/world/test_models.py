@@ -1,0 +1,211 @@
+"""Strangers' models, rebuilt in the small from reports of people who fine-tune and deploy Whisper."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from faster_whisper import WhisperModel
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+from shared.errors import UsageError
+from shared.store import open_split
+from shared.terminal import Screen
+from tests.support.training import tiny_model, training_store
+from trainer.data.dataset import check_split
+from trainer.evaluation.settings import EvaluateSettings
+from trainer.evaluation.transcribe import transcribed
+from trainer.evaluation.transcribers import open_transcriber
+from trainer.exporting.conversion import convert
+from trainer.exporting.files import Checkpoint
+from trainer.exporting.problems import file_problems
+from trainer.exporting.remarks import remarks, require_window
+from trainer.model.files import ModelFiles
+from trainer.model.loading import never_trained, read_model
+from trainer.model.shape import ModelShape
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+
+
+def quiet_settings(**more):
+    return EvaluateSettings(rows=2, silence_clips=0, **more)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tiny_model(tmp_path / "model")
+
+
+def edited(folder, name, **entries):
+    path = folder / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def cut(folder, *, source=1_500, target=448, layers=2):
+    """The model of *folder* with fewer positions or decoder layers, saved in its place by transformers itself."""
+    whole = WhisperForConditionalGeneration.from_pretrained(folder)
+    changed = {"max_source_positions": source, "max_target_positions": target, "decoder_layers": layers}
+    model = WhisperForConditionalGeneration(WhisperConfig.from_dict(whole.config.to_dict() | changed))
+    kept = {}
+    for name, value in whole.state_dict().items():
+        positions = {"model.encoder.embed_positions.weight": source, "model.decoder.embed_positions.weight": target}
+        if name in model.state_dict():
+            kept[name] = value[: positions[name]] if name in positions else value
+    model.load_state_dict(kept)
+    model.generation_config = whole.generation_config
+    model.generation_config.max_length = target
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    root = tmp_path_factory.mktemp("world")
+    return training_store(root / "store", tiny_model(root / "model"), clips=8, test_clips=2, longest=120)
+
+
+def test_a_model_of_fewer_places_is_evaluated_within_them(folder, store):
+    facts = transcribed(store, [str(cut(folder, target=24))], quiet_settings(split="test"), Screen(stderr=True))
+    assert len(facts.models[0].hypotheses) == 2
+
+
+def test_a_model_of_a_shorter_window_sees_its_own_and_no_more(folder, store):
+    cut(folder, source=100)
+    facts = transcribed(store, [str(folder)], quiet_settings(split="test"), Screen(stderr=True))
+    assert facts.decoding.endswith("2 s window")
+    model = open_transcriber(str(folder), language="de", beam_size=1, device=CPU)
+    seen = []
+    handle = model.model.model.encoder.layers[0].register_forward_pre_hook(lambda _, args: seen.append(args[0].shape))
+    model(np.zeros((1, 200, 80), np.float32), max_length=8)
+    handle.remove()
+    assert seen == [(1, 100, 64)]
+
+
+def test_clips_beyond_a_models_window_or_places_are_an_error_before_anything_is_trained(folder, store):
+    split, text = open_split(store, "train"), (folder / "tokenizer.json").read_text()
+    shape = ModelShape.from_config(json.loads((folder / "config.json").read_text()) | {"max_source_positions": 20})
+    with pytest.raises(UsageError, match=r"longer than the 0\.4 s that the model was made for"):
+        check_split(split, shape, text, allow_long_context=False)
+    shape = ModelShape.from_config(json.loads((folder / "config.json").read_text()) | {"max_target_positions": 5})
+    with pytest.raises(UsageError, match="decoder takes 5"):
+        check_split(split, shape, text, allow_long_context=False)
+
+
+def test_an_export_for_another_window_than_30_s_is_refused_before_it_is_made(folder):
+    with pytest.raises(UsageError, match=r"windows of 15 s; faster-whisper hands every model 30 s"):
+        require_window(Checkpoint.read(cut(folder, source=750)))
+
+
+def test_an_export_of_fewer_places_says_what_transcribe_must_be_given_and_that_works(folder, tmp_path):
+    checkpoint = Checkpoint.read(cut(folder, target=64))
+    convert(checkpoint, tmp_path / "export", "float32")
+    (note,) = remarks(checkpoint)
+    assert "64 places" in note
+    assert "max_new_tokens=60" in note
+    model = WhisperModel(str(tmp_path / "export"), device="cpu", cpu_threads=1)
+    sound = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+    given = {"temperature": 0.0, "language": "en", "condition_on_previous_text": False}
+    list(model.transcribe(sound, max_new_tokens=60, **given)[0])
+    with pytest.raises(RuntimeError, match="No position encodings"):
+        list(model.transcribe(sound, **given)[0])
+
+
+def test_a_distilled_model_of_fewer_decoder_layers_is_one_like_any_other(folder):
+    read_model(str(cut(folder, layers=1)), print)
+    edited(folder, "config.json", decoder_layers=2)
+    with pytest.raises(UsageError, match=r"lacks 24 of .*decoder\.layers\.1"):
+        read_model(str(folder), print)
+
+
+def test_an_export_holds_the_weights_that_were_checked_whatever_they_are_called(folder, tmp_path):
+    convert(Checkpoint.read(folder), tmp_path / "plain", "float32")
+    path = folder / "model.safetensors"
+    save_file({f"_orig_mod.{name}": value for name, value in load_file(path).items()}, path)
+    convert(Checkpoint.read(folder), tmp_path / "compiled", "float32")
+    assert (tmp_path / "compiled" / "model.bin").read_bytes() == (tmp_path / "plain" / "model.bin").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        ("tokenizer.json",),
+        ("generation_config.json",),
+        ("preprocessor_config.json",),
+        ("vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"),
+        ("tokenizer.json", "generation_config.json", "preprocessor_config.json"),
+    ],
+)
+def test_files_that_a_checkpoint_lacks_are_made_and_faster_whisper_loads_the_export(folder, tmp_path, gone):
+    for name in gone:
+        (folder / name).unlink()
+    checkpoint = Checkpoint.read(folder)
+    convert(checkpoint, tmp_path / "export", "float32")
+    assert file_problems(tmp_path / "export", checkpoint) == []
+    WhisperModel(str(tmp_path / "export"), device="cpu", cpu_threads=1)
+
+
+def with_word(folder):
+    """The model with one more word, embeddings resized as the tutorials have it."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["Ibuprofen"])
+    model = WhisperForConditionalGeneration.from_pretrained(folder)
+    model.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=False)
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_that_faster_whisper_loses_added_words_is_told_by_the_export(folder):
+    (note,) = remarks(Checkpoint.read(with_word(folder)))
+    assert "leaves out 1 added words" in note
+    assert "'Ibuprofen'" in note
+
+
+def test_what_faster_whisper_will_not_do_is_told_by_the_export(folder):
+    edited(folder, "generation_config.json", no_repeat_ngram_size=3, repetition_penalty=1.2)
+    (note,) = remarks(Checkpoint.read(folder))
+    assert "no_repeat_ngram_size 3, repetition_penalty 1.2" in note
+
+
+def test_a_usual_model_has_no_notes(folder):
+    assert remarks(Checkpoint.read(folder)) == []
+
+
+def test_that_a_model_never_saw_training_is_told_and_not_of_one_that_did(folder):
+    model = read_model(str(folder), print)
+    assert never_trained(model)
+    with torch.no_grad():
+        model.model.encoder.layers[0].fc1.bias += 1e-6
+    assert not never_trained(model)
+
+
+def test_a_tokenizer_of_2022_without_timestamps_is_read_and_that_is_told(folder):
+    value = json.loads((folder / "tokenizer.json").read_text())
+    value["added_tokens"] = [token for token in value["added_tokens"] if "." not in token["content"]]
+    (folder / "tokenizer.json").write_text(json.dumps(value))
+    model = open_transcriber(str(folder), language="de", beam_size=1, device=CPU)
+    assert any("no timestamp tokens" in remark for remark in model.remarks)
+    assert any("never saw training" in remark for remark in model.remarks)
+
+
+def test_an_export_has_no_generation_settings_of_its_own_to_use(folder, tmp_path):
+    convert(Checkpoint.read(folder), tmp_path / "export", "float32")
+    with pytest.raises(UsageError, match="no generation settings of its own"):
+        open_transcriber(str(tmp_path / "export"), language="de", beam_size=1, device=CPU, own_settings=True)
+
+
+def test_an_export_given_to_a_training_is_told_as_one(folder, tmp_path):
+    convert(Checkpoint.read(folder), tmp_path / "export", "float32")
+    with pytest.raises(UsageError, match="a CTranslate2 export"):
+        ModelFiles.read(str(tmp_path / "export"))
+
+
+def test_an_adapter_beside_a_copied_config_is_not_trained_from_its_base(folder):
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "openai/whisper-large-v3"}')
+    shutil.move(folder / "model.safetensors", folder / "adapter_model.safetensors")
+    with pytest.raises(UsageError, match="LoRA adapter"):
+        read_model(str(folder), print)

@@ -1,0 +1,24 @@
+"""What figures and models that look odd mean, in a sentence each. Pure."""
+
+from collections.abc import Iterator
+
+from trainer.evaluation.results import EvaluationResult
+from trainer.evaluation.scoring import Normaliser
+
+OVER_ALL = (
+    "a WER over 100 % means more wrong words than were said: the model repeats itself, hears another language, or does "
+    "not know speech at all"
+)
+
+
+def hints(result: EvaluationResult) -> list[str]:
+    """What to know before the figures of *result* are believed; [] for usual ones."""
+    return list(_hints(result))
+
+
+def _hints(result: EvaluationResult) -> Iterator[str]:
+    for model in result.models:
+        yield from (f"{model.name}: {remark}" for remark in model.transcripts.remarks)
+        wer = model.overall[Normaliser.RAW].errors.wer
+        if wer > 1:
+            yield f"{model.name}: {OVER_ALL}; look at its worst rows, and at --language of the store"
