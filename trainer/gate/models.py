@@ -28,7 +28,8 @@ class _OriginalFeatures(FeatureExtractor):  # type: ignore[misc]  # faster-whisp
 
     def __init__(self, num_mel_bins: int) -> None:
         super().__init__(feature_size=num_mel_bins)
-        self._extractor = WhisperFeatureExtractor(feature_size=num_mel_bins)
+        make: Any = WhisperFeatureExtractor
+        self._extractor = make(feature_size=num_mel_bins)
 
     def __call__(self, waveform: NDArray[np.float32], padding: int = HOP_LENGTH, **_: Any) -> NDArray[np.float32]:
         """log-mel float32[mel bins, frames] of *waveform*, 16 kHz mono, and *padding* samples of silence."""

@@ -84,7 +84,7 @@ def _preprocessor(model: str, found: Mapping[str, Any], shape: ModelShape) -> di
         "n_samples": shape.window_frames * HOP_LENGTH,
         "nb_max_frames": shape.window_frames,
     }
-    usual = {"feature_extractor_type": "WhisperFeatureExtractor", "processor_class": "WhisperProcessor"}
+    usual: dict[str, Any] = {"feature_extractor_type": "WhisperFeatureExtractor", "processor_class": "WhisperProcessor"}
     usual |= {"padding_side": "right", "padding_value": 0.0, "return_attention_mask": False}
     return dict(found) or {**usual, "feature_size": shape.num_mel_bins, **_MEL, **window}
 

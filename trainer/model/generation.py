@@ -13,6 +13,8 @@ from tokenizers import Tokenizer
 from transformers import GenerationConfig, WhisperForConditionalGeneration
 from transformers.generation.utils import GenerationMixin
 
+from shared.errors import UsageError
+
 END = "<|endoftext|>"
 _NEVER_SAID = (
     "<|startoftranscript|>",
@@ -67,8 +69,13 @@ class Decoding:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, num_beams: int = 1, own: Mapping[str, Any] | None = None) -> Self:
-        """Whisper's own rules in *tokenizer*'s ids: no special token but the end, and neither it nor a blank first."""
+        """Whisper's own rules in *tokenizer*'s ids: no special token but the end, and neither it nor a blank first.
+
+        Raises UsageError for a tokenizer without an end.
+        """
         end = tokenizer.token_to_id(END)
+        if end is None:
+            raise UsageError(f"the tokenizer has no {END}", "use a multilingual Whisper model's tokenizer")
         never = (tokenizer.token_to_id(token) for token in _NEVER_SAID)
         blank = tokenizer.encode(" ", add_special_tokens=False).ids
         return cls(num_beams, end, tuple(token for token in never if token is not None), (*blank[:1], end), own)

@@ -78,7 +78,8 @@ def _empty(name: str, config: Mapping[str, Any]) -> WhisperForConditionalGenerat
         parsed = WhisperConfig.from_dict(values)
         with torch.device("meta"):
             model: WhisperForConditionalGeneration = make(parsed, attn_implementation="sdpa", dtype=torch.float32)
-            return model.eval()
+            model.train(mode=False)
+            return model
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise UsageError(f"config.json of {name} makes no model: {error}", "download the model again") from error
 
