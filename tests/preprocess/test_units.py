@@ -7,6 +7,7 @@ import pytest
 
 from preprocess.sources.base import Block, Columns, SplitLayout
 from preprocess.units import FeatureSettings, Unit, plan_split
+from shared.models.limits import ModelLimits
 from shared.schema import FeatureSpec
 from shared.selection import Selection
 
@@ -102,3 +103,11 @@ def test_the_german_data_set_is_planned_whole():
     assert found.num_rows == 970_064
     assert (found.units[0].start, found.units[-1].stop) == (0, 970_064)
     assert all(before.stop == after.start for before, after in zip(found.units, found.units[1:], strict=False))
+
+
+def test_limits_of_a_models_own_are_another_plan_and_whispers_are_that_of_before():
+    assert plan(features=replace(FEATURES, limits=ModelLimits(448, 3_000))) == plan()
+    assert "max_labels" not in plan().record.settings
+    own = plan(features=replace(FEATURES, limits=ModelLimits(100, 1_500)))
+    assert own.record.digest != plan().record.digest
+    assert (own.record.settings["max_labels"], own.record.settings["window_frames"]) == (100, 1_500)

@@ -58,8 +58,10 @@ def check_room(folder: Path, num_bytes: int, count: int) -> None:
         raise ResourceLimitError(message, "make room, lower --keep-latest, or name another --output")
 
 
-def small_files(model: str) -> dict[str, bytes]:
+def small_files(model: str, *, tied: bool = True) -> dict[str, bytes]:
     """The small files of *model* (folder or Hub id) by name, those among them that it lacks itself.
+
+    *tied*: the output projection is the embedding, as config.json has it; else config.json is made to say otherwise.
 
     Raises UsageError when one is damaged, or missing and not to be made of the others.
     """
@@ -67,5 +69,6 @@ def small_files(model: str) -> dict[str, bytes]:
     paths = {name: model_path(model, name) for name in _SMALL_FILES}
     own = {name: path.read_bytes() for name, path in paths.items() if path is not None}
     config = {name: value for name, value in files.config.items() if name not in _NOT_OURS}
+    config |= {} if tied else {"tie_word_embeddings": False}
     # The weights are float32, whatever those were that training began with.
     return files.as_bytes() | own | {"config.json": json_bytes(config | {"dtype": "float32"})}

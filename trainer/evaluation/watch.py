@@ -18,7 +18,7 @@ from trainer.evaluation.transcribe import transcribed
 _POLL_SECONDS = 5.0
 FOLDER = "evaluations"
 _SETTINGS = "settings.json"
-_DECIDE = ("store", "split", "rows", "beam_size", "silence_clips", "resamples")
+_DECIDE = ("store", "split", "rows", "beam_size", "silence_clips", "resamples", "generation_config")
 
 
 def watch(settings: EvaluateSettings, console: Screen) -> None:

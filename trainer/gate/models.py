@@ -20,6 +20,7 @@ from shared.model_files import tokenizer_json
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.text import open_tokenizer
 from trainer.gate.reference_engine import OriginalEngine
+from trainer.model.files import ModelFiles
 from trainer.model.whisper import load_model
 
 
@@ -48,6 +49,9 @@ class OriginalModel(WhisperModel):  # type: ignore[misc]  # as above
         """Loads *checkpoint* to *device* ("cpu", "cuda:1"). Raises UsageError where it cannot be loaded."""
         self.hf_tokenizer = open_tokenizer(tokenizer_json(str(checkpoint)), str(checkpoint))
         whisper = load_model(str(checkpoint)).train(mode=False)
+        # As the export has it, also where that follows from other files.
+        first = ModelFiles.read(str(checkpoint)).generation.get("begin_suppress_tokens")
+        whisper.generation_config.begin_suppress_tokens = list(first or [])
         self.model = OriginalEngine(whisper, self.hf_tokenizer, device)
         # What WhisperModel's own __init__ sets besides the engine.
         self.logger = logging.getLogger("faster_whisper")

@@ -83,16 +83,17 @@ class Decoding:
     @property
     def words(self) -> str:
         """All of it in words, to stand beside a figure."""
-        if self.own is not None:
-            return f"the model's own settings ({describe(self.own) or 'plain'})"
         search = "greedy" if self.num_beams == 1 else f"beam of {self.num_beams}"
+        if self.own is not None:
+            before = "" if "num_beams" in self.own or self.own.get("do_sample") else f"{search}, "
+            return f"{before}the model's own settings ({describe(self.own) or 'plain'})"
         return f"{search}, no penalties or bans but of special tokens and a blank at the start"
 
     def config(self, max_length: int) -> GenerationConfig:
         """For transformers, with nothing left open; no transcript is longer than *max_length*, the prompt included."""
-        ours: dict[str, Any] = {"suppress_tokens": list(self.never), "begin_suppress_tokens": list(self.not_first)}
-        ours |= {"num_beams": self.num_beams}
-        settings = {**PLAIN, **(ours if self.own is None else own_settings(self.own)), "num_return_sequences": 1}
+        ours = {"suppress_tokens": list(self.never), "begin_suppress_tokens": list(self.not_first)}
+        asked = ours if self.own is None else own_settings(self.own)
+        settings: dict[str, Any] = {**PLAIN, "num_beams": self.num_beams, **asked, "num_return_sequences": 1}
         if isinstance(longest := settings.pop("max_length", None), int):
             max_length = min(max_length, longest)
         return _config(**settings, max_length=max_length, eos_token_id=self.end, pad_token_id=self.end)

@@ -50,7 +50,7 @@ _REMEDIES = {
     Trouble.STEPS_SKIPPED: "lower --learning-rate or raise --warmup-steps; under --precision fp16 it may be float16's "
     "small range alone, which --precision bf16 does not have",
     Trouble.WER_OVER_ALL: "early in the training of a new language that passes; else look at the transcripts in "
-    "metrics.json, whether the model repeats itself, and at the store's language",
+    "metrics.json, and whether preprocess.run was given the --language that is spoken",
 }
 _WER_REMEDIES = {
     "window": "raise --full-context-share, so that 30 s windows are trained as they are evaluated, or lower "

@@ -153,7 +153,8 @@ def open_checkpoints(setup: Setup, stepper: Stepper, shape: ModelShape, max_step
     if not setup.ranks.is_main:
         return None
     settings, output = setup.settings, setup.settings.output_folder
-    checkpoints = Checkpoints(output, small_files(settings.model), settings.keep_latest)
+    tied = bool(stepper.model.whisper.config.tie_word_embeddings)
+    checkpoints = Checkpoints(output, small_files(settings.model, tied=tied), settings.keep_latest)
     checkpoints.clear_partial()
     weights = sum(parameter.nbytes for parameter in stepper.model.parameters())
     # Rank 0 writes the whole optimiser, however it is shared out.

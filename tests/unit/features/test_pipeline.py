@@ -1,6 +1,7 @@
 """One row through the pipeline: features, labels and text, or the reason why not."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.sources.base import SourceRow
 from shared.errors import RowRejectedError
+from shared.models.limits import ModelLimits
 from shared.rows import rebuild
 from shared.schema import FeatureSpec
 from tests.support.samples import wav
@@ -79,3 +81,11 @@ def test_every_stage_is_timed(pipeline, clock):
 def test_the_same_row_gives_the_same_features_whatever_came_before(settings, pipeline):
     pipeline(row(wav(40_000, seed=3)))
     assert pipeline(row(wav())) == RowPipeline(settings, StageClock())(row(wav()))
+
+
+def test_the_models_own_places_and_window_are_the_limits(settings, clock):
+    short = RowPipeline(replace(settings, model_limits=ModelLimits(10, 100)), clock)
+    assert short(row(wav(15_990), "eins")).num_frames == 100
+    with pytest.raises(RowRejectedError, match="the model's decoder takes 10") as caught:
+        short(row(wav(), "Donaudampfschifffahrtsgesellschaft und noch viele andere Wörter"))
+    assert caught.value.reason == "too_many_labels"

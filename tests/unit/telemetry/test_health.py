@@ -187,3 +187,12 @@ def test_each_kind_is_told_at_most_once_whatever_happens(records, wers):
     kinds = [warning.kind for warning in found]
     assert len(kinds) == len(set(kinds))
     assert all(warning.message and "--" in warning.remedy for warning in found)
+
+
+def test_a_wer_over_100_percent_is_told_in_words_and_once():
+    health = Health()
+    assert health.evaluated(evaluation(25, 1.0)) == ()
+    (warning,) = health.evaluated(evaluation(50, 1.2))
+    assert warning.kind is Trouble.WER_OVER_ALL
+    assert "more wrong words than were said" in warning.message
+    assert health.evaluated(evaluation(75, 1.3)) == ()
