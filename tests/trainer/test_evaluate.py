@@ -18,6 +18,7 @@ from shared.cli import run_command
 from shared.errors import UsageError
 from shared.model_files import model_file
 from shared.store import open_split
+from shared.terminal import Screen
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
@@ -65,7 +66,7 @@ def test_a_transformers_and_a_ctranslate2_folder_say_the_same(folder, capsys, tm
 def test_rows_come_once_each_with_their_own_reference(folder):
     split = open_split(folder / "store", "test")
     settings = EvaluateSettings(beam_size=2, silence_clips=2, device="cpu")
-    facts = transcribed([folder / "store"], [str(folder / "model")], settings, None)
+    facts = transcribed([folder / "store"], [str(folder / "model")], settings, Screen(stderr=True))
     assert sorted(row.row_id for row in facts.rows) == list(range(len(split)))
     assert facts.decoding.startswith("beam of 2, ")
     assert facts.decoding.endswith(", 30 s window")
@@ -108,7 +109,7 @@ def test_published_transcripts_are_scored_without_any_model(tmp_path):
     ("arguments", "said"),
     [
         ((), "nothing to evaluate was named"),
-        (("--model", "nowhere/at-all/x"), "cannot read tokenizer.json"),
+        (("--model", "nowhere/at-all/x"), "cannot read config.json"),
         (("--watch", "/nonexistent"), "--watch needs --store"),
     ],
 )

@@ -21,6 +21,7 @@ from trainer.model.hints import model_hints
 from trainer.model.loading import never_trained
 from trainer.model.whisper import encoder_outputs, load_model
 
+_WHISPERS = ModelLimits()
 _PROMPT = ("<|startoftranscript|>", "<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
 
 
@@ -189,7 +190,7 @@ def _special(tokenizer: Tokenizer, token: str, name: str) -> int:
     return int(token_id)
 
 
-def longest_text(seconds: float, limits: ModelLimits) -> int:
+def longest_text(seconds: float, limits: ModelLimits = _WHISPERS) -> int:
     """Labels of a clip of *seconds* at most: more than anybody speaks; a model that goes on and on is cut off there.
 
     Never more than the decoder has places, as *limits* say.
