@@ -1,6 +1,7 @@
 """What a Whisper model's small files say: configuration, mel bins, tokenizer. Weights are never read here."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from shared.system.foreign_files import parse_json, read_text
 from shared.system.read_errors import refuse_unreadable
 
 DEFAULT_NUM_MEL_BINS = 128
+_TELLING = ("adapter_config.json", "model.bin")
+"""Files that tell, on the Hub, what is no model."""
 _NAME_A_MODEL = "give a Whisper model's folder or Hub id"
 
 
@@ -169,7 +172,8 @@ def _kind_on_hub(model: str) -> Kind | None:
 
     repository, _, revision = model.partition("@")
     try:
-        return kind_of(HfApi().list_repo_files(repository, revision=revision or None))
+        there = partial(HfApi().file_exists, repository, revision=revision or None)
+        return kind_of([name for name in _TELLING if there(name)])
     except Exception:  # noqa: BLE001 - the error that is being explained says what the Hub's own would
         return None
 
