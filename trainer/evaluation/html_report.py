@@ -27,7 +27,7 @@ from trainer.evaluation.formatting import (
 from trainer.evaluation.metrics_file import NORMALISERS, metrics
 from trainer.evaluation.plots import drawn_sources, duration_plot, source_plot
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult
-from trainer.evaluation.screen import few_rows_note, headline
+from trainer.evaluation.screen import few_rows_note, headline, notes
 
 METRICS, PAGE = "metrics.json", "evaluation.html"
 MAX_CHARACTERS = 600
@@ -81,6 +81,7 @@ def render_page(result: EvaluationResult) -> str:
         .render(
             result=result,
             headline=headline(result),
+            notes=notes(result),
             few_rows=few_rows_note() if result.few_rows else None,
             compared=any(model.against_baseline for model in result.models),
             measured=any(model.transcripts.real_time_factor is not None for model in result.models)

@@ -50,11 +50,8 @@ def render_evaluation(result: EvaluationResult) -> RenderableType:
             parts.append(Text(f"and {len(rest)} more sources", style="dim"))
     if any(model.transcripts.real_time_factor is not None or model.transcripts.silence for model in result.models):
         parts += [Text(), _decoding(result.models)]
-    ways = {model.transcripts.decoding for model in result.models}
-    if len(ways) > 1:
-        parts += [Text(), *(Text(one_line(f"{run.name}: {run.transcripts.decoding}")) for run in result.models)]
-    if found := hints(result):
-        parts += [Text(), *(Text(one_line(text), style="yellow") for text in found)]
+    if found := notes(result):
+        parts += [Text(), *(Text(text, style="yellow") for text in found)]
     if result.few_rows:
         parts += [Text(), Text(few_rows_note(), style="yellow")]
     return Group(*parts)
@@ -71,6 +68,13 @@ def headline(result: EvaluationResult) -> str:
 def model_line(model: ModelResult) -> str:
     """The word error rates of *model* over all rows in one line, each with its normaliser."""
     return wer_words({str(name): score.errors for name, score in model.overall.items()})
+
+
+def notes(result: EvaluationResult) -> list[str]:
+    """What to know before the figures are believed: how each model was asked, where not all alike, and what is odd."""
+    ways = {model.transcripts.decoding for model in result.models}
+    asked = [f"{model.name}: {model.transcripts.decoding}" for model in result.models] if len(ways) > 1 else []
+    return [one_line(text) for text in (*asked, *hints(result))]
 
 
 def few_rows_note() -> str:

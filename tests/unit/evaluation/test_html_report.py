@@ -20,7 +20,7 @@ from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTrans
 from trainer.evaluation.metrics_file import metrics
 from trainer.evaluation.results import WORST_ROWS, evaluate_transcripts
 from trainer.evaluation.scoring import AlignedWords, Normaliser, align, score_all, score_by_source
-from trainer.evaluation.screen import render_evaluation
+from trainer.evaluation.screen import notes, render_evaluation
 
 HOSTILE = (
     "<script>alert(1)</script></td><img src=http://x.example onerror=1>\"'&{{ 7*7 }}$x$\x1b[31m\x00\u202eevil\u2028"
@@ -368,3 +368,19 @@ def test_a_folder_that_cannot_be_written_to_is_a_wrong_usage(tmp_path):
 
 def test_a_p_value_is_never_shown_as_zero():
     assert [format_p(value) for value in (0.0002, 0.001, 0.0496, 1.0)] == ["< 0.001", "0.001", "0.050", "1.000"]
+
+
+def test_what_is_odd_about_a_model_stands_beside_its_figures_on_screen_and_page():
+    rows = [EvaluationRow(number, "s", "eins zwei") for number in range(3)]
+    models = [
+        ModelTranscripts("loop", ["eins " * 9] * 3, decoding="greedy", remarks=["it <never> saw training"]),
+        ModelTranscripts("good", ["eins zwei"] * 3, decoding="its own"),
+    ]
+    result = evaluate_transcripts(EvaluationFacts("t", rows, models), resamples=100)
+    found = notes(result)
+    assert found[:3] == ["loop: greedy", "good: its own", "loop: it <never> saw training"]
+    assert found[3].startswith("loop: a WER over 100 % means")
+    assert len(found) == 4
+    page = render_page(result)
+    assert "loop: it &lt;never&gt; saw training" in page
+    assert "WER over 100 %" in page
