@@ -69,13 +69,13 @@ def store(tmp_path_factory):
 
 
 def test_a_model_of_fewer_places_is_evaluated_within_them(folder, store):
-    facts = transcribed(store, [str(cut(folder, target=24))], quiet_settings(split="test"), Screen(stderr=True))
+    facts = transcribed([store], [str(cut(folder, target=24))], quiet_settings(split="test"), Screen(stderr=True))
     assert len(facts.models[0].hypotheses) == 2
 
 
 def test_a_model_of_a_shorter_window_sees_its_own_and_no_more(folder, store):
     cut(folder, source=100)
-    facts = transcribed(store, [str(folder)], quiet_settings(split="test"), Screen(stderr=True))
+    facts = transcribed([store], [str(folder)], quiet_settings(split="test"), Screen(stderr=True))
     assert facts.decoding.endswith("2 s window")
     model = open_transcriber(str(folder), language="de", beam_size=1, device=CPU)
     seen = []
