@@ -178,7 +178,8 @@ def test_a_store_that_cannot_fit_is_refused_with_the_figures_and_a_remedy(option
     found = capsys.readouterr()
     assert json.loads(found.out)["fits"] is False
     assert "are needed, 0 B are free" in found.err
-    assert "--feature-dtype uint8" in found.err
+    assert "name a larger disk with --store" in found.err
+    assert "uint8" not in found.err, "half would not fit either"
 
 
 def test_a_wrong_column_ends_with_the_remedy(tmp_path, demo_model, capsys):

@@ -55,6 +55,12 @@ def one_thread():
         signal.signal(number, handler)
 
 
+def on(options, store):
+    """The same on *store* alone: a second one would be trained on as well."""
+    assert options[0] == "--store"
+    return ("--store", str(store), *options[2:])
+
+
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     return tiny_model(tmp_path_factory.mktemp("train") / "model")
@@ -277,7 +283,13 @@ def test_what_all_ranks_find_wrong_is_said_by_the_first(options, tmp_path, capsy
         yield Ranks(rank, 1, CPU)
 
     def told(rank):
-        for name, value in {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "here", "MASTER_PORT": 1}.items():
+        for name, value in {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": 2,
+            "MASTER_ADDR": "here",
+            "MASTER_PORT": 1,
+        }.items():
             monkeypatch.setenv(name, str(value))
         monkeypatch.setattr("trainer.training.run.join_ranks", lambda: alone_as(rank))
         # argparse leaves by itself.
@@ -301,7 +313,7 @@ def test_another_model_is_refused_with_both_names(straight, options, model_folde
 def test_a_shard_that_is_gone_is_named_before_anything_is_trained(store, options, tmp_path):
     shards = sorted((shutil.copytree(store, tmp_path / "store") / "data").glob("train-*.parquet"))
     shards[-1].unlink()
-    said = Training(tmp_path / "out", (*options, "--store", str(tmp_path / "store")), ranks=2).run(code=1)
+    said = Training(tmp_path / "out", on(options, tmp_path / "store"), ranks=2).run(code=1)
     assert said.count("error: ") == 1
     assert shards[-1].name in said
     assert "step 1/" not in said
@@ -315,7 +327,7 @@ def test_a_byte_that_changed_ends_the_training_on_every_rank_with_the_row_named(
     data = bytearray(path.read_bytes())
     data[data.index(split.log_mel(0).tobytes())] ^= 1
     path.write_bytes(data)
-    said = Training(tmp_path / "out", (*options, "--store", str(copy)), ranks=2).run(code=1)
+    said = Training(tmp_path / "out", on(options, copy), ranks=2).run(code=1)
     assert said.count("row 0 of 'train' ('clip0.wav') fails its checksum") == 1
     assert f"{path} has changed" in said
     assert "preprocess.verify" in said
@@ -378,7 +390,7 @@ def test_ranks_listen_on_loopback_alone_and_save_and_end_when_their_launcher_is_
 @pytest.mark.parametrize("rows", [1, 2])
 def test_fewer_clips_to_evaluate_than_ranks_are_evaluated(model_folder, options, tmp_path, rows):
     store = training_store(tmp_path / "store", model_folder, test_clips=rows)
-    arguments = (*options, *SHORT, "--store", str(store), "--max-steps", "3", "--eval-full")
+    arguments = (*on(options, store), *SHORT, "--max-steps", "3", "--eval-full")
     training = Training(tmp_path / "out", arguments, ranks=2)
     training.run()
     assert [record["rows"] for record in training.records("evaluations")] == [rows]

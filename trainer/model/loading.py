@@ -113,6 +113,8 @@ def _fill(
     model.load_state_dict(weights, strict=True, assign=True)
     if model.config.tie_word_embeddings:
         model.proj_out.weight = model.model.decoder.embed_tokens.weight
+    # The encoder's positions, too, as after `from_pretrained`: the optimiser's state in earlier checkpoints has them.
+    model.requires_grad_(requires_grad=True)
 
 
 def _says_the_same(weights: Mapping[str, torch.Tensor]) -> bool:

@@ -194,7 +194,7 @@ def test_pages_are_served_inside_the_block_and_as_long_after_it_as_was_asked_for
     said, seen = [], []
     monkeypatch.setattr(watch_module.time, "sleep", lambda _seconds: seen.append(urlopen(url).status))
     given = settings(metrics_linger=3_600.0, metrics_file=tmp_path / "run.prom")
-    with watched(given, new_facts("m", Path("s"), Path("o")), said.append, lambda: bool(seen)) as watch:
+    with watched(given, new_facts("m", "s", Path("o")), said.append, lambda: bool(seen)) as watch:
         url = said[0].rpartition(" ")[2]
         assert url.startswith("http://127.0.0.1:")
         watch.phase(Phase.DONE)
