@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.model_files import model_facts
@@ -263,3 +264,13 @@ def test_a_fit_is_decided_by_names_types_and_shapes_alone():
     assert found.names == {"model.encoder.conv1.weight": "module.model.encoder.conv1.weight"}
     with pytest.raises(UsageError, match="float8_e4m3fn"):
         fit("m", {"a": Stored("float8_e4m3fn", (4,))}, {"a": (4,)}, tied=True)
+
+
+def test_an_optimiser_finds_the_weights_that_transformers_own_loading_gives_it(folder):
+    """Checkpoints of earlier versions have a state for each of them, in their order."""
+    theirs = WhisperForConditionalGeneration.from_pretrained(folder)
+    found = [
+        [(name, value.requires_grad) for name, value in model.named_parameters()]
+        for model in (theirs, read_model(str(folder), print))
+    ]
+    assert found[0] == found[1]
