@@ -15,6 +15,10 @@ from shared.errors import UsageError
 from shared.store import open_split
 from shared.terminal import Screen
 from tests.support.training import tiny_model, training_store
+from trainer.auditing import listener
+from trainer.auditing.run import audit
+from trainer.auditing.settings import AuditSettings
+from trainer.data.collate import collate
 from trainer.data.dataset import check_split
 from trainer.evaluation.settings import EvaluateSettings
 from trainer.evaluation.transcribe import transcribed
@@ -83,6 +87,32 @@ def test_a_model_of_a_shorter_window_sees_its_own_and_no_more(folder, store):
     model(np.zeros((1, 200, 80), np.float32), max_length=8)
     handle.remove()
     assert seen == [(1, 100, 64)]
+
+
+def test_several_stores_are_evaluated_within_a_shorter_window(folder, store, tmp_path):
+    other = shutil.copytree(store, tmp_path / "other")
+    for name in ("store.json", "COMPLETE"):
+        edited(other, name, uuid="another")
+    models = [str(folder), str(cut(shutil.copytree(folder, tmp_path / "cut"), source=100))]
+    facts = transcribed([store, other], models, quiet_settings(split="test"), Screen(stderr=True))
+    assert [model.decoding.split(", ")[-1] for model in facts.models] == ["30 s window", "2 s window"]
+    assert facts.decoding == "each as stated beside it"
+    assert {row.test_set for row in facts.rows} == {"store", "other"}
+
+
+def test_an_audit_keeps_to_a_models_own_window_and_places_and_not_to_its_settings(folder, store, tmp_path, monkeypatch):
+    edited(cut(folder, source=100, target=24), "generation_config.json", num_return_sequences=2, num_beams=2)
+    seen = []
+
+    def collated(*args, **options):
+        batch = collate(*args, **options)
+        seen.append(batch.features.shape[1])
+        return batch
+
+    monkeypatch.setattr(listener, "collate", collated)
+    settings = AuditSettings(store=store, model=str(folder), output=tmp_path / "audit", decode=True, device="cpu")
+    assert len(audit(settings).table) == 8
+    assert set(seen) == {200}
 
 
 def test_clips_beyond_a_models_window_or_places_are_an_error_before_anything_is_trained(folder, store):
