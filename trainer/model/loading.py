@@ -111,18 +111,10 @@ def _fill(
     if model.config.tie_word_embeddings:
         weights[PROJECTION] = weights[EMBEDDING]
     model.load_state_dict(weights, strict=True, assign=True)
-<<<<<<< HEAD
-||||||| parent of db826ad (An optimiser finds the weights that it found before: earlier checkpoints go on with theirs)
-    # Whisper's are sinusoids, and not trained; a model that was just made without memory has forgotten that.
-    model.model.encoder.embed_positions.requires_grad_(requires_grad=False)
-=======
     # As transformers 5's own loading leaves them: optimisers of earlier checkpoints have a state for every weight.
     model.requires_grad_(requires_grad=True)
->>>>>>> db826ad (An optimiser finds the weights that it found before: earlier checkpoints go on with theirs)
     if model.config.tie_word_embeddings:
         model.proj_out.weight = model.model.decoder.embed_tokens.weight
-    # The encoder's positions, too, as after `from_pretrained`: the optimiser's state in earlier checkpoints has them.
-    model.requires_grad_(requires_grad=True)
 
 
 def _says_the_same(weights: Mapping[str, torch.Tensor]) -> bool:
