@@ -19,6 +19,14 @@ from preprocess.inspection.screen import render_source, render_store
 from preprocess.inspection.source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspection.store import store_facts
 from preprocess.reporting.summary_screen import next_lines
+from preprocess.settings import (
+    DURATION_COLUMN,
+    END_COLUMN,
+    OFFSET_COLUMN,
+    SEPARATOR,
+    SPLIT_COLUMN,
+    TEXT_ENCODING,
+)
 from preprocess.sources.base import Access, Columns, Source, split_named
 from preprocess.sources.open import access_of
 from shared.cli import parse_settings, python_command, run_command
@@ -51,6 +59,12 @@ class InspectSettings(Folders):
     audio_column: str = Field("audio", description="column with the encoded audio")
     text_column: str = Field("transkription", description="column with the transcript")
     source_column: str = Field("source", description="column with the clip's origin")
+    encoding: str = TEXT_ENCODING
+    separator: str = SEPARATOR
+    offset_column: str = OFFSET_COLUMN
+    duration_column: str = DURATION_COLUMN
+    end_column: str = END_COLUMN
+    split_column: str = SPLIT_COLUMN
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,7 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     if settings.model is not None or not expand_home(uri).exists():
         # Of a data set or a model on the Hub, files are kept in the user's own cache folders.
         settings.prepare()
-    columns = Columns(settings.audio_column, settings.text_column, settings.source_column)
+    columns = Columns.of(settings.model_dump())
     access = access_of(settings.config_name, settings.audio_root, follow_links=settings.follow_links)
     opened = open_explaining(uri, columns, access)
     split = _chosen_split(opened.source, settings.split)

@@ -12,13 +12,24 @@ from shared.units import parse_bytes
 
 MAX_ACTORS = 256
 
+# How a person's own table is written and what its columns mean, for all commands that open a data set.
+TEXT_ENCODING: Any = Field("", description="encoding of a table or of texts, such as cp1252 [recognised]")
+SEPARATOR: Any = Field("", description="comma, semicolon, tab, pipe or a letter between a table's cells [recognised]")
+OFFSET_COLUMN: Any = Field(
+    "", description="a table's column with a part's start in seconds; none: whole files [offset …]"
+)
+DURATION_COLUMN: Any = Field("", description="column with a part's length in seconds, or none [duration …]")
+END_COLUMN: Any = Field("", description="column with a part's end in seconds, or none [end …]")
+SPLIT_COLUMN: Any = Field("", description="column with the split of a row; none: all rows are of one [split …]")
+
 
 class SourceSettings(Folders):
     """Where rows come from and how they become features; `run` and `plan` share it."""
 
     source: str | None = Field(
         None,
-        description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice [none]",
+        description="Hub id[@revision], Parquet file or folder, save_to_disk folder, audiofolder, Common Voice, table "
+        "(CSV, TSV, JSON lines), NeMo or lhotse manifest, Kaldi folder, audio files with texts beside them [none]",
     )
     demo: bool = Field(default=False, description="use the built-in German demo corpus and model")
     config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
@@ -45,9 +56,15 @@ class SourceSettings(Folders):
     drop_test_leaks: bool = Field(
         default=False, description="leave out rows of train that a row of test or validation equals [tell them only]"
     )
-    audio_column: str = Field("audio", description="column with the encoded audio")
+    audio_column: str = Field("audio", description="column with the encoded audio, or with the clip's file")
     text_column: str = Field("transkription", description="column with the transcript")
     source_column: str = Field("source", description="column with the clip's origin")
+    encoding: str = TEXT_ENCODING
+    separator: str = SEPARATOR
+    offset_column: str = OFFSET_COLUMN
+    duration_column: str = DURATION_COLUMN
+    end_column: str = END_COLUMN
+    split_column: str = SPLIT_COLUMN
     actors: int | Literal["auto"] = Field(
         5, description="preprocessing actors; auto: as many as cores, memory and measured benefit ask for"
     )

@@ -307,7 +307,8 @@ def _column_facts(opened: OpenedSource) -> list[ColumnFacts]:
     roles = {columns.source: "source", text: "transcript", **audio}
     found = []
     for field in schema:
-        role = roles.get(field.name, "")
+        told = (field.metadata or {}).get(b"role")
+        role = roles.get(field.name, "") if told is None else told.decode()
         if role == "audio" and not pa.types.is_struct(field.type):
             role = "audio, but of the wrong type"
         found.append(ColumnFacts(field.name, str(field.type), role))
@@ -316,13 +317,6 @@ def _column_facts(opened: OpenedSource) -> list[ColumnFacts]:
 
 def _options(columns: Columns) -> list[str]:
     """The options that name *columns*, where they are not the defaults."""
-    usual = Columns()
-    options = []
-    for option, name, default in (
-        ("--audio-column", columns.audio, usual.audio),
-        ("--text-column", columns.text, usual.text),
-        ("--source-column", columns.source, usual.source),
-    ):
-        if name != default:
-            options += [option, name]
-    return options
+    usual = Columns().settings()
+    changed = {name: value for name, value in columns.settings().items() if usual.get(name) != value}
+    return [word for name, value in changed.items() for word in (f"--{name.replace('_', '-')}", value)]

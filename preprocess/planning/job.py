@@ -197,7 +197,7 @@ def _open_settings_source(settings: SourceSettings, tell: TellPhase) -> tuple[So
 
 def _named_columns(settings: SourceSettings) -> Columns:
     """The columns that *settings* name."""
-    return Columns(settings.audio_column, settings.text_column, settings.source_column)
+    return Columns.of(settings.model_dump())
 
 
 def store_path(settings: SourceSettings) -> Path:

@@ -21,9 +21,7 @@ def check_source(
     Raises SourceError where *uri* is no data set with the columns that the store was made of.
     """
     for split, planned in record.splits.items():
-        names = {"audio": "audio_column", "text": "text_column", "source": "source_column"}
-        stated = {name: planned.settings[key] for name, key in names.items() if key in planned.settings}
-        source = open_source(uri, Columns(**stated), access)
+        source = open_source(uri, Columns.of(planned.settings), access)
         found = source.splits.get(planned.source_split)
         if found is None:
             yield ShardCheck(split, (f"{source.uri} has no split {planned.source_split!r}",))

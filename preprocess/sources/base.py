@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from shared.errors import SourceError, SpeechPrepError, UnreadableError
 
@@ -17,15 +17,40 @@ BATCH_BYTES = 8 * 1024**2
 SMALL_BATCH_BYTES = BATCH_BYTES // 8
 """The same while memory is short."""
 _Opened = TypeVar("_Opened")
+_OPTIONS = {
+    **{name: f"{name}_column" for name in ("audio", "text", "source", "offset", "duration", "end", "split")},
+    **{name: name for name in ("encoding", "separator")},
+}
+"""The settings that name a field of `Columns`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The data set's own names for what we read. The defaults are the German data set's and part of the data."""
+    """The data set's own names for what we read. The defaults are the German data set's and part of the data.
+
+    What follows *source* is for tables and lists that a person wrote: how they are written and which columns say what
+    part of a recording is meant; '' as they tell themselves, 'none' for a column that is not to be used.
+    """
 
     audio: str = "audio"
     text: str = "transkription"
     source: str = "source"
+    encoding: str = ""
+    separator: str = ""
+    offset: str = ""
+    duration: str = ""
+    end: str = ""
+    split: str = ""
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Those that *settings* state under their options' names; the defaults for what they do not."""
+        return cls(**{name: settings[option] for name, option in _OPTIONS.items() if option in settings})
+
+    def settings(self) -> dict[str, str]:
+        """By their options' names; what tells itself is left out, and so is part of no earlier plan."""
+        values = {option: str(getattr(self, name)) for name, option in _OPTIONS.items()}
+        return {option: value for option, value in values.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from preprocess.sources.base import BATCH_BYTES, Access, Block, SourceFile, SourceRow, SplitLayout, split_named
+from preprocess.sources.base import (
+    BATCH_BYTES,
+    Access,
+    Block,
+    RowReader,
+    SourceFile,
+    SourceRow,
+    SplitLayout,
+    split_named,
+)
 from preprocess.sources.confine import (
     NOTHING_ELSE,
     file_inside,
@@ -67,7 +76,8 @@ class ClipReader:
 class ClipSource:
     """A `Source` over clip files under *root*; *loaders* give each split's table, once, when it is first needed.
 
-    *chosen* are the splits prepared by default, where not all are.
+    *chosen* are the splits prepared by default, where not all are. *reader_of* (root, rows as an Arrow
+    stream, first row id, access) and *layout_of* (split, table, root, access) may know further columns.
     """
 
     uri: str
@@ -78,6 +88,8 @@ class ClipSource:
     access: Access = NOTHING_ELSE
     chosen: Sequence[str] = ()
     notes: Sequence[str] = ()
+    reader_of: Callable[[str, bytes, int, Access], RowReader] = ClipReader
+    layout_of: Callable[[str, pa.Table, str, Access], SplitLayout] = field(default_factory=lambda: split_layout)
 
     @property
     def splits(self) -> Mapping[str, SplitLayout]:
@@ -89,7 +101,7 @@ class ClipSource:
         """Those that were chosen, or all."""
         return self.chosen or tuple(self.loaders)
 
-    def reader(self, split: str, start: int, stop: int) -> ClipReader:
+    def reader(self, split: str, start: int, stop: int) -> RowReader:
         """A reader for rows *start* to *stop* of *split*.
 
         Raises:
@@ -101,9 +113,10 @@ class ClipSource:
             raise IndexError(f"rows {start} to {stop} of a split with {total} rows")
         sink = pa.BufferOutputStream()
         # A stream holds the slice alone; pickling the table would take the whole split's buffers along.
-        with pa.ipc.new_stream(sink, _CLIP_SCHEMA) as writer:
-            writer.write_table(self._table(split).slice(start, stop - start), max_chunksize=_BATCH_CLIPS)
-        return ClipReader(self.root, sink.getvalue().to_pybytes(), start, self.access)
+        table = self._table(split)
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.slice(start, stop - start), max_chunksize=_BATCH_CLIPS)
+        return self.reader_of(self.root, sink.getvalue().to_pybytes(), start, self.access)
 
     def layout(self, split: str) -> SplitLayout:
         """The layout of *split*; its bytes are estimated from a fixed sample of the files.
@@ -112,7 +125,7 @@ class ClipSource:
             SourceError: the split has no rows, or none of the sampled files exists.
         """
         if split not in self._layouts:
-            self._layouts[split] = _layout(split, self._table(split), self.root, self.access)
+            self._layouts[split] = self.layout_of(split, self._table(split), self.root, self.access)
         return self._layouts[split]
 
     def _table(self, split: str) -> pa.Table:
@@ -168,7 +181,12 @@ def _row(real_root: str, row_id: int, clip: Mapping[str, str], access: Access) -
         return SourceRow(row_id, None, name, text, source, error.reason, error.message)
 
 
-def _layout(split: str, table: pa.Table, root: str, access: Access) -> SplitLayout:
+def split_layout(split: str, table: pa.Table, root: str, access: Access = NOTHING_ELSE) -> SplitLayout:
+    """The layout of a split of whole clips, its bytes from a fixed sample of the files.
+
+    Raises:
+        SourceError: the split has no rows, or none of the sampled files exists.
+    """
     if table.num_rows == 0:
         raise SourceError(f"split {split!r} of {root} has no rows", "choose another split with --split")
     count = table.num_rows

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from preprocess.sources.base import Access, SourceFile
-from shared.errors import RowRejectedError, SpeechPrepError
+from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import QuarantineReason
 
 _MAX_CLIP_BYTES = 512 * 1024**2
@@ -60,6 +60,15 @@ def leads_outside(real_root: str, path: str, access: Access = NOTHING_ELSE) -> b
     """Whether *path*, an entry of the data set's own folders, is a link to a place that may not be read."""
     real = os.path.realpath(path)
     return os.path.commonpath([real_root, real]) != real_root and not _is_allowed(real_root, "", real, access)
+
+
+def refuse_link_out(root: str, path: str, access: Access = NOTHING_ELSE) -> None:
+    """Raises SourceError where *path*, a file that describes the data set in *root*, is a link that may not be read."""
+    if leads_outside(os.path.realpath(root), path, access):
+        raise SourceError(
+            f"{path} is a link, or behind a link, to {os.path.realpath(path)}, outside the data set",
+            "pass --follow-links to read what links lead to",
+        )
 
 
 def _is_allowed(real_root: str, name: str, real: str, access: Access) -> bool:

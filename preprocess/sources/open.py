@@ -7,7 +7,7 @@ import glob
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +26,18 @@ from preprocess.sources.folders.common_voice import (
 )
 from preprocess.sources.folders.metadata import FILE_COLUMN
 from preprocess.sources.hub import hub_schema, open_hub, parse_hub_id
+from preprocess.sources.manifests.beside import has_texts_beside
+from preprocess.sources.manifests.kaldi import is_kaldi
+from preprocess.sources.manifests.open import (
+    fits_manifest,
+    has_foreign_metadata,
+    is_manifest,
+    manifest_schema,
+    open_beside,
+    open_kaldi,
+    open_manifest,
+    own_schema,
+)
 from preprocess.sources.parquet import ParquetSource, open_local_parquet
 from preprocess.sources.parquet_files import find_parquet
 from preprocess.sources.patterns import walk
@@ -34,7 +46,8 @@ from shared.errors import SourceError
 
 _EXPECTED = (
     "a folder or glob of Parquet files, a folder made by save_to_disk, an audio folder (metadata.csv, .jsonl or "
-    ".parquet with file_name), a Common Voice release (TSV files and clips/), or a Hub id (owner/name)"
+    ".parquet with file_name), a Common Voice release (TSV files and clips/), a table (CSV, TSV, JSON lines), a NeMo "
+    "or lhotse manifest, a Kaldi data folder, audio files with a .txt or .lab beside each, or a Hub id (owner/name)"
 )
 _LISTED = 8
 _LOOKED_AT = 8
@@ -101,9 +114,10 @@ def find_kind(uri: str, columns: Columns | None = None) -> tuple[Kind, str]:
     """
     path = os.path.expanduser(uri)  # noqa: PTH111 - a glob is no Path
     named = [kind for kind in _KINDS if kind.recognise(path)]
-    fitting = [kind for kind in named if len(named) == 1 or kind.fits(path, columns or Columns())]
+    # One after the other: to see what fits, tables may have to be read.
+    fitting = (kind for kind in named if len(named) == 1 or kind.fits(path, columns or Columns()))
     # Where nothing fits, the first that something is named after says what is wrong.
-    for kind in (*fitting, *named):
+    for kind in chain(fitting, named):
         return kind, path
     if Path(path).is_dir():
         held = sorted(entry.name for entry in Path(path).iterdir())[:_LISTED]
@@ -120,11 +134,22 @@ def _is_parquet(path: str) -> bool:
 
 
 def _fits_parquet(path: str, columns: Columns) -> bool:
-    """Whether one of the first files has a column that can be audio."""
+    """Whether one of the first files has a column that can be audio, and no table beside them names clips."""
     if not Path(path).is_dir():
         return True
+    if is_manifest(path) and fits_manifest(path, columns):
+        return False
     files = (Path(path, name) for name in walk(Path(path), links=True) if name.endswith(".parquet"))
     return any(_may_have_audio(file, columns) for file in islice(files, _LOOKED_AT))
+
+
+def _fits_audio_folder(path: str, columns: Columns) -> bool:
+    return fits_folder(path, columns) and not has_foreign_metadata(path, columns)
+
+
+def _fits_beside(path: str, columns: Columns) -> bool:
+    """Whether no table names the clips."""
+    return not (is_manifest(path) and fits_manifest(path, columns))
 
 
 def _may_have_audio(file: Path, columns: Columns) -> bool:
@@ -166,10 +191,11 @@ _KINDS = (
         PATH_COLUMN,
         SENTENCE_COLUMN,
     ),
+    Kind("Kaldi data folder", is_kaldi, _fits_always, open_kaldi, own_schema),
     Kind(
         "audio folder with metadata",
         is_audio_folder,
-        fits_folder,
+        _fits_audio_folder,
         open_folder,
         folder_schema,
         FILE_COLUMN,
@@ -183,6 +209,8 @@ _KINDS = (
         _parquet_schema,
         has_configs=True,
     ),
+    Kind("audio files with a text beside each", has_texts_beside, _fits_beside, open_beside, own_schema),
+    Kind("table or manifest of recordings", is_manifest, fits_manifest, open_manifest, manifest_schema),
     Kind(
         "Parquet files with the audio inside, on the Hub",
         _is_on_hub,

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from preprocess.sources.base import Access
 from preprocess.sources.configs import Config, chosen_config, config_files
-from preprocess.sources.confine import leads_outside
+from preprocess.sources.confine import leads_outside, refuse_link_out
 from preprocess.sources.folders.tables import column_names
 from preprocess.sources.patterns import linked_folders, walk
 from preprocess.sources.splits import ordered_splits, split_of_folder
@@ -91,7 +91,7 @@ def find_metadata(root: Path, access: Access) -> MetadataFiles:
     folder = root / inside
     called = sorted(name for name in walk(folder, links=access.follow_links) if is_called_metadata(name))
     for name in called:
-        _check_link(root, folder / name, access)
+        refuse_link_out(str(root), str(folder / name), access)
     names, notes = _one_a_folder([name for name in called if is_metadata(folder / name)])
     if not names:
         raise _none_found(folder)
@@ -107,7 +107,7 @@ def _of_patterns(root: Path, config: Config, access: Access) -> dict[str, list[s
     what = "metadata.csv, .jsonl or .parquet"
     found = config_files(root, config, is_called_metadata, what, links=access.follow_links)
     for name in (name for group in found.values() for name in group):
-        _check_link(root, root / name, access)
+        refuse_link_out(str(root), str(root / name), access)
     return found
 
 
@@ -122,15 +122,6 @@ def _one_a_folder(names: Sequence[str]) -> tuple[list[str], list[str]]:
         if len(group) > 1:
             notes.append(f"{', '.join(group[1:])} is not read: {group[0]} lies beside it")
     return [group[0] for group in by_folder.values()], notes
-
-
-def _check_link(root: Path, path: Path, access: Access) -> None:
-    """Raises SourceError where the metadata file *path* is a link to a place that may not be read unasked."""
-    if leads_outside(os.path.realpath(root), str(path), access):
-        raise SourceError(
-            f"{path} is a link, or behind a link, to {os.path.realpath(path)}, outside the data set",
-            "pass --follow-links to read what links lead to",
-        )
 
 
 def _none_found(folder: Path) -> SourceError:

@@ -36,7 +36,8 @@ _TSV = pacsv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, 
 _CSV = pacsv.ParseOptions(newlines_in_values=True)
 _REMEDIES = {
     ".tsv": "see that its columns are separated by TAB and that it is UTF-8",
-    ".csv": "put values that have a comma in double quotes, and see that it is UTF-8; or write metadata.jsonl",
+    ".csv": "put values that have a comma in double quotes, and see that it is UTF-8 or name its --encoding; or "
+    "write metadata.jsonl",
     ".jsonl": "write one JSON object a line, in UTF-8",
 }
 _Read = Callable[[pa.Buffer, list[str]], pa.Table]

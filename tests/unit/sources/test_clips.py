@@ -138,7 +138,7 @@ def test_metadata_with_other_column_names_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(SourceError, match="no column 'transkription'") as caught:
         open_source(str(tmp_path), Columns())
     assert caught.value.remedy == "pass --text-column sentence"
-    write_csv(tmp_path / "metadata.csv", [{"file": "0.mp3", "transkription": "x"}])
+    write_csv(tmp_path / "metadata.csv", [{"clip": "0.mp3", "transkription": "x"}])
     with pytest.raises(SourceError, match="no column 'file_name'"):
         open_source(str(tmp_path), Columns())
 

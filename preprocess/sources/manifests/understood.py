@@ -1,0 +1,99 @@
+"""What a reader hands on: the entries of each split, and in one line each how the data was understood."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preprocess.sources.manifests.entries import Entry
+from preprocess.sources.splits import infer_splits, ordered_splits, split_of_folder
+from shared.errors import SourceError
+
+_NUMBERED = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """*entries* by split, files relative to *root* (or absolute); *notes* for the user, a sentence each; *columns* are
+    the data's own names, those that are used with what they are used as ('' for the others).
+    """
+
+    root: str
+    entries: Mapping[str, Sequence[Entry]]
+    notes: tuple[str, ...] = ()
+    columns: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One file: its *entries* by split ('' where the file itself does not tell), *note* and *columns* as above."""
+
+    entries: Mapping[str, list[Entry]]
+    note: str
+    columns: Mapping[str, str]
+
+
+def split_column(where: object, found: Mapping[str, list[Entry]]) -> dict[str, list[Entry]]:
+    """*found*, by what a column for splits says, under the usual names. Raises SourceError for a value that is none."""
+    if set(found) <= {""}:
+        return dict(found)
+    splits: dict[str, list[Entry]] = {}
+    for name, entries in found.items():
+        if not name and all(entry.problem for entry in entries):
+            # Rows that cannot be read, before any that can.
+            splits.setdefault("train", []).extend(entries)
+            continue
+        split = split_of_folder(f"{name.lower()}/x")
+        if split is None:
+            remedy = "write train, validation or test there; or --split-column none takes all rows as one split"
+            raise SourceError(f"{where}: its column for splits says {name!r} in {len(entries)} rows", remedy)
+        splits.setdefault(split, []).extend(entries)
+    return {split: splits[split] for split in ordered_splits(list(splits))}
+
+
+def split_of_name(name: str) -> str:
+    """The split that a file or folder called *name* tells, `train` where it tells none."""
+    return next(iter(infer_splits([name])))
+
+
+def by_split(found: Sequence[tuple[str, Sequence[Entry]]], named: str) -> dict[str, list[Entry]]:
+    """Entries by split in the usual order, of (split, entries) that no two files or folders may share.
+
+    Raises SourceError where they do: *named* says which are meant.
+    """
+    names = [split for split, _ in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        message = f"several of {named} are split {twice[0]!r} by their names, and may hold the same rows"
+        raise SourceError(message, "name one of them with --source, or write those that are meant into one")
+    entries = dict(found)
+    return {split: list(entries[split]) for split in ordered_splits(names)}
+
+
+def of_files(root: Path, read: Mapping[Path, Read], notes: Sequence[str]) -> Understood:
+    """What the files of one folder come to together: each is the split that it tells, or that its name does.
+
+    Files whose names differ in their numbers alone are parts of one. Raises SourceError where two others are the same
+    split.
+    """
+    splits: dict[str, dict[str, list[Entry]]] = {}
+    known = infer_splits([file.name for file in read])
+    of_name = {name: split for split, names in known.items() for name in names}
+    told = list(notes)
+    for file, found in read.items():
+        if file.name not in of_name:
+            told.append(f"{file.name} is not used: its name tells no split, and others' do")
+            continue
+        told.append(found.note)
+        for split, entries in found.entries.items():
+            splits.setdefault(split or of_name[file.name], {})[file.name] = list(entries)
+    for split, files in splits.items():
+        if len({_NUMBERED.sub("0", name) for name in files}) > 1:
+            message = (
+                f"{' and '.join(sorted(files)[:3])} in {root} are both split {split!r}, and may hold the same rows"
+            )
+            raise SourceError(message, "name one of them with --source, or write what is meant into one file")
+    together = {split: [entry for name in sorted(splits[split]) for entry in splits[split][name]] for split in splits}
+    columns = {name: role for found in read.values() for name, role in found.columns.items()}
+    ordered = {split: together[split] for split in ordered_splits(list(together))}
+    return Understood(str(root), ordered, tuple(told), columns)
