@@ -329,7 +329,7 @@ def test_a_text_that_is_a_pipe_or_leads_outside_is_read_under_no_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["{root}/disk/a.wav", "../disk/a.wav", "a.wav"])
-def test_names_that_leave_the_folder_are_read_under_the_audio_root_alone(name, tmp_path):
+def test_parts_of_recordings_elsewhere_are_cut_under_the_audio_root_alone(name, tmp_path):
     path = record(tmp_path / "disk/a.wav", 0.2)
     record(tmp_path / "geheim.wav", 0.2)
     names = [name.format(root=tmp_path), "../geheim.wav", str(tmp_path / "geheim.wav")]

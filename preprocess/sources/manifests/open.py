@@ -119,7 +119,7 @@ def _suffix(path: Path) -> str:
 
 
 def _candidates(root: Path) -> list[Path]:
-    """The files in *root* that may be tables by their names; of many .txt each is the words of one clip, and none is."""
+    """The files in *root* that may be tables by their names; many .txt are the words of a clip each."""
     usual = (*table_file.SUFFIXES, *json_lines.SUFFIXES)
     found = sorted(path for path in root.iterdir() if _suffix(path) in usual and path.is_file())
     lists = [path for path in found if _suffix(path) == _LIST]

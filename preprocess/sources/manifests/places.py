@@ -55,7 +55,7 @@ def is_file_inside(real_root: str, name: str, access: Access = NOTHING_ELSE) -> 
 def place_of(names: Sequence[str], root: str, access: Access, folders: Sequence[str] = ()) -> Place:
     """The place in which the most of a sample of *names* are files; as they stand where none are.
 
-    It is under *root*, or where *access* allows it; *folders* are further ones to look in, each with a slash at its end.
+    It is under *root*, or where *access* allows it; *folders* are further ones to look in, with a slash at the end.
     """
     real_root = os.path.realpath(root)
     sample = [names[index] for index in spread(len(names), _SAMPLED) if names[index].strip()]
