@@ -43,7 +43,7 @@ class Prometheus:
         for path in (folder / "prometheus").glob("*.yml"):
             path.write_text(hurried(path.read_text()))
         targets = folder / "prometheus" / "targets"
-        for path in targets.iterdir():
+        for path in targets.glob("*.yml"):
             path.unlink()
         (targets / "run.yml").write_text(json.dumps([{"targets": [target]}]))
         self._command = [

@@ -113,7 +113,7 @@ def test_the_view_fits_the_window_shows_everything_and_ends_in_the_summary(strai
         assert len(lines) <= LINES
         assert max(len(line.rstrip("\r")) for line in lines) <= COLUMNS
     busy = "\n".join(drawn)
-    for words in ("Disk", "RAM", "clips/s", "ETA", "working", "train-0000", "level normal"):
+    for words in ("Disk", "RAM", "clips/s", "ETA", "working", "train-0000", "in use"):
         assert words in busy
     assert COLOUR.search(text)
     assert "preprocess.verify" in ESCAPE.sub("", text)
