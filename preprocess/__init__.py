@@ -1,5 +1,5 @@
 """The preprocessing service: source rows in, one finished log-mel store out. Never imports torch or transformers."""
 
-from shared.commands import explain_missing
+from shared.command.commands import explain_missing
 
 explain_missing("preprocess")

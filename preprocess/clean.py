@@ -10,12 +10,13 @@ from preprocess.workspace.cleanup import Removal, remove_all_partials, remove_de
 from preprocess.workspace.prepare import remove_partial
 from preprocess.workspace.processes import belonging, end_processes, store_mark
 from preprocess.workspace.ray_folder import ray_folder, remove_links
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
+from shared.command.settings import LayeredSettings
+from shared.command.terminal import complain, say
 from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
-from shared.settings import LayeredSettings, expand_home
+from shared.system.home import expand_home
 from shared.system.locks import hold
-from shared.terminal import complain, say
 from shared.units import format_bytes
 
 

@@ -29,12 +29,13 @@ from preprocess.settings import (
 )
 from preprocess.sources.base import Access, Columns, Source, split_named
 from preprocess.sources.open import access_of
-from shared.cli import parse_settings, python_command, run_command
+from shared.command.cli import parse_settings, python_command, run_command
+from shared.command.settings import Folders
+from shared.command.terminal import Screen, json_line, say
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
-from shared.model_files import DEFAULT_NUM_MEL_BINS, model_facts
-from shared.settings import Folders, expand_home
-from shared.terminal import Screen, json_line, say
+from shared.models.model_files import DEFAULT_NUM_MEL_BINS, model_facts
+from shared.system.home import expand_home
 from shared.text import Labeller, printable
 
 _PROG = "python -m preprocess.inspect"

@@ -15,9 +15,9 @@ from preprocess.planning.job import plan_job, resample
 from preprocess.planning.plan_facts import PlanFigures, plan_figures
 from preprocess.reporting.plan_screen import render_plan
 from preprocess.settings import RunSettings
-from shared.cli import parse_settings, python_command, run_command
+from shared.command.cli import parse_settings, python_command, run_command
+from shared.command.terminal import Screen, json_line, say
 from shared.errors import ExitCode, ResourceLimitError
-from shared.terminal import Screen, json_line, say
 from shared.text import one_line
 
 _SHORTEST_LINE = 80

@@ -25,7 +25,8 @@ from preprocess.settings import RunSettings, quarantine_allowance
 from preprocess.workspace.cleanup import Removal
 from preprocess.workspace.dataset_card import dataset_card
 from preprocess.workspace.prepare import clear_dead, clear_left, prepare_store, remove_partial
-from shared.cli import parse_settings, python_command, run_command
+from shared.command.cli import parse_settings, python_command, run_command
+from shared.command.terminal import Screen, complain
 from shared.errors import ExitCode, SpeechPrepError
 from shared.index import read_complete
 from shared.layout import read_record
@@ -33,7 +34,6 @@ from shared.reading.duplicates import find_repeats
 from shared.schema import QuarantineReason
 from shared.system.locks import hold
 from shared.system.stop_request import StopRequest
-from shared.terminal import Screen, complain
 from shared.units import format_count
 
 

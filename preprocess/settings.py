@@ -5,9 +5,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.command.settings import Folders, PageSettings
 from shared.errors import UsageError
 from shared.schema import FeatureDtype
-from shared.settings import Folders, PageSettings
 from shared.units import parse_bytes
 
 MAX_ACTORS = 256

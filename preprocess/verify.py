@@ -9,13 +9,13 @@ from rich.progress import track
 
 from preprocess.planning.source_check import check_source
 from preprocess.sources.open import access_of
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
+from shared.command.settings import LayeredSettings
+from shared.command.terminal import Screen, complain, say
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
 from shared.membership import REPAIR
 from shared.reading.verification import verify_store
-from shared.settings import LayeredSettings
-from shared.terminal import Screen, complain, say
 from shared.units import format_bytes, format_count
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-from shared.commands import explain_missing
+from shared.command.commands import explain_missing
 
 explain_missing("trainer")
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from shared.commands import main
+from shared.command.commands import main
 
 if __name__ == "__main__":
     sys.exit(main("trainer"))

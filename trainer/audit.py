@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
 from shared.errors import ExitCode
 from trainer.auditing.settings import AuditSettings
 

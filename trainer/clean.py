@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
+from shared.command.terminal import say
 from shared.errors import ExitCode, UsageError
-from shared.settings import expand_home
+from shared.system.home import expand_home
 from shared.system.locks import hold_unread
-from shared.terminal import say
 from shared.units import format_bytes
 from trainer.checkpoints.output_folder import hold_output, log_folder
 from trainer.checkpoints.retention import (

@@ -11,13 +11,13 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
+from shared.command.terminal import Screen
 from shared.errors import ExitCode, ResourceLimitError, UsageError
-from shared.model_files import model_config
+from shared.models.model_files import model_config
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
-from shared.settings import expand_home
 from shared.store import open_split
-from shared.terminal import Screen
+from shared.system.home import expand_home
 from shared.text import one_line
 from shared.units import format_bytes, format_count
 from trainer.memory.choices import Choice, Need, advice, any_fits, choices, way_out

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Sequence
 
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
+from shared.command.terminal import Screen, say
 from shared.errors import ExitCode, UsageError
-from shared.settings import expand_home
-from shared.terminal import Screen, say
+from shared.system.home import expand_home
 from trainer.evaluation.html_report import require_writable, write_evaluation
 from trainer.evaluation.hypotheses import read_hypotheses
 from trainer.evaluation.inputs import EvaluationFacts

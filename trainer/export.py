@@ -6,7 +6,7 @@ What it makes is checked against the original before it is called done; see `gat
 import sys
 from collections.abc import Sequence
 
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
 from shared.errors import ExitCode
 from trainer.exporting.settings import ExportSettings, spread_quantizations
 

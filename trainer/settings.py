@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from shared.settings import Folders, PageSettings, expand_home
+from shared.command.settings import Folders, PageSettings
+from shared.system.home import expand_home
 from shared.units import parse_bytes
 
 Optim = Literal["auto", "adamw-8bit", "adamw", "adamw-zero1", "adafactor"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr
 from io import StringIO
 
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
 from shared.errors import (
     ExitCode,
     InterruptedRunError,

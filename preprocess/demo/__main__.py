@@ -7,8 +7,8 @@ from pathlib import Path
 
 from preprocess.demo.build import build_corpus_visibly
 from preprocess.demo.model import build_model
+from shared.command.terminal import complain, complain_of, say
 from shared.errors import ExitCode, SpeechPrepError
-from shared.terminal import complain, complain_of, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     # Worker processes import this module anew and read no options.
-    from shared.cli import Parser  # noqa: PLC0415 - as above
+    from shared.command.cli import Parser  # noqa: PLC0415 - as above
 
     parser = Parser(
         prog="python -m preprocess.demo",

@@ -24,7 +24,7 @@ def build_corpus_visibly(directory: Path, *, train_clips: int = 600, test_clips:
     # Worker processes import this module anew and show nothing.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    from shared.terminal import Screen  # noqa: PLC0415
+    from shared.command.terminal import Screen  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Screen(stderr=True), transient=True) as progress:

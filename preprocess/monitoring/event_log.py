@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from shared.terminal import json_line
+from shared.command.terminal import json_line
 from shared.text import one_line
 
 LogFormat = Literal["text", "json"]

@@ -25,7 +25,7 @@ from preprocess.monitoring.live_screen import (
 )
 from preprocess.monitoring.snapshot import Snapshot
 from preprocess.phases import Phase
-from shared.terminal import Screen, say
+from shared.command.terminal import Screen, say
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate
 

@@ -21,12 +21,12 @@ from preprocess.sources.open import access_of, open_source
 from preprocess.units import FeatureSettings, SplitPlan, Unit, plan_split, rows_per_unit
 from shared.errors import SourceError, StoreMismatchError, UsageError
 from shared.layout import SPLIT_NAME, SplitRecord, StoreLayout, StoreRecord, read_record
-from shared.model_files import ModelFacts, model_facts
 from shared.models.limits import ModelLimits
+from shared.models.model_files import ModelFacts, model_facts
 from shared.reading.duplicates import is_held_out
 from shared.schema import FeatureSpec
 from shared.selection import Selection
-from shared.settings import expand_home
+from shared.system.home import expand_home
 from shared.text import tokenizer_fingerprint
 
 MAX_SPLIT_BYTES = 100

@@ -22,7 +22,7 @@ from preprocess.monitoring.history import History, Point
 from preprocess.reporting.pictures import row_png
 from preprocess.reporting.run_summary import RunSummary, scored, stage_shares
 from preprocess.reporting.store_facts import ReportFacts, pictured_rows, report_facts
-from shared.cli import python_command
+from shared.command.cli import python_command
 from shared.layout import StoreLayout
 from shared.pages.svg_plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
 from shared.system.durable import write_durably

@@ -25,7 +25,7 @@ from preprocess.execution.context import RunContext
 from preprocess.execution.scheduler import RunUnit, Scheduler, StartActor
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.planning.sample import sample_rows
-from shared.cli import run_command
+from shared.command.cli import run_command
 
 PR_SET_PTRACER = 0x59616D61
 ANY_PROCESS = ctypes.c_ulong(-1)

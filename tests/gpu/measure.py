@@ -25,7 +25,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ResourceLimitError, UsageError
 from shared.units import format_count, parse_bytes
 from tests.gpu.trial import Figures, Trial, Workload

@@ -12,7 +12,7 @@ import pytest
 from preprocess import clean
 from preprocess.workspace.processes import MARK, store_mark
 from preprocess.workspace.ray_folder import make_ray_folder, ray_folder
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.layout import StoreLayout, StoreRecord
 from shared.schema import FeatureSpec
 from shared.system.durable import json_bytes

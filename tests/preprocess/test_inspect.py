@@ -9,7 +9,7 @@ from datasets import Audio, Dataset
 
 from preprocess.inspect import main
 from preprocess.inspection.store import histogram, tenths_of
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store, quarantined_row, wav, write_source
 

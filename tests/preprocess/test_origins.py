@@ -15,7 +15,7 @@ from preprocess.features import provenance
 from preprocess.features.provenance import Provenance, ReadChecksum, this_software
 from preprocess.planning.origins import ranges
 from preprocess.sources.base import SourceRow
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode, SpeechPrepError, StoreError
 from shared.layout import StoreLayout
 from tests.support.inline_run import commit_here, run_inline

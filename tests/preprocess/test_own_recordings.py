@@ -14,7 +14,7 @@ from preprocess import inspect, verify
 from preprocess.features.log_mel import LogMel, mel_filters
 from preprocess.sources.base import Block, Columns, SplitLayout
 from preprocess.units import FeatureSettings, plan_split
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.schema import FeatureSpec
 from tests.preprocess.test_origins import read_here

@@ -17,7 +17,7 @@ from preprocess.planning.job import plan_job, resample
 from preprocess.planning.sample import sample_rows
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
-from shared.cli import python_command, run_command
+from shared.command.cli import python_command, run_command
 from shared.errors import ExitCode
 from tests.support.samples import wav, write_source
 

@@ -11,7 +11,7 @@ import pytest
 
 from preprocess import verify
 from preprocess.planning.soundness import check_committed
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode, StoreError
 from shared.layout import StoreLayout
 from shared.membership import is_damage

@@ -13,7 +13,7 @@ from preprocess.planning.job import plan_job
 from preprocess.run import _verdict
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.layout import StoreLayout
 from tests.support.samples import wav, write_source

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from preprocess.settings import RunSettings, quarantine_allowance
-from shared.cli import parse_settings
+from shared.command.cli import parse_settings
 from shared.errors import UsageError
 
 FOLDERS = ("BASE_DIR", "CACHE_DIR", "MODEL_DIR", "LOG_DIR", "CONFIG_DIR", "HF_HOME", "HF_DATASETS_CACHE")

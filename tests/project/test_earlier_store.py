@@ -11,7 +11,7 @@ import pytest
 
 from preprocess.features.provenance import Provenance
 from preprocess.inspect import main as inspect
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.index import write_complete, write_index
 from shared.layout import StoreLayout, read_record

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from tests.gpu.measure import GIB, LONG, OWN, PADDED, SHARES, SHORT, WORST, main, targets
 from tests.gpu.trial import Figures, Memory, Trial, Workload
 from tests.support.synthetic import MINI

@@ -5,7 +5,7 @@ import preprocess.run
 import preprocess.workspace.prepare
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.planning.sample import sample_rows
-from shared.cli import run_command
+from shared.command.cli import run_command
 
 
 def commit_here(run, _budgets, most=None):

@@ -30,7 +30,7 @@ program, *arguments = sys.argv[1:]
 if program == "preprocess.run":
     with pytest.MonkeyPatch.context() as patch:
         sys.exit(run_inline(patch, *arguments))
-from shared.cli import run_command
+from shared.command.cli import run_command
 from trainer.evaluate import main
 sys.exit(run_command(main, arguments))
 """

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.system.durable import DurableFile, json_bytes
 from shared.system.locks import hold, readers

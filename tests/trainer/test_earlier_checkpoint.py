@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from trainer.checkpoints.checkpoint import latest, load_training
 from trainer.evaluate import main as evaluate
 from trainer.train import main as train

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
 from shared.errors import UsageError
 from tests.support.training import tiny_model, training_store
 from trainer.estimate import EstimateSettings, find_shape, main

@@ -14,11 +14,11 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from tokenizers import Tokenizer
 
-from shared.cli import run_command
+from shared.command.cli import run_command
+from shared.command.terminal import Screen
 from shared.errors import UsageError
-from shared.model_files import model_file
+from shared.models.model_files import model_file
 from shared.store import open_split
-from shared.terminal import Screen
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store, quarantined_row
 from tests.support.training import ROOT, SPEC, Training, tiny_model, training_store
@@ -94,7 +94,7 @@ def test_published_transcripts_are_scored_without_any_model(tmp_path):
     table = tmp_path / "table.csv"
     table.write_text("said,heard\nguten Tag,guten Tag\nauf Wiedersehen,auf Widersehen\n")
     program = (
-        "import sys; from shared.cli import run_command; from trainer.evaluate import main; "
+        "import sys; from shared.command.cli import run_command; from trainer.evaluate import main; "
         "code = run_command(main); assert 'torch' not in sys.modules; sys.exit(code)"
     )
     arguments = ["--hypotheses", str(table), "--reference-column", "said", "--hypothesis-column", "heard"]

@@ -12,7 +12,7 @@ import pytest
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 from safetensors.torch import load_file, save_file
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.store import open_split
 from shared.text import tokenizer_fingerprint
 from tests.support.samples import make_store, quarantined_row, wav

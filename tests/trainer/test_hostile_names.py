@@ -7,15 +7,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from tests.unit.shared.test_terminal import harmless
 
 from preprocess import verify
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.store import open_split
 from tests.support.inline_run import run_inline
 from tests.support.samples import wav
 from tests.support.training import tiny_model
-from tests.unit.shared.test_terminal import harmless
 from trainer.checkpoints.checkpoint import latest
 from trainer.train import main as train
 

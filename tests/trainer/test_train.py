@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import WhisperForConditionalGeneration
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import (
     InterruptedRunError,
     RankLostError,

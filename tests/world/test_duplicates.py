@@ -11,7 +11,7 @@ from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.reading.verification import verify_store
 from tests.support.inline_run import run_inline

@@ -11,7 +11,7 @@ import pytest
 from preprocess import run
 from preprocess.execution.ray_start import remedy_of
 from preprocess.workspace.environment import local_ray_environment
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import ExitCode
 from tests.support.runs import REPOSITORY
 

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from shared.command.terminal import Screen
 from shared.errors import UsageError
 from shared.store import open_split
-from shared.terminal import Screen
 from tests.support.training import tiny_model, training_store
 from trainer.auditing import listener
 from trainer.auditing.run import audit

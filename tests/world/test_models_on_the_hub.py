@@ -14,7 +14,7 @@ from tests.support.training import ROOT, tiny_model
 PROGRAM = """
 import json, sys
 from shared.errors import SpeechPrepError
-from shared.model_files import model_facts
+from shared.models.model_files import model_facts
 from trainer.model.files import ModelFiles
 from trainer.model.loading import read_model
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.progress import Progress, TaskID
 
-from shared.cli import python_command
+from shared.command.cli import python_command
+from shared.command.terminal import Screen
 from shared.errors import UsageError
-from shared.model_files import model_config, tokenizer_json
-from shared.settings import expand_home
+from shared.models.model_files import model_config, tokenizer_json
 from shared.store import StoreSplit, open_split
-from shared.terminal import Screen
+from shared.system.home import expand_home
 from shared.text import open_tokenizer
 from trainer.auditing.listener import Listener
 from trainer.auditing.page import write_page

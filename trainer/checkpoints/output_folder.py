@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shared.errors import ResourceLimitError
-from shared.model_files import model_path
+from shared.models.model_files import model_path
 from shared.system.durable import json_bytes
 from shared.system.locks import hold
 from shared.units import format_bytes

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from rich.markup import escape
 from rich.progress import Progress
 
+from shared.command.terminal import Screen
 from shared.errors import UsageError
-from shared.model_files import model_config, tokenizer_json
 from shared.models.limits import ModelLimits
+from shared.models.model_files import model_config, tokenizer_json
 from shared.rows import rebuild
 from shared.schema import HOP_LENGTH, SAMPLING_RATE, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
-from shared.terminal import Screen
 from shared.text import one_line, open_tokenizer
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from shared.errors import UsageError
-from shared.model_files import model_config, optional_json, tokenizer_json
 from shared.models.limits import ModelLimits
+from shared.models.model_files import model_config, optional_json, tokenizer_json
 from shared.models.tokens import is_word, moments
-from shared.settings import expand_home
+from shared.system.home import expand_home
 from shared.text import open_tokenizer
 from trainer.model.generation import Decoding, search
 from trainer.model.hints import model_hints

@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 
+from shared.command.terminal import Screen
 from shared.errors import UsageError
 from shared.system.durable import json_bytes, write_durably
 from shared.system.locks import is_held, remove_unheld
-from shared.terminal import Screen
 from trainer.checkpoints.checkpoint import checkpoints
 from trainer.checkpoints.output_folder import LOCK
 from trainer.evaluation.html_report import require_writable, write_evaluation

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.layout import StoreRecord
-from shared.settings import expand_home
 from shared.system.durable import write_durably
+from shared.system.home import expand_home
 from shared.system.locks import remove_unheld
 from shared.text import one_line
 from shared.units import format_bytes, format_count, format_rate, format_share

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
+from shared.command.terminal import Screen
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
-from shared.terminal import Screen
 from trainer.checkpoints.hub_upload import upload
 from trainer.data.dataset import check_split, evaluation_split
 from trainer.exporting.conversion import convert, export_folders, folder_bytes

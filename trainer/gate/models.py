@@ -16,7 +16,7 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from numpy.typing import NDArray
 from transformers import WhisperFeatureExtractor
 
-from shared.model_files import tokenizer_json
+from shared.models.model_files import tokenizer_json
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.text import open_tokenizer
 from trainer.gate.reference_engine import OriginalEngine

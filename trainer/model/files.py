@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from shared.errors import UsageError
-from shared.model_files import model_config, optional_json, tokenizer_json
 from shared.models.assembled import taken_apart
+from shared.models.model_files import model_config, optional_json, tokenizer_json
 from shared.models.tokens import is_language, vocabulary
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE
 from shared.system.durable import json_bytes

@@ -7,7 +7,7 @@ import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
 from shared.errors import UsageError
-from shared.model_files import model_config, optional_json
+from shared.models.model_files import model_config, optional_json
 from trainer.model.shape import ModelShape
 from trainer.model.sinusoids import sinusoids
 from trainer.model.weight_files import read_weights

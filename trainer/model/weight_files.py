@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from shared.errors import UsageError, first_line
-from shared.model_files import is_local, model_json, model_path, refuse_kind
 from shared.models.kinds import SAVE_WHOLE, WEIGHTS, refuse_pointer
+from shared.models.model_files import is_local, model_json, model_path, refuse_kind
 from shared.system.foreign_files import parse_json
 from shared.system.read_errors import refuse_unreadable
 from shared.units import format_bytes

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from shared.cli import python_command
+from shared.command.cli import python_command
 from shared.errors import UsageError
 from shared.text import one_line
 from trainer.telemetry.health import HealthWarning

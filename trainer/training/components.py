@@ -12,8 +12,8 @@ from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
-from shared.model_files import optional_json
-from shared.settings import expand_home
+from shared.models.model_files import optional_json
+from shared.system.home import expand_home
 from trainer.checkpoints.checkpoint import checkpoints as written
 from trainer.checkpoints.output_folder import check_room, small_files
 from trainer.checkpoints.writer import Checkpoints, still_to_come

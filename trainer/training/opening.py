@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from shared.command.terminal import Screen
 from shared.schema import WINDOW_FRAMES
-from shared.terminal import Screen
 from shared.units import format_audio
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import Budget

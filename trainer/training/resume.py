@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from shared.errors import SpeechPrepError, UsageError
-from shared.settings import expand_home
+from shared.system.home import expand_home
 from trainer.checkpoints.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoints.optimizer_state import restore
 from trainer.data.micro_batches import Budget

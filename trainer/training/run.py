@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from shared.cli import python_command
+from shared.command.cli import python_command
+from shared.command.terminal import Screen
 from shared.errors import RankLostError, ResourceLimitError, SpeechPrepError, StoreError, first_line
 from shared.system.durable import json_bytes
 from shared.system.stop_request import StopRequest
-from shared.terminal import Screen
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
 from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder

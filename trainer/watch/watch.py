@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from shared.command.settings import PageSettings
 from shared.errors import UsageError
-from shared.settings import PageSettings
 from shared.system.exposition import exposition, require_client, write_exposition
 from shared.system.http_server import served
 from shared.system.status_pages import Pages, Vitals

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.store import open_split
 from shared.text import open_tokenizer
 from tests.support.training import tiny_model, training_store

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from shared.errors import InterruptedRunError, StoreError, UsageError
-from shared.model_files import model_config
+from shared.models.model_files import model_config
 from shared.store import open_split
 from shared.system.stop_request import StopRequest
 from shared.text import tokenizer_fingerprint

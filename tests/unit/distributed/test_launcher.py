@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import SpeechPrepError, UsageError
 from trainer.distributed.launcher import RankEnd, exit_code, launch, rank_environment, ranks_to_start
 from trainer.distributed.place import Place
@@ -20,7 +20,7 @@ from trainer.distributed.place import Place
 ROOT = Path(__file__).parents[3]
 LAUNCH = """
 import sys
-from shared.cli import run_command
+from shared.command.cli import run_command
 from trainer.distributed import launcher
 patience, *arguments = sys.argv[1:]
 launcher._OWN_WAY_SECONDS = launcher._LAST_SECONDS = float(patience)

@@ -9,7 +9,7 @@ import ray
 
 from preprocess import run
 from preprocess.execution.ray_cluster import foreign_nodes
-from shared.cli import run_command
+from shared.command.cli import run_command
 
 HERE = os.uname().nodename
 OURS = next(entry.address for entries in psutil.net_if_addrs().values() for entry in entries if "." in entry.address)

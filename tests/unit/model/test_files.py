@@ -7,8 +7,8 @@ from tokenizers import Tokenizer
 from transformers import WhisperProcessor
 
 from shared.errors import UsageError
-from shared.model_files import model_facts, tokenizer_json
 from shared.models.assembled import for_old_readers
+from shared.models.model_files import model_facts, tokenizer_json
 from shared.text import Labeller
 from tests.support.training import tiny_model
 from trainer.checkpoints.output_folder import small_files

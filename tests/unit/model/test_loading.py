@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
-from shared.model_files import model_facts
+from shared.models.model_files import model_facts
 from tests.support.training import tiny_model
 from trainer.model.loading import read_model
 from trainer.model.weight_files import safetensors_problem

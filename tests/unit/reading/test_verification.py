@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preprocess import verify
-from shared.cli import run_command
+from shared.command.cli import run_command
 from shared.errors import StoreError
 from shared.layout import StoreLayout, read_record
 from shared.membership import Place

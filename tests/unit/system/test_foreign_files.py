@@ -7,7 +7,7 @@ import pytest
 from shared.errors import SpeechPrepError, UsageError
 from shared.index import read_complete
 from shared.layout import StoreLayout, read_record
-from shared.model_files import model_config
+from shared.models.model_files import model_config
 from shared.system import foreign_files as foreign
 from shared.system.foreign_files import parse_json, read_json, read_text
 from shared.text import Labeller, open_tokenizer

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from shared.cli import parse_settings
+from shared.command.cli import parse_settings
 from shared.errors import ResourceLimitError, SpeechPrepError
 from tests.support.ext4 import Ext4Disk
 from tests.support.training import tiny_model, training_store

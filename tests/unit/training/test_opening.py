@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.cli import parse_settings
+from shared.command.cli import parse_settings
 from shared.errors import UsageError
 from trainer.settings import TrainSettings
 from trainer.training.opening import wants_tensorboard

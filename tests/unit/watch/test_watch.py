@@ -10,8 +10,8 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.command.settings import PageSettings
 from shared.errors import UsageError
-from shared.settings import PageSettings
 from shared.system.status_pages import Pages, Request
 from trainer.telemetry.health import HealthWarning, Trouble
 from trainer.telemetry.records import CheckpointRecord, EvaluationRecord, Phase, StepRecord, WordErrors

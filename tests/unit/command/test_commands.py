@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.commands import COMMANDS, explain_missing, main, pip_line
+from shared.command.commands import COMMANDS, explain_missing, main, pip_line
 
 REPOSITORY = Path(__file__).parents[3]
 EDITABLE = {"url": "file:///src", "dir_info": {"editable": True}}

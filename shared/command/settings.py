@@ -14,6 +14,7 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.errors import UsageError
+from shared.system.home import expand_home
 
 
 def _read_toml(path: Path, settings_class: type[BaseSettings]) -> dict[str, Any]:
@@ -26,17 +27,6 @@ def _read_toml(path: Path, settings_class: type[BaseSettings]) -> dict[str, Any]
     if unknown:
         raise UsageError(f"{path} names unknown settings: {', '.join(unknown)}", "see --help for the names")
     return values
-
-
-def expand_home(path: Path | str) -> Path:
-    """*path* with the home folder in place of a leading `~`, which no shell expands in a `.env` or TOML file.
-
-    Raises UsageError where nobody knows whose that is: a container's user of a number without a name.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"nobody knows the home folder in {path}", "write the path in full, or set HOME") from error
 
 
 def _folder(name: str, help_text: str) -> Any:

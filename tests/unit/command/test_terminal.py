@@ -9,9 +9,9 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from shared.cli import run_command
+from shared.command.cli import run_command
+from shared.command.terminal import Screen, complain_of, json_line, say
 from shared.errors import StoreError
-from shared.terminal import Screen, complain_of, json_line, say
 
 HOSTILE = "a\x1b]0;owned\x07\x9b2J\u202eb\u2066[/red][bold]\r\u2028:smile:\udc80"
 FORBIDDEN = "\x1b\x07\x9b\u202e\u2066\r\u2028\udc80"

@@ -16,9 +16,9 @@ from preprocess import verify
 from preprocess.run import main as run
 from preprocess.settings import RunSettings
 from preprocess.verify import VerifySettings
-from shared.cli import parse_settings, run_command
+from shared.command.cli import parse_settings, run_command
+from shared.command.settings import LayeredSettings
 from shared.errors import InterruptedRunError, ResourceLimitError, StoreError, UsageError
-from shared.settings import LayeredSettings
 from trainer.evaluation.settings import EvaluateSettings
 
 REPOSITORY = Path(__file__).parents[3]

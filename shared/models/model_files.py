@@ -9,8 +9,8 @@ from shared.errors import UsageError, first_line
 from shared.models.assembled import assemble
 from shared.models.kinds import Kind, kind_at, kind_of, refuse_pointer
 from shared.models.limits import ModelLimits, is_english_only
-from shared.settings import expand_home
 from shared.system.foreign_files import parse_json, read_text
+from shared.system.home import expand_home
 from shared.system.read_errors import refuse_unreadable
 
 DEFAULT_NUM_MEL_BINS = 128

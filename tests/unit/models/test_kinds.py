@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from shared.errors import UsageError
-from shared.model_files import model_config, model_facts, refuse_kind
 from shared.models.kinds import kind_of
 from shared.models.limits import ModelLimits, is_english_only
+from shared.models.model_files import model_config, model_facts, refuse_kind
 
 OTHERS = {
     ("adapter_config.json", "adapter_model.safetensors"): ("LoRA adapter", "merge_and_unload"),

@@ -21,10 +21,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
-from shared.commands import load_commands
+from shared.command.commands import load_commands
+from shared.command.settings import Folders, LayeredSettings, PageSettings
+from shared.command.terminal import complain, complain_of, say
 from shared.errors import ExitCode, InterruptedRunError, SpeechPrepError, UsageError
-from shared.settings import Folders, LayeredSettings, PageSettings
-from shared.terminal import complain, complain_of, say
 from shared.units import format_bytes
 
 S = TypeVar("S", bound=LayeredSettings)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 DISTRIBUTION = "whisper-speech-prep"
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _USAGE = 2
 COMMANDS = {
     "inspect": "preprocess.inspect",
@@ -67,7 +67,7 @@ def load_commands(package: str) -> None:
 
 def _run(module: str) -> int:
     try:
-        cli: Any = importlib.import_module("shared.cli")
+        cli: Any = importlib.import_module("shared.command.cli")
         command: Callable[[Sequence[str]], int] = importlib.import_module(module).main
     except ModuleNotFoundError as error:
         return _explain(error, module.partition(".")[0])

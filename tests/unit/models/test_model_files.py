@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from shared.errors import UsageError
-from shared.model_files import model_config, model_facts, model_file
+from shared.models.model_files import model_config, model_facts, model_file
 
 
 @pytest.fixture
