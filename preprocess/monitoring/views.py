@@ -227,6 +227,7 @@ class _LiveView:
         self._snapshot = snapshot
 
     def phase(self, phase: Phase) -> None:
+        """Stands beside the title; a line of its own while nothing is drawn yet."""
         self._phase = phase
         if not self._live.is_started:
             self._console.say(phase)

@@ -11,6 +11,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import metadata, util
 from pathlib import Path
 from types import TracebackType
@@ -99,16 +100,19 @@ def _about(module: str) -> str:
 def explain_missing(package: str) -> None:
     """Where `python -m PACKAGE…` is being started: a library that is missing is told with the line that installs it."""
     if sys.argv[:1] == ["-m"]:
+        sys.excepthook = partial(_say_what_is_missing, package)
 
-        def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-            if not isinstance(error, ModuleNotFoundError):
-                return sys.__excepthook__(kind, error, trace)
-            code = _explain(error, package)
-            sys.stderr.flush()
-            # Python ends with 1 after its hook.
-            os._exit(code)
 
-        sys.excepthook = hook
+def _say_what_is_missing(
+    package: str, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if not isinstance(error, ModuleNotFoundError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    code = _explain(error, package)
+    sys.stderr.flush()
+    # Python ends with 1 after its hook.
+    os._exit(code)
 
 
 def _explain(error: ModuleNotFoundError, package: str) -> int:
