@@ -50,6 +50,7 @@ class RunLoop:
     enforcer: Enforcer
     now: Callable[[], float] = monotonic
     _foreign: frozenset[str] = frozenset()
+    _has_actors: bool = False
 
     def until_done(self) -> None:
         """Returns when every unit is committed.
@@ -104,7 +105,9 @@ class RunLoop:
             case ActorReady(actor):
                 self.enforcer.moved()
                 self.crew.recycling.started(actor)
-                if not self.run.stats.has_started:
+                if not self._has_actors:
+                    # Of this cluster: one that takes a dead one's place starts its actors anew.
+                    self._has_actors = True
                     self.run.view.phase(Phase.WORKING)
                 self.run.stats.set_state(actor, ActorState.IDLE, self.now())
                 return self.scheduler.on_ready(actor)

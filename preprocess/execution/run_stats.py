@@ -155,11 +155,6 @@ class RunStats:
         available = self.elapsed_seconds(now) * (os.cpu_count() or 1)
         return min(1.0, max(0.0, seconds) / available) if available > 0 else 0.0
 
-    @property
-    def has_started(self) -> bool:
-        """Whether an actor was ever ready."""
-        return bool(self._actors)
-
     def snapshot(self, now: float, usage: Usage, disk: DiskFigures, beside_bytes: int = 0) -> Snapshot:
         """The run at *now*, with rates over the last minute; *beside_bytes* is its memory but for the actors'."""
         own_bytes = beside_bytes + sum(view.memory_bytes for view in self._actors.values())

@@ -22,6 +22,7 @@ from preprocess.monitoring.views import make_view
 from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
+from shared.errors import RayLostError
 from shared.system.owner_mark import own_mark
 from shared.system.stop_request import StopRequest
 from tests.support.inline_cluster import InlineCluster
@@ -59,12 +60,12 @@ def sensor(tmp_path):
 def run(job, settings, sensor):
     """Runs *job* with two actors, as `session` does; returns its counts."""
 
-    def run_job(cluster, row_bytes=None):
+    def run_job(cluster, row_bytes=None, stats=None, said=None):
         ledger = Ledger(GB, 0)
         spec, seconds = job.pipeline.spec, job.pipeline.limits.max_seconds
         admission = Admission(ledger, spec, seconds, {} if row_bytes is None else {"train": row_bytes})
-        stats = RunStats.of(job, 0.0)
-        view = make_view("plain", title="", stream=StringIO(), is_terminal=False)
+        stats = stats or RunStats.of(job, 0.0)
+        view = make_view("plain", title="", stream=said or StringIO(), is_terminal=False)
         with Governor(job.layout.root, Budgets(GB, 0), admission, list, sensor=sensor) as governor:
             scheduler = Scheduler(job.open_units(), 2, admit=governor.admit)
             context = RunContext(job, settings, stats, view, StopRequest())
@@ -171,3 +172,17 @@ def test_a_row_that_hangs_is_found_and_quarantined_and_the_rest_is_written(job, 
     assert stats.quarantined == {"crashed": 1, "empty_transcript": 1}
     assert cluster.ended
     assert cluster.clock < 30.0 * (len(cluster.ended) + 2)
+
+
+def test_a_cluster_that_takes_a_lost_ones_place_is_at_work_as_the_first_was(job, run):
+    stats, said = RunStats.of(job, 0.0), StringIO()
+    lost = InlineCluster(job)
+
+    def lose(_task):
+        raise RayLostError("Ray is gone")
+
+    lost.assigned = lose
+    with pytest.raises(RayLostError):
+        run(lost, stats=stats, said=said)
+    run(InlineCluster(job), stats=stats, said=said)
+    assert said.getvalue().count(" working\n") == 2
