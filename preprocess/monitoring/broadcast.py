@@ -14,11 +14,12 @@ from preprocess.monitoring.history import History
 from preprocess.monitoring.prometheus import NO_FACTS, RunMetrics
 from preprocess.monitoring.snapshot import ActorState, Snapshot
 from preprocess.monitoring.status_page import status_page
-from preprocess.monitoring.views import Outcome, View, make_view
+from preprocess.monitoring.views import View, make_view
 from preprocess.phases import Phase
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
-from shared.errors import SpeechPrepError
+from shared.command.ending import Ending, ending_of
+from shared.errors import ExitCode
 from shared.system.http_server import served
 from shared.system.status_pages import Pages, Vitals
 
@@ -70,9 +71,9 @@ class Broadcast:
         self._log(message)
         self.view.event(message)
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, ending: Ending) -> None:
         """The run is over."""
-        self.view.ended(outcome)
+        self.view.ended(ending)
 
     def begin(self, job: PlannedJob, settings: RunSettings) -> None:
         """The plan is made: from now on it is known what the run is about."""
@@ -99,12 +100,13 @@ class Broadcast:
         self._log("started", title=self.title)
         try:
             yield
-        except SpeechPrepError as error:
-            self._log("ended", error=error.message, exit_code=int(error.exit_code))
-            self.ended(Outcome(int(error.exit_code), error.message, error.remedy))
+        except BaseException as error:
+            ending = ending_of(error) or Ending(int(ExitCode.FAILED), f"a defect: {error!r}")
+            self._log("ended", error=ending.error, exit_code=ending.exit_code)
+            self.ended(ending)
             raise
         self._log("ended", exit_code=self.exit_code)
-        self.ended(Outcome(self.exit_code))
+        self.ended(Ending(self.exit_code))
 
     def _log(self, message: str, **values: object) -> None:
         if self.log is not None:

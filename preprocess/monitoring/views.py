@@ -6,7 +6,7 @@ What is due is told by `Snapshot.elapsed_seconds`; only a plain line's stamp is 
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from time import strftime
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
@@ -25,6 +25,7 @@ from preprocess.monitoring.live_screen import (
 )
 from preprocess.monitoring.snapshot import Snapshot
 from preprocess.phases import Phase
+from shared.command.ending import Ending
 from shared.command.terminal import Screen, say
 from shared.text import one_line
 from shared.units import format_audio_rate, format_bytes, format_count, format_rate
@@ -40,15 +41,6 @@ _REFRESHES_PER_SECOND = 4
 
 def _time_of_day() -> str:
     return strftime("%H:%M:%S ")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended: `ExitCode`, what went wrong and what to do about it."""
-
-    exit_code: int
-    error: str = ""
-    remedy: str = ""
 
 
 class View(Protocol):
@@ -73,7 +65,7 @@ class View(Protocol):
     def event(self, message: str) -> None:
         """Show that something happened: one line of plain text."""
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, ending: Ending) -> None:
         """The run is over, after the view was left or before it was entered; only programs are told."""
 
 
@@ -87,7 +79,7 @@ def make_view(
     *stamp* stands before each plain line.
     """
     if kind == "json":
-        return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS, outcome_line_of=_json_outcome)
+        return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS, ending_line_of=_json_ending)
     console = _Terminal(file=stream, force_terminal=is_terminal)
     wanted = kind == "live" or (kind == "auto" and is_terminal and not console.is_dumb_terminal)
     if wanted and console.encoding.startswith("utf"):
@@ -124,8 +116,8 @@ def _json_event(message: str) -> str:
     return json.dumps({"event": message})
 
 
-def _json_outcome(outcome: Outcome) -> str:
-    return json.dumps({"outcome": asdict(outcome)})
+def _json_ending(ending: Ending) -> str:
+    return json.dumps({"outcome": asdict(ending)})
 
 
 def _finite(value: Any) -> Any:
@@ -155,7 +147,7 @@ class _LineView:
         *,
         heading: str = "",
         stamp: Callable[[], str] = str,
-        outcome_line_of: Callable[[Outcome], str] | None = None,
+        ending_line_of: Callable[[Ending], str] | None = None,
     ) -> None:
         self._stream = stream
         self._line_of = line_of
@@ -163,7 +155,7 @@ class _LineView:
         self._every_seconds = every_seconds
         self._heading = heading
         self._stamp = stamp
-        self._outcome_line_of = outcome_line_of
+        self._ending_line_of = ending_line_of
         self._due_seconds = -math.inf
         self._held_back: Snapshot | None = None
 
@@ -190,9 +182,9 @@ class _LineView:
     def event(self, message: str) -> None:
         self._write(self._event_line_of(message))
 
-    def ended(self, outcome: Outcome) -> None:
-        if self._outcome_line_of is not None:
-            self._write(self._outcome_line_of(outcome))
+    def ended(self, ending: Ending) -> None:
+        if self._ending_line_of is not None:
+            self._write(self._ending_line_of(ending))
 
     def _show(self, snapshot: Snapshot) -> None:
         self._held_back = None
@@ -235,7 +227,7 @@ class _LiveView:
     def event(self, message: str) -> None:
         self._events = (*self._events, message)[-EVENTS_SHOWN:]
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, ending: Ending) -> None:
         """A person reads the summary or the error."""
 
     def _draw(self) -> RenderableType:

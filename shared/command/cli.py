@@ -5,7 +5,6 @@ The parser is made from a settings class, so that an option, its help and its de
 
 import argparse
 import difflib
-import errno
 import os
 import pwd
 import shutil
@@ -22,16 +21,16 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsError
 
 from shared.command.commands import load_commands
+from shared.command.ending import ending_of, was_asked_for
 from shared.command.settings import Folders, LayeredSettings, PageSettings
-from shared.command.terminal import complain, complain_of, say
-from shared.errors import ExitCode, InterruptedRunError, SpeechPrepError, UsageError
+from shared.command.terminal import complain, say
+from shared.errors import ExitCode, UsageError
 from shared.units import format_bytes
 
 S = TypeVar("S", bound=LayeredSettings)
 
 INTERNAL_NAMES = {"TRAINER_LAUNCHER", "TRAINER_RENDEZVOUS"}
 """What a launcher tells its ranks: no settings."""
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LAYERS = (
     "Every option can also be set, in falling order, by an environment variable ({prefix}{example}=...; folders as "
     "BASE_DIR=...), in .env, or in a TOML file (--config FILE). Sizes read 256MB or 2GiB."
@@ -87,29 +86,20 @@ def run_command(command: Callable[[Sequence[str]], int], argv: Sequence[str] | N
     sys.excepthook = _tell_of_a_bug
     _name_the_user()
     try:
-        code = command(sys.argv[1:] if argv is None else argv)
-    except InterruptedRunError as error:
-        # As was asked for: one line, and no error.
-        complain("; ".join(part for part in (error.message, error.remedy) if part))
-        code = error.exit_code
-    except SpeechPrepError as error:
-        complain_of(error)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        complain("interrupted; the same command goes on where it stopped")
-        code = ExitCode.INTERRUPTED
-    except RecursionError as error:
-        # Python's own patience; ours with a file that is read here ends long before, and names it.
-        complain(f"error: what was read is nested too deeply: {error}", "look at the data set or model that was named")
-        code = ExitCode.USAGE
+        return int(command(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:
         # The reader (`| head`) left; Python would print a traceback when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.FAILED
-    except OSError as error:
-        complain(f"error: {error}", "the same command goes on once that is put right")
-        code = ExitCode.RESOURCE_LIMIT if error.errno in _DISK_FULL else ExitCode.FAILED
-    return int(code)
+        return int(ExitCode.FAILED)
+    except (KeyboardInterrupt, Exception) as error:
+        ending = ending_of(error)
+        if ending is None:
+            raise
+        if was_asked_for(error):
+            complain("; ".join(part for part in (ending.error, ending.remedy) if part))
+        else:
+            complain(f"error: {ending.error}", ending.remedy)
+        return ending.exit_code
 
 
 def _name_the_user() -> None:

@@ -1,5 +1,6 @@
 """What is kept of a run for its report: bounded, in order, with its end."""
 
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
@@ -79,8 +80,8 @@ class Screen:
     def update(self, snapshot):
         self.told.append(snapshot.elapsed_seconds)
 
-    def ended(self, outcome):
-        self.told.append(outcome.exit_code)
+    def ended(self, ending):
+        self.told.append(ending.exit_code)
 
     def phase(self, phase):
         self.told.append(phase)
@@ -125,3 +126,22 @@ def test_the_log_has_how_a_run_ended():
     with Broadcast("title", Screen(), log).logged():
         pass
     assert log == ["started", "ended"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (None, 4),
+        (SourceError("it is gone", "look for it"), 2),
+        (KeyboardInterrupt(), 130),
+        (OSError(28, "No space left on device"), 3),
+        (ZeroDivisionError("a defect"), 1),
+    ],
+)
+def test_whoever_watches_is_told_of_every_end_with_the_exit_status_that_it_has(error, code):
+    screen = Screen()
+    everyone = Broadcast("title", screen, exit_code=4)
+    with suppress(type(error) if error else ()), everyone.logged():
+        if error:
+            raise error
+    assert screen.told == [code]

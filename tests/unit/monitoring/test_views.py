@@ -10,8 +10,9 @@ from rich.console import Console
 
 from preprocess.monitoring.live_screen import render
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
-from preprocess.monitoring.views import Outcome, json_line, make_view, plain_line
+from preprocess.monitoring.views import json_line, make_view, plain_line
 from preprocess.phases import Phase
+from shared.command.ending import Ending
 from tests.support.live_picture import save_svg
 
 GB = 10**9
@@ -308,7 +309,7 @@ def test_a_plain_line_says_when_it_was():
 def test_programs_are_told_at_the_end_how_it_ended(kind, told):
     stream = StringIO()
     view = make_view(kind, title="demo", stream=stream, is_terminal=False)
-    view.ended(Outcome(3, "the disk is full", "make room"))
+    view.ended(Ending(3, "the disk is full", "make room"))
     lines = stream.getvalue().splitlines()
     outcome = {"exit_code": 3, "error": "the disk is full", "remedy": "make room"}
     assert [json.loads(line) for line in lines] == ([{"outcome": outcome}] if told else [])
