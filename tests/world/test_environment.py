@@ -17,6 +17,13 @@ from tests.support.runs import REPOSITORY
 
 ELSEWHERE = "127.0.0.1:9"
 """Where nobody listens."""
+THEIRS = [
+    {"RAY_ADDRESS": ELSEWHERE},
+    {"http_proxy": f"http://{ELSEWHERE}", "https_proxy": f"http://{ELSEWHERE}", "RAY_grpc_enable_http_proxy": "1"},
+    {"RAY_REDIS_ADDRESS": ELSEWHERE, "RAY_GCS_SERVER_PORT": "1"},
+    {"RAY_START_HOOK": "no.such.module", "RAY_RUNTIME_ENV_HOOK": "no.such.module"},
+]
+"""What a user's shell says of another Ray, and of the way out."""
 START = """
 import sys, tempfile
 from preprocess.workspace.environment import set_environment
@@ -29,15 +36,7 @@ with tempfile.TemporaryDirectory(prefix="r") as folder:
 """
 
 
-@pytest.mark.parametrize(
-    "theirs",
-    [
-        {"RAY_ADDRESS": ELSEWHERE},
-        {"http_proxy": f"http://{ELSEWHERE}", "https_proxy": f"http://{ELSEWHERE}", "RAY_grpc_enable_http_proxy": "1"},
-        {"RAY_REDIS_ADDRESS": ELSEWHERE, "RAY_GCS_SERVER_PORT": "1"},
-        {"RAY_START_HOOK": "no.such.module", "RAY_RUNTIME_ENV_HOOK": "no.such.module"},
-    ],
-)
+@pytest.mark.parametrize("theirs", THEIRS)
 def test_what_is_meant_for_another_ray_or_a_proxy_is_not_ours(theirs):
     found = local_ray_environment(os.environ | theirs)
     assert not [name for name in theirs if name.startswith("RAY_") and name in found]
@@ -45,15 +44,7 @@ def test_what_is_meant_for_another_ray_or_a_proxy_is_not_ours(theirs):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize(
-    "theirs",
-    [
-        {"RAY_ADDRESS": ELSEWHERE},
-        {"http_proxy": f"http://{ELSEWHERE}", "https_proxy": f"http://{ELSEWHERE}", "RAY_grpc_enable_http_proxy": "1"},
-        {"RAY_REDIS_ADDRESS": ELSEWHERE, "RAY_GCS_SERVER_PORT": "1"},
-        {"RAY_START_HOOK": "no.such.module", "RAY_RUNTIME_ENV_HOOK": "no.such.module"},
-    ],
-)
+@pytest.mark.parametrize("theirs", THEIRS)
 def test_our_ray_starts_in_an_environment_that_was_made_for_another(theirs):
     environment = os.environ | theirs | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
