@@ -63,6 +63,21 @@ def test_a_stray_character_in_a_tsv_is_its_rows_problem_alone(stray, end, tmp_pa
     assert all(word in rows[3].problem_message for word in ["train.tsv", *words])
 
 
+def test_a_cr_that_only_begins_a_line_or_ends_one_costs_no_row(tmp_path):
+    release(tmp_path, train="x\t0.mp3\tSatz 0\t2\n\rx\t1.mp3\tSatz 1\t2\nx\t2.mp3\tSatz 2\t2\rx\t3.mp3\tSatz 3\t2\n")
+    rows = list(open_source(str(tmp_path), Columns()).reader("train", 0, 4).rows())
+    assert [(row.path, row.transkription) for row in rows] == [(f"{n}.mp3", f"Satz {n}") for n in range(4)]
+
+
+def test_a_few_lines_in_another_encoding_are_quarantined_where_more_are_in_utf8(tmp_path):
+    good = [f"x\t{n}.mp3\t{'Größe' if n < 4 else 'Satz'}\t2\n".encode() for n in range(8)]
+    release(tmp_path)
+    bad = "x\t1.mp3\tGröße\t2\n".encode("cp1252")
+    (tmp_path / "train.tsv").write_bytes(HEADER.encode() + b"".join([*good, bad, bad, bad]))
+    rows = list(open_source(str(tmp_path), Columns()).reader("train", 0, 11).rows())
+    assert [row.problem for row in rows] == [*[""] * 8, *["undecodable"] * 3]
+
+
 def test_a_line_that_is_no_utf8_is_its_rows_problem_and_a_file_that_is_none_is_refused(tmp_path):
     release(tmp_path)
     good = [f"x\t{n}.mp3\tGröße {n}\t2\n".encode() for n in range(3)]

@@ -30,7 +30,6 @@ _FEW = 0.05
 """The share of lines in another encoding above which all of the table is taken to be in that one."""
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_STRAY_CR = re.compile(rb"\r(?![\r\n])")
 # Sentences hold raw quotes, and a quote that opened a field would swallow the lines up to the next one.
 _TSV = pacsv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, newlines_in_values=False)
 _CSV = pacsv.ParseOptions(newlines_in_values=True)
@@ -69,8 +68,6 @@ def read_table(path: Path, wanted: list[str]) -> pa.Table:
     try:
         content = _content(path)
         try:
-            if path.suffix == ".tsv" and _has_stray_cr(content):
-                return _line_by_line(path, content, wanted)
             table = _AT_ONCE[path.suffix](content, wanted)
         except pa.ArrowException:
             return _line_by_line(path, content, wanted)
@@ -96,12 +93,6 @@ def _as_utf8(content: bytes) -> bytes:
         # A part of a file may end within a character.
         return content.decode("utf-16", "replace").encode("utf-8", "replace")
     return content.removeprefix(_BOM)
-
-
-def _has_stray_cr(content: pa.Buffer) -> bool:
-    """Whether a line has a CR within; one that ends each line, as on old Macs, is none."""
-    view = memoryview(content)
-    return _STRAY_CR.search(view) is not None and re.search(rb"\n", view) is not None
 
 
 def _header(content: bytes, suffix: str) -> list[str]:
@@ -169,7 +160,8 @@ def _check_share(bad: list[str], columns: dict[str, list[str]]) -> None:
     if bad and 2 * len(bad) >= total:
         raise ValueError(f"{len(bad):,} of its {total:,} lines cannot be read; {bad[0]}")
     foreign = [problem for problem in bad if problem.endswith(_NOT_UTF8)]
-    spelled = sum(not "".join(values).isascii() for values in zip(*columns.values(), strict=True)) - len(bad)
+    rows = zip(*columns.values(), strict=True)
+    spelled = sum(not problem and not "".join(values).isascii() for *values, problem in rows)
     if len(foreign) > max(spelled, total * _FEW):
         raise ValueError(f"{len(foreign):,} of its {total:,} lines are not UTF-8, most of those with umlauts: "
                          f"{foreign[0]}")  # fmt: skip
