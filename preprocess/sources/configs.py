@@ -5,6 +5,7 @@ then begin in the folder. Without patterns the names of the files tell their spl
 rows and is not read here is refused by its name.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -115,6 +116,8 @@ def _config(root: Path, where: Path, name: str, config: Mapping[str, Any]) -> Co
         if split in patterns:
             raise SourceError(f"{where}: config {name!r} names split {split!r} twice", "give it one list of paths")
         patterns[split] = group
+    if not patterns:
+        raise SourceError(f"{where}: config {name!r} has `data_files` without any", "name them, or leave the key out")
     return Config(name, folder, patterns)
 
 
@@ -125,7 +128,8 @@ def _folder(root: Path, where: Path, data_dir: Any) -> str:
     folder = PurePosixPath(str(data_dir))
     if folder.is_absolute() or ".." in folder.parts:
         raise SourceError(f"{where} names the folder {data_dir!r}, outside the data set", "name one inside it")
-    if not (root / folder).is_dir():
+    # A name that is too long for a folder's raises with Path.
+    if not os.path.isdir(root / folder):  # noqa: PTH112 - as above
         raise SourceError(f"{where} names the folder {data_dir!r}, which is not there", "download it, or correct it")
     return "" if folder == PurePosixPath() else str(folder)
 

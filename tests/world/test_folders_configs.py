@@ -74,6 +74,8 @@ def test_a_card_of_its_own_goes_before_the_readme(languages, tmp_path):
         ("configs:\n- config_name: a\n  data_dir: ../x\n", NOTHING, "outside the data set"),
         ("configs:\n- config_name: a\n  data_dir: /etc\n", NOTHING, "outside the data set"),
         ("configs:\n- config_name: a\n  data_dir: gone\n", NOTHING, "not there"),
+        (f"configs:\n- config_name: a\n  data_dir: {'x' * 300}\n", NOTHING, "not there"),
+        ("configs:\n- config_name: a\n  data_files: []\n", NOTHING, "`data_files` without any"),
         ("configs:\n- config_name: a\n  data_dir: de\n", Access("b"), "no config 'b'; it has: a"),
         ("configs:\n- config_name: a\n  filters: [[x, '>', 1]]\n", NOTHING, "has filters"),
         ("configs:\n- config_name: a\n  drop_metadata: true\n", NOTHING, "has drop_metadata"),
