@@ -62,6 +62,13 @@ def test_umlauts_in_an_encoding_that_cannot_be_told_stop_with_three_rows_and_the
     assert texts_of(tmp_path, encoding=encoding) == words
 
 
+@pytest.mark.parametrize("encoding", ["klingon", "punycode", "undefined", "base64", "a\0b"])
+def test_what_is_no_encoding_of_texts_is_refused_by_name(encoding, tmp_path):
+    clips(tmp_path, 1)
+    (tmp_path / "liste.csv").write_text("file,text\n0.wav,eins\n")
+    assert "no encoding of texts" in refusal(tmp_path / "liste.csv", encoding=encoding)
+
+
 def test_a_broken_byte_in_a_table_of_utf8_spoils_one_row_and_no_umlaut_of_the_others(tmp_path):
     names = clips(tmp_path)
     lines = [f"{name}\t{text}".encode() for name, text in zip(names, GERMAN, strict=True)]

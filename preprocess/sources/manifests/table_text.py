@@ -69,8 +69,10 @@ def as_text(path: Path, content: bytes, encoding: str = "") -> TableText:
         seen = content[max(0, error.start - 20) : error.start + 20]
         message = f"{path}, line {line}: {seen!r} cannot be read as {error.encoding}"
         raise SourceError(message, "name the encoding that it has with --encoding, such as cp1252 or utf-16") from error
-    except LookupError as error:
-        raise SourceError(f"no encoding is called {encoding!r}", "--encoding takes utf-8, utf-16, cp1252 …") from error
+    except (LookupError, ValueError) as error:
+        raise SourceError(
+            f"{encoding!r} is no encoding of texts", "--encoding takes utf-8, utf-16, cp1252 …"
+        ) from error
 
 
 def encoding_of(content: bytes) -> str | None:
