@@ -91,6 +91,24 @@ def test_a_line_that_is_no_utf8_is_its_rows_problem_and_a_file_that_is_none_is_r
         _ = open_source(str(tmp_path), Columns()).splits["train"]
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "cp850", "utf-16-le"])
+@pytest.mark.parametrize("file", ["metadata.csv", "metadata.jsonl", "train.tsv"])
+def test_a_named_encoding_is_that_of_every_table_of_a_folder(file, encoding, tmp_path):
+    if file == "train.tsv":
+        release(tmp_path, train="x\t0.mp3\tGrüße\t2\n", test="x\t1.mp3\tGrüße\t2\n")
+        tables = list(tmp_path.glob("*.tsv"))
+    else:
+        for split in ("train", "test"):
+            metadata(tmp_path / split, ["a.wav"], "Grüße", file)
+        tables = list(tmp_path.rglob(file))
+    for table in tables:
+        text = table.read_text(encoding="utf-8").replace("\\u00fc", "ü").replace("\\u00df", "ß")
+        table.write_text(text, encoding=encoding)
+    source = open_source(str(tmp_path), Columns(encoding=encoding))
+    assert {split: source.splits[split].num_rows for split in source.splits} == {"train": 1, "test": 1}
+    assert [row.transkription for split in source.splits for row in source.reader(split, 0, 1).rows()] == ["Grüße"] * 2
+
+
 def test_lines_of_metadata_that_cannot_be_read_are_counted_beforehand(tmp_path):
     metadata(tmp_path, ["a.wav", "b.wav", "c.wav"], file="metadata.jsonl")
     lines = (tmp_path / "metadata.jsonl").read_text().splitlines()

@@ -43,14 +43,14 @@ def is_audio_folder(path: str) -> bool:
     return some_metadata(Path(path)) is not None or metadata_behind_links(Path(path))
 
 
-def fits_folder(path: str, columns: Columns) -> bool:  # noqa: ARG001 - as of every kind
+def fits_folder(path: str, columns: Columns) -> bool:
     """Whether the first metadata of the folder at *path* names clips' files, and those are what the folder is about.
 
     Others call their tables so as well. As in `datasets`, Parquet files that are as many as the clips are the data.
     """
     first = some_metadata(Path(path))
     try:
-        if first is None or file_column(metadata_schema(first).names) is None:
+        if first is None or file_column(metadata_schema(first, columns.encoding).names) is None:
             return False
     except (OSError, ValueError, pa.ArrowException):
         return False
@@ -102,23 +102,23 @@ def _joined(paths: list[str], root: Path, columns: Columns) -> pa.Table:
 
 def _read_metadata(path: Path, root: Path, columns: Columns) -> pa.Table:
     try:
-        names = metadata_schema(path).names
+        names = metadata_schema(path, columns.encoding).names
     except (OSError, ValueError, pa.ArrowException) as error:
         refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be read: {error}", "download or copy the file again") from error
     column = file_column(names) or FILE_COLUMN
     check_file_names(names, column, str(path))
     check_names(names, columns, str(path))
-    table = _read_columns(path, list(dict.fromkeys([column, *text_columns(names, columns)])))
+    table = _read_columns(path, list(dict.fromkeys([column, *text_columns(names, columns)])), columns.encoding)
     files = _under(path.parent.relative_to(root), table.column(column))
     sources = table.column(columns.source) if columns.source in names else root.resolve().name
     problems = table.column(PROBLEM) if PROBLEM in table.column_names else ""
     return clip_table(files, table.column(columns.text), sources, problems)
 
 
-def _read_columns(path: Path, wanted: list[str]) -> pa.Table:
+def _read_columns(path: Path, wanted: list[str], encoding: str) -> pa.Table:
     if path.suffix != ".parquet":
-        return read_table(path, wanted)
+        return read_table(path, wanted, encoding)
     try:
         with pq.ParquetFile(path) as file:
             return file.read(columns=wanted)

@@ -37,7 +37,7 @@ def is_common_voice(path: str) -> bool:
 
 def fits_common_voice(path: str, columns: Columns) -> bool:
     """Whether a TSV of the folder at *path* has a release's columns: other data sets have TSV files and clips too."""
-    return any(_is_clip_table(_header(tsv), columns) for tsv in sorted(Path(path).glob("*.tsv")))
+    return any(_is_clip_table(_header(tsv, columns.encoding), columns) for tsv in sorted(Path(path).glob("*.tsv")))
 
 
 def release_schema(path: str) -> pa.Schema:
@@ -57,7 +57,7 @@ def open_common_voice(uri: str, columns: Columns, access: Access = NOTHING_ELSE)
         SourceError: no TSV names clips, or one lacks the transcript's column.
     """
     root = Path(uri)
-    headers = {path: _header(path) for path in sorted(root.glob("*.tsv"))}
+    headers = {path: _header(path, columns.encoding) for path in sorted(root.glob("*.tsv"))}
     tables = {_split_name(path): path for path, names in headers.items() if _is_clip_table(names, columns)}
     if not tables:
         for path, names in headers.items():
@@ -95,20 +95,20 @@ def _own_columns(names: Sequence[str], columns: Columns) -> Columns:
     return replace(columns, text=SENTENCE_COLUMN) if default else columns
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path, encoding: str = "") -> list[str]:
     try:
-        return column_names(path)
+        return column_names(path, encoding)
     except (OSError, ValueError) as error:
         refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be read: {error}", "unpack the release again") from error
 
 
 def _load(path: Path, columns: Columns) -> pa.Table:
-    names = _header(path)
+    names = _header(path, columns.encoding)
     own = _own_columns(names, columns)
     check_names(names, own, str(path))
     wanted = list(dict.fromkeys([PATH_COLUMN, *text_columns(names, own)]))
-    table = read_table(path, wanted)
+    table = read_table(path, wanted, columns.encoding)
     sources = table.column(own.source) if own.source in wanted else _SOURCE_NAME
     files = _with_suffix(table.column(PATH_COLUMN))
     return clip_table(files, table.column(own.text), sources, table.column(PROBLEM))

@@ -70,11 +70,11 @@ def file_column(names: Iterable[str]) -> str | None:
     return FILE_COLUMN if FILE_COLUMN in likely else likely[0] if len(likely) == 1 else None
 
 
-def metadata_schema(path: Path) -> pa.Schema:
-    """The columns of a metadata file, text where it is no Parquet. Raises OSError, ValueError, ArrowException."""
+def metadata_schema(path: Path, encoding: str = "") -> pa.Schema:
+    """The columns of a metadata file, text where it is no Parquet. Raises as `column_names`, and ArrowException."""
     if path.suffix == ".parquet":
         return pq.read_schema(path)
-    return pa.schema([(name, pa.string()) for name in column_names(path)])
+    return pa.schema([(name, pa.string()) for name in column_names(path, encoding)])
 
 
 def find_metadata(root: Path, access: Access) -> MetadataFiles:

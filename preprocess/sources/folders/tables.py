@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 
+from preprocess.sources.manifests.table_text import read_table_text
 from shared.errors import SourceError
 from shared.system.read_errors import refuse_unreadable
 
@@ -34,39 +35,43 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _TSV = pacsv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, newlines_in_values=False)
 _CSV = pacsv.ParseOptions(newlines_in_values=True)
 _REMEDIES = {
-    ".tsv": "see that its columns are separated by TAB and that it is UTF-8",
+    ".tsv": "see that its columns are separated by TAB, and that it is UTF-8 or name its --encoding",
     ".csv": "put values that have a comma in double quotes, and see that it is UTF-8 or name its --encoding; or "
     "write metadata.jsonl",
-    ".jsonl": "write one JSON object a line, in UTF-8",
+    ".jsonl": "write one JSON object a line, in UTF-8 or name its --encoding",
 }
 _Read = Callable[[pa.Buffer, list[str]], pa.Table]
 _Lines = Iterator[tuple[int, dict[str, str] | str]]
 """Line numbers, each with the row's values or with what is wrong with it."""
 
 
-def column_names(path: Path) -> list[str]:
+def column_names(path: Path, encoding: str = "") -> list[str]:
     """The columns of the table at *path* (.tsv, .csv or .jsonl), from its first lines alone.
 
     Raises:
         OSError, ValueError: it cannot be read.
+        SourceError: *encoding* was named, and is not its.
     """
-    with path.open("rb") as file:
-        if path.suffix == ".jsonl":
-            lines = [file.readline(_MAX_LINE_BYTES) for _ in range(_HEADER_LINES)]
-            return _keys(_as_utf8(b"".join(lines)))
-        # A name in quotes may have several lines; more than these none has.
-        head = _as_utf8(b"".join(file.readline(_MAX_LINE_BYTES) for _ in range(_HEADER_LINES)))
-    return _header(head, path.suffix)
+    # A name in quotes may have several lines; more than these none has.
+    if encoding:
+        lines = read_table_text(path, encoding).text.split("\n", _HEADER_LINES)[:_HEADER_LINES]
+        head = "\n".join(lines).encode()
+    else:
+        with path.open("rb") as file:
+            head = _as_utf8(b"".join(file.readline(_MAX_LINE_BYTES) for _ in range(_HEADER_LINES)))
+    return _keys(head) if path.suffix == ".jsonl" else _header(head, path.suffix)
 
 
-def read_table(path: Path, wanted: list[str]) -> pa.Table:
+def read_table(path: Path, wanted: list[str], encoding: str = "") -> pa.Table:
     """The columns *wanted* of the table at *path*, as text, and `PROBLEM`; a row for each line that has one.
+
+    It is UTF-8, or UTF-16 with a byte order mark, unless *encoding* is named.
 
     Raises:
         SourceError: it is damaged, or most of its lines are not what they should be; the message names one.
     """
     try:
-        content = _content(path)
+        content = pa.py_buffer(read_table_text(path, encoding).text.encode()) if encoding else _content(path)
         try:
             table = _AT_ONCE[path.suffix](content, wanted)
         except pa.ArrowException:
