@@ -150,6 +150,44 @@ def test_ljspeech_keeps_its_quotes_and_finds_its_clips(tmp_path):
     assert next(row.path for row in rows_of(tmp_path)) == "wavs/LJ001-0000.wav"
 
 
+# Splits
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_the_folders_of_the_clips_tell_splits_whatever_excel_made_of_the_metadata(separator, encoding, tmp_path):
+    names = [f"{split}/{name}" for split in ("train", "test") for name in clips(tmp_path / split)]
+    lines = [f"{name}{separator}Grüße" for name in names]
+    content = "\n".join([f"file_name{separator}transkription", *lines])
+    (tmp_path / "metadata.csv").write_bytes(content.encode(encoding))
+    source = open_source(str(tmp_path), Columns())
+    read = {split: [row.path for row in source.reader(split, 0, 3).rows()] for split in source.splits}
+    assert read == {"train": names[:3], "test": names[3:]}
+
+
+def splits_of(path: Path, **columns: str) -> dict[str, int]:
+    source = open_source(str(path), Columns(**columns))
+    return {split: source.splits[split].num_rows for split in source.splits}
+
+
+def test_a_person_or_a_files_own_name_goes_before_the_clips_folders(tmp_path):
+    rows = [{"audio_filepath": f"{split}/{name}", "text": "x"} for split in ("dev", "test")
+            for name in clips(tmp_path / split)]  # fmt: skip
+    assert splits_of(json_lines(tmp_path / "liste.json", rows)) == {"validation": 3, "test": 3}
+    assert splits_of(tmp_path / "liste.json", split="none") == {"train": 6}
+    assert splits_of(json_lines(tmp_path / "train_manifest.json", rows)) == {"train": 6}
+
+
+@pytest.mark.parametrize("odd", ["odd/0.wav", "train_test/0.wav", "{root}/test/0.wav"])
+def test_where_some_clips_lie_in_no_splits_folder_the_rows_stay_together_and_are_told(odd, tmp_path):
+    for folder in ("odd", "train_test", "test"):
+        clips(tmp_path / folder, 1)
+    rows = [{"audio_filepath": name, "text": "x"} for name in ("test/0.wav", odd.format(root=tmp_path))]
+    json_lines(tmp_path / "liste.json", rows)
+    assert splits_of(tmp_path / "liste.json") == {"train": 2}
+    assert "some clips lie in folders of test" in open_source(str(tmp_path / "liste.json"), Columns()).notes[0]
+
+
 # Parts of recordings
 
 

@@ -18,10 +18,10 @@ from preprocess.sources.manifests.kaldi import read_kaldi
 from preprocess.sources.manifests.lhotse import lhotse_part, read_lhotse
 from preprocess.sources.manifests.parts import PartReader, lay_out
 from preprocess.sources.manifests.places import is_file_inside, unnamed_audio
-from preprocess.sources.manifests.roles import names_clips
+from preprocess.sources.manifests.roles import NONE, names_clips
 from preprocess.sources.manifests.table_text import encoding_of
 from preprocess.sources.manifests.tables import table_entries
-from preprocess.sources.manifests.understood import Read, Understood, of_files
+from preprocess.sources.manifests.understood import Read, Understood, of_files, told_by_folders
 from shared.errors import SourceError, SpeechPrepError
 
 _WORKBOOKS = (".xlsx", ".xls", ".ods")
@@ -213,8 +213,10 @@ def _contents(
 
 def _entries(file: Path, found: _Content, columns: Columns, root: Path, access: Access) -> Read:
     if isinstance(found, table_file.Table):
-        return table_entries(found, columns, root, access)
-    return json_lines.json_entries(file, found, columns, root, access)
+        read = table_entries(found, columns, root, access)
+    else:
+        read = json_lines.json_entries(file, found, columns, root, access)
+    return read if columns.split == NONE else told_by_folders(file.name, read)
 
 
 def _worst(refused: Mapping[Path, SourceError], uri: str) -> SourceError:

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from preprocess.sources.manifests.entries import Entry
 from preprocess.sources.splits import infer_splits, ordered_splits, split_of_folder
+from preprocess.sources.splits import split_of_name as split_in_name
 from shared.errors import SourceError
 
 _NUMBERED = re.compile(r"\d+")
+_TRAIN = "train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,42 @@ def split_column(where: object, found: Mapping[str, list[Entry]]) -> dict[str, l
             raise SourceError(f"{where}: its column for splits says {name!r} in {len(entries)} rows", remedy)
         splits.setdefault(split, []).extend(entries)
     return {split: splits[split] for split in ordered_splits(list(splits))}
+
+
+def told_by_folders(name: str, read: Read) -> Read:
+    """*read* of the file *name* by the splits that the folders of its clips tell, where nothing else tells one.
+
+    As in an audio folder, whatever the table is called or encoded in. Where only some of the clips' folders tell a
+    split, the rows stay together, and the note says so.
+    """
+    if set(read.entries) != {""} or split_of_name(name) != _TRAIN or split_in_name(name) is not None:
+        return read
+    entries = read.entries[""]
+    folders = [entry.file.rpartition("/")[0] for entry in entries]
+    tells = {folder: _told_by(folder) for entry, folder in zip(entries, folders, strict=True) if not entry.problem}
+    told = ordered_splits([split for split in dict.fromkeys(tells.values()) if split is not None])
+    if not told:
+        return read
+    if None in tells.values():
+        note = f"{read.note}; some clips lie in folders of {', '.join(told)} and others in none: all are one split"
+        return replace(read, note=note)
+    splits: dict[str, list[Entry]] = {split: [] for split in told}
+    split = told[0]
+    for entry, folder in zip(entries, folders, strict=True):
+        # Of a row that cannot be read the file is not to be believed either; it stays with its neighbours.
+        split = split if entry.problem else tells[folder] or split
+        splits[split].append(entry)
+    return replace(read, entries=splits, note=f"{read.note}; the clips' folders tell the splits {', '.join(told)}")
+
+
+def _told_by(folder: str) -> str | None:
+    """The split that *folder* tells, None where it tells none, or two, or is not below the table's own."""
+    if folder.startswith("/") or ".." in folder.split("/"):
+        return None
+    try:
+        return split_of_folder(f"{folder}/x")
+    except SourceError:
+        return None
 
 
 def split_of_name(name: str) -> str:
