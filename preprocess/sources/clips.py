@@ -66,8 +66,8 @@ class ClipReader:
                 row_id += 1
 
     def source_files(self, most: int | None = None) -> list[SourceFile]:
-        """The clips, or *most* of them; one that is not there, or lies outside, is unknown."""
-        names = pa.ipc.open_stream(self.table).read_all().column("file").to_pylist()
+        """The files, or *most* of them, each once; one that is not there, or lies outside, is unknown."""
+        names = list(dict.fromkeys(pa.ipc.open_stream(self.table).read_all().column("file").to_pylist()))
         real_root = os.path.realpath(self.root)
         return [file_inside(real_root, names[index], self.access) for index in spread(len(names), most or len(names))]
 

@@ -15,9 +15,9 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from preprocess.audio.recordings import Part, Recording
-from preprocess.sources.base import BATCH_BYTES, Access, Block, SourceFile, SourceRow, SplitLayout
-from preprocess.sources.clips import split_layout
-from preprocess.sources.confine import NOTHING_ELSE, file_inside, read_inside, resolve_inside, spread
+from preprocess.sources.base import BATCH_BYTES, Access, Block, SourceRow, SplitLayout
+from preprocess.sources.clips import ClipReader, split_layout
+from preprocess.sources.confine import NOTHING_ELSE, read_inside, resolve_inside, spread
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import QuarantineReason
 
@@ -26,13 +26,8 @@ _BLOCK_PARTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class PartReader:
+class PartReader(ClipReader):
     """A `RowReader` over files and parts of files: *table* is its rows of `ENTRY_SCHEMA` as an Arrow stream."""
-
-    root: str
-    table: bytes
-    first_row_id: int
-    access: Access = NOTHING_ELSE
 
     def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:  # noqa: ARG002 - a clip is a batch here
         """The rows in order; what cannot be read or cut is a row's problem.
@@ -47,12 +42,6 @@ class PartReader:
                 for entry in batch.to_pylist():
                     yield _row(files, row_id, entry)
                     row_id += 1
-
-    def source_files(self, most: int | None = None) -> list[SourceFile]:
-        """The files, or *most* of them, each once; one that is not there, or lies outside, is unknown."""
-        names = list(dict.fromkeys(pa.ipc.open_stream(self.table).read_all().column("file").to_pylist()))
-        real_root = os.path.realpath(self.root)
-        return [file_inside(real_root, names[at], self.access) for at in spread(len(names), most or len(names))]
 
 
 @dataclass(slots=True)
