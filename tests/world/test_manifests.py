@@ -188,6 +188,61 @@ def test_where_some_clips_lie_in_no_splits_folder_the_rows_stay_together_and_are
     assert "some clips lie in folders of test" in open_source(str(tmp_path / "liste.json"), Columns()).notes[0]
 
 
+# Links
+
+
+def linked_table(_root: Path, elsewhere: Path):
+    json_lines(elsewhere / "liste.jsonl", [{"audio_filepath": "0.wav", "text": "x"}])
+    return ["0.wav", "liste.jsonl"]
+
+
+def linked_clip_of_kaldi(root: Path, _elsewhere: Path):
+    (root / "wav.scp").write_text("a 0.wav\n")
+    (root / "text").write_text("a x\n")
+    return ["0.wav"]
+
+
+def linked_kaldi(_root: Path, elsewhere: Path):
+    (elsewhere / "wav.scp").write_text("a 0.wav\n")
+    (elsewhere / "text").write_text("a x\n")
+    return ["wav.scp", "text", "0.wav"]
+
+
+def linked_lhotse(_root: Path, elsewhere: Path):
+    source = {"type": "file", "channels": [0], "source": "0.wav"}
+    json_lines(elsewhere / "recordings.jsonl", [recording(rate=16_000, seconds=0.1, id="r") | {"sources": [source]}])
+    spoken = {"id": "s", "recording_id": "r", "start": 0, "duration": 0.1, "channel": 0, "text": "x"}
+    json_lines(elsewhere / "supervisions.jsonl", [spoken])
+    return ["recordings.jsonl", "supervisions.jsonl", "0.wav"]
+
+
+def linked_text_beside(_root: Path, elsewhere: Path):
+    (elsewhere / "0.txt").write_text("x")
+    return ["0.wav", "0.txt"]
+
+
+def linked_part(root: Path, _elsewhere: Path):
+    json_lines(root / "liste.jsonl", [{"audio_filepath": "0.wav", "text": "x", "offset": 0, "duration": 0.05}])
+    return ["0.wav"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [linked_table, linked_clip_of_kaldi, linked_kaldi, linked_lhotse, linked_text_beside, linked_part],
+)
+def test_what_a_folders_links_lead_to_is_read_where_the_user_says_so_and_else_the_option_is_named(kind, tmp_path):
+    root, elsewhere = tmp_path / "korpus", tmp_path / "platte"
+    root.mkdir()
+    clips(elsewhere, 1)
+    for name in kind(root, elsewhere):
+        (root / name).symlink_to(elsewhere / name)
+    with pytest.raises(SourceError, match="--follow-links"):
+        _ = open_source(str(root), Columns()).splits["train"]
+    rows = list(open_source(str(root), Columns(), Access(follow_links=True)).reader("train", 0, 1).rows())
+    assert [(row.transkription, row.problem) for row in rows] == [("x", "")]
+    assert len(sound_of(rows[0])) == (800 if kind is linked_part else 1_600)
+
+
 # Parts of recordings
 
 
