@@ -312,6 +312,20 @@ def test_kaldi_segments_are_cut_to_the_sample_and_minus_one_is_the_end(tmp_path)
     assert "text, line 5: utterance 'u5' is not in segments" in rows[4].problem_message
 
 
+def test_a_recording_or_utterance_that_kaldi_names_twice_is_never_given_the_others_words(tmp_path):
+    folder = tmp_path / "korpus"
+    clips(folder, 2)
+    (folder / "wav.scp").write_text("r 0.wav\ns 1.wav\ns 1.wav\n")
+    (folder / "segments").write_text("a r 0 0.05\nb r 0.05 0.1\nb s 0 0.1\nc s 0 0.1\n")
+    (folder / "text").write_text("a eins\nb zwei\nc drei\nc vier\n")
+    rows = rows_of(folder)
+    assert [row.problem for row in rows] == ["", "undecodable", "", "undecodable"]
+    assert "segments, line 3: utterance 'b' a second time" in rows[1].problem_message
+    assert "text, line 4: utterance 'c' a second time" in rows[3].problem_message
+    (folder / "wav.scp").write_text("r 0.wav\nr 1.wav\n")
+    assert "wav.scp, line 2: r is '1.wav', and before '0.wav'" in refusal(folder)
+
+
 @pytest.mark.parametrize("entry", ["sph2pipe -f wav a.sph |", "touch PWNED |", "- ", "raw.ark:17"])
 def test_no_command_of_a_wav_scp_is_run(entry, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -356,6 +370,35 @@ def test_lhotse_cuts_count_from_the_cut_and_what_is_no_part_of_a_file_is_named(t
     for row, why in zip(rows[1:4], ("MixedCut", "changed as it is read", "in no file of its own"), strict=True):
         assert why in row.problem_message
     assert not list(tmp_path.rglob("PWNED"))
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"recording": recording() | {"sources": [5]}},
+        {"recording": recording() | {"sources": None}},
+        {"recording": recording() | {"duration": "lang"}, "start": 0},
+        {"supervisions": ["ja"]},
+        {"supervisions": 5},
+        {"supervisions": [{"start": 0, "duration": 6, "channel": 0, "text": 12}]},
+    ],
+)
+def test_a_cut_that_is_not_as_lhotse_writes_it_costs_its_row(strange, tmp_path):
+    record(tmp_path / "rec.wav", 6, 8_000)
+    spoken = {"id": "s", "recording_id": "rec", "start": 0, "duration": 6, "channel": 0, "text": "ja"}
+    cut = {"id": "c", "type": "MonoCut", "start": 0, "duration": 6, "channel": 0, "supervisions": [spoken]}
+    cut |= {"recording": recording()}
+    json_lines(tmp_path / "cuts.jsonl", [cut, cut | strange, cut])
+    assert [row.problem for row in rows_of(tmp_path)] == ["", "undecodable", ""]
+
+
+def test_two_recordings_of_one_id_are_refused_with_the_line(tmp_path):
+    record(tmp_path / "rec.wav", 6, 8_000)
+    other = recording(seconds=3.0)
+    json_lines(tmp_path / "recordings.jsonl", [recording(), recording(), other])
+    spoken = {"id": "s", "recording_id": "rec", "start": 0, "duration": 1, "channel": 0, "text": "ja"}
+    json_lines(tmp_path / "supervisions.jsonl", [spoken])
+    assert "recordings.jsonl, line 3: recording 'rec' a second time" in refusal(tmp_path)
 
 
 # Texts beside

@@ -61,16 +61,19 @@ def read_kaldi(path: str, columns: Columns, access: Access) -> Understood:
 def _read_folder(folder: Path, root: Path, columns: Columns, access: Access) -> tuple[list[Entry], str]:
     for name in (_RECORDINGS, _TEXT, _SEGMENTS):
         refuse_link_out(str(root), str(folder / name), access)
-    files = {name: _file(folder, line, name, rest) for line, name, rest in _lines(folder / _RECORDINGS, columns)}
+    files = _files(folder, columns)
     segments = _segments(folder / _SEGMENTS, columns)
-    entries, told = [], set()
+    entries: list[Entry] = []
+    told: set[str] = set()
     for line, name, text in _lines(folder / _TEXT, columns):
-        told.add(name)
         recording, start, stop, channel, problem = (segments or {}).get(name, (name, "", "", "", ""))
-        if segments is not None and name not in segments:
+        if name in told:
+            problem = f"{folder / _TEXT}, line {line}: utterance {name!r} a second time"
+        elif segments is not None and name not in segments:
             problem = f"{folder / _TEXT}, line {line}: utterance {name!r} is not in {_SEGMENTS}"
         elif not problem and recording not in files:
             problem = f"{folder / _TEXT}, line {line}: {recording!r} is not in {_RECORDINGS}"
+        told.add(name)
         entries.append(Entry(files.get(recording, name), text, root.resolve().name, start, stop, channel, problem))
     refuse_mostly_bad(folder, entries, f"make {_TEXT}, {_SEGMENTS} and {_RECORDINGS} fit (utils/fix_data_dir.sh)")
     entries, where = placed(entries, str(root), access, [f"{folder.relative_to(root)}/"] if folder != root else [])
@@ -85,6 +88,16 @@ def _lines(path: Path, columns: Columns) -> Iterator[tuple[int, str, str]]:
         words = line.strip().split(maxsplit=1)
         if words:
             yield number, words[0], words[1] if len(words) > 1 else ""
+
+
+def _files(folder: Path, columns: Columns) -> dict[str, str]:
+    """Files by recording. Raises SourceError for one that is named twice: its words would be another file's."""
+    found: dict[str, str] = {}
+    for line, name, rest in _lines(folder / _RECORDINGS, columns):
+        if found.setdefault(name, file := _file(folder, line, name, rest)) != file:
+            message = f"{folder / _RECORDINGS}, line {line}: {name} is {file!r}, and before {found[name]!r}"
+            raise SourceError(message, "give each recording an id of its own")
+    return found
 
 
 def _file(folder: Path, line: int, name: str, rest: str) -> str:
@@ -102,13 +115,14 @@ def _segments(path: Path, columns: Columns) -> dict[str, _Segment] | None:
     """Segments by utterance; None where there is no such file, and utterances are whole recordings."""
     if not path.is_file():
         return None
-    found = {}
+    found: dict[str, _Segment] = {}
     for line, name, rest in _lines(path, columns):
-        fields = rest.split()
+        where, fields = f"{path}, line {line}", rest.split()
         try:
-            found[name] = _segment(fields)
+            segment = _segment(fields)
         except ValueError as error:
-            found[name] = (fields[0] if fields else "", "", "", "", f"{path}, line {line}: {error}: {rest[:60]!r}")
+            segment = (fields[0] if fields else "", "", "", "", f"{where}: {error}: {rest[:60]!r}")
+        found[name] = segment if name not in found else (*segment[:-1], f"{where}: utterance {name!r} a second time")
     return found
 
 

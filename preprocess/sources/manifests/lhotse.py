@@ -67,15 +67,19 @@ def _cuts(path: Path, items: Sequence[Item]) -> Iterator[Entry]:
             why = item.problem or f"a {cut.get('type')}, or a cut without its recording, which is no part of one file"
             yield Entry(str(cut.get("id", "")), "", problem=f"{where}: {why}")
             continue
-        for supervision in cut.get("supervisions") or [{}]:
+        spoken = cut.get("supervisions") or [{}]
+        for supervision in spoken if isinstance(spoken, list) else [spoken]:
             yield _entry(where, cut["recording"], supervision, cut)
 
 
 def _pairs(path: Path, items: Sequence[Item], columns: Columns, access: Access) -> Iterator[Entry]:
-    recordings = {}
+    recordings: dict[str, dict[str, Any]] = {}
     refuse_link_out(str(path.parent), str(_beside(path)), access)
     for item in read_items(_beside(path), columns):
-        recordings[str(item.value.get("id"))] = item.value
+        name = str(item.value.get("id"))
+        if recordings.setdefault(name, item.value) != item.value:
+            message = f"{_beside(path)}, line {item.line}: recording {name!r} a second time, and not as before"
+            raise SourceError(message, "give each recording an id of its own")
     for item in items:
         recording = recordings.get(str(item.value.get("recording_id")), {})
         where = f"{path.name}, line {item.line}"
@@ -104,12 +108,12 @@ def _entry(where: str, recording: Mapping[str, Any], supervision: Mapping[str, A
         stop = start + _seconds(duration)
         _check_inside(start, stop, cut)
         channel = _channel(recording, supervision, cut)
-    except (ValueError, KeyError, TypeError) as error:
+        whole = begin + start <= 0 and stop + begin >= _seconds(recording.get("duration", 1_000_000)) - _OUTSIDE
+        text = _text(supervision.get("text") or "")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return Entry(str(recording.get("id", "")), "", problem=f"{where}: {_words(error)}")
-    whole = begin + start <= 0 and stop + begin >= _seconds(recording.get("duration", 1_000_000)) - _OUTSIDE
     times = ("", "") if whole else (str(max(begin + start, Fraction(0))), str(begin + stop))
-    text = supervision.get("text")
-    return Entry(name, text if isinstance(text, str) else "", "", *times, channel)
+    return Entry(name, text, "", *times, channel)
 
 
 def _check_inside(start: Fraction, stop: Fraction, cut: Mapping[str, Any]) -> None:
@@ -145,6 +149,12 @@ def _seconds(value: Any) -> Fraction:
     if found is None:
         raise ValueError(f"{value!r} is no time in seconds")
     return found
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"'text' is no text: {value!r}")
+    return value
 
 
 def _words(error: Exception) -> str:
