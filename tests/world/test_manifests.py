@@ -170,6 +170,14 @@ def splits_of(path: Path, **columns: str) -> dict[str, int]:
     return {split: source.splits[split].num_rows for split in source.splits}
 
 
+def test_a_column_that_is_named_for_the_splits_is_used_and_one_that_is_not_there_refused(tmp_path):
+    lines = [f"{name};ja;{split}" for name, split in zip(clips(tmp_path), ("train", "train", "test"), strict=True)]
+    (tmp_path / "liste.csv").write_text("\n".join(["file;text;Teil", *lines]))
+    assert splits_of(tmp_path / "liste.csv", split="Teil") == {"train": 2, "test": 1}
+    with pytest.raises(SourceError, match="--split-column"):
+        splits_of(tmp_path / "liste.csv", split="Tiel")
+
+
 def test_a_person_or_a_files_own_name_goes_before_the_clips_folders(tmp_path):
     rows = [{"audio_filepath": f"{split}/{name}", "text": "x"} for split in ("dev", "test")
             for name in clips(tmp_path / split)]  # fmt: skip

@@ -98,7 +98,8 @@ def choose(head: TableHead, columns: Columns, exists: Callable[[str], bool]) -> 
     source = None
     if columns.source in head.names or columns.source != Columns().source:
         source = _named(head, columns.source, "--source-column")
-    split = None if columns.split == NONE else _first(head, SPLIT_NAMES)
+    named = columns.split
+    split = _optional(head, named, (), "--split-column") if named else _first(head, SPLIT_NAMES)
     return Roles(audio, text, source, start, duration, end, split)
 
 
