@@ -81,6 +81,8 @@ class Recording:
         if sound is None:
             return None
         rate = int(sound.samplerate)
+        if part.stop is None and sound.format not in _SURE_OF_THEIR_END and self._goes_on(sound):
+            return None
         first, stop = part.bounds(rate)
         wanted = (sound.frames if stop is None else min(stop, sound.frames)) - first
         if wanted <= 0 or (stop is not None and stop - sound.frames > OVERHANG * rate):
@@ -104,12 +106,21 @@ class Recording:
                 self._unreadable = True
         return self._sound
 
-    def _decoded(self, part: Part) -> _Samples:
-        """The part of all that any decoder finds in the file."""
+    def _goes_on(self, sound: soundfile.SoundFile) -> bool:
+        """Whether the file has more than libsndfile counts: it is joined, or its count is an estimate."""
+        mono, rate = self._whole()
+        return bool(len(mono) / rate > sound.frames / sound.samplerate + OVERHANG)
+
+    def _whole(self) -> _Samples:
+        """All that any decoder finds in the file, mixed down."""
         if self._mono is None:
             self.file.seek(0)
             self._mono = decode_native(self.file.read(_MAX_ENCODED_BYTES + 1), _WHOLE)
-        mono, rate = self._mono
+        return self._mono
+
+    def _decoded(self, part: Part) -> _Samples:
+        """The part of what `_whole` finds."""
+        mono, rate = self._whole()
         if part.channel is not None and (self._sound is None or self._sound.channels > 1):
             message = (
                 f"channel {part.channel} cannot be had: all that can be read of this file is a mix of its channels"
