@@ -10,7 +10,8 @@ WAV are often missing or wrong in whole clips, so what decodes is the clip, as f
 is there and does not decode is never left out of a clip but at its very ends, a frame cut in two.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from preprocess.audio.clip import Clip, joined, resample
 from preprocess.audio.limits import DecodeLimits, too_long
 from preprocess.audio.mpeg_decode import decode_stream
 from preprocess.audio.padding import fitted
-from preprocess.audio.parts import Part, mpeg_parts, parts
+from preprocess.audio.parts import Part, behind_flac, mpeg_parts, parts
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
@@ -78,16 +79,20 @@ def _all_clips(encoded: bytes, limits: DecodeLimits) -> list[Clip]:
     """The clips of all parts."""
     clips: list[Clip] = []
     seconds = 0.0
-    for part in parts(encoded):
-        for clip in _clips(part, limits):
-            clips.append(clip)
-            seconds += clip.seconds - clip.padding / clip.sampling_rate
+    for clip in _each_clip(encoded, limits):
+        clips.append(clip)
+        seconds += clip.seconds - clip.padding / clip.sampling_rate
         if seconds > limits.max_seconds:
             raise too_long(f"{len(clips)} parts of {seconds:,.3f} s and more", limits)
     return clips
 
 
-def _clips(part: Part, limits: DecodeLimits) -> Sequence[Clip]:
+def _each_clip(encoded: bytes, limits: DecodeLimits) -> Iterator[Clip]:
+    for part in parts(encoded):
+        yield from _clips(part, limits)
+
+
+def _clips(part: Part, limits: DecodeLimits) -> Iterable[Clip]:
     if part.stream is not None:
         return decode_stream(part.encoded, part.stream, limits, alone=part.alone)
     encoded = part.encoded
@@ -98,6 +103,8 @@ def _clips(part: Part, limits: DecodeLimits) -> Sequence[Clip]:
         read = sndfile.read(encoded, limits)
     except sndfile.NotRecognisedError as error:
         return _foreign(encoded, limits, str(error))
+    if part.kind == "flac" and (end := behind_flac(encoded, len(encoded) - read.unread_bytes)) < len(encoded):
+        return chain([read.clip], _each_clip(encoded[end:], limits))
     # Chunks of metadata follow the samples of a good WAV; only one without any samples was left open by its writer.
     understated = read.container in _DEMUXERS and (read.container not in _PCM or not len(read.clip.samples))
     if understated and read.unread_bytes > _UNREAD_BYTES:

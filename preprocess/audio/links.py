@@ -2,6 +2,7 @@
 
 import struct
 
+from preprocess.audio import mpeg_frames
 from preprocess.audio.starts import after_tags, kind_at
 
 _HEADER_BYTES = 27
@@ -20,7 +21,7 @@ def next_ogg(encoded: bytes, at: int) -> int:
     beginning = True
     while at >= 0 and at + _HEADER_BYTES <= len(encoded):
         if not encoded.startswith(_MAGIC, at):
-            if kind_at(encoded, at):
+            if kind_at(encoded, at) or mpeg_frames.begins(encoded, after_tags(encoded, at)):
                 return at
             at = encoded.find(_MAGIC, at + 1)
             continue
@@ -39,7 +40,7 @@ def next_wavpack(encoded: bytes, at: int) -> int:
 
     Blocks count their samples, and a second file counts from 0 again.
     """
-    seen = False
+    seen, end = False, at
     while at + _BLOCK.size <= len(encoded):
         magic, size, _, _, _, _, index, num_samples, flags = _BLOCK.unpack_from(encoded, at)
         if magic != b"wvpk":
@@ -48,5 +49,6 @@ def next_wavpack(encoded: bytes, at: int) -> int:
             if seen:
                 return at
             seen = True
-        at = after_tags(encoded, at + size + 8)
-    return len(encoded)
+        end = at + size + 8
+        at = after_tags(encoded, end)
+    return min(end, len(encoded))

@@ -73,7 +73,8 @@ def next_file(encoded: bytes, at: int) -> int:
         if at + _HEADER_BYTES > len(encoded):
             break
         size, name = struct.unpack_from(">I4s", encoded, at)
-        if begun and name == b"ftyp":
+        # What is no box has letters for its size, and leads beyond the end.
+        if begun and (name == b"ftyp" or at + size > len(encoded)):
             return at
         begun = begun or name in {b"moov", b"mdat", b"moof"}
         if size == 1 and at + _LONG_HEADER_BYTES <= len(encoded):

@@ -1,16 +1,19 @@
 """A file's parts: whole files one after the other in it, as `cat` or a chain of Ogg links makes them."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from preprocess.audio import links, mp4_boxes, mpeg_frames
 from preprocess.audio.mpeg_frames import Stream
 from preprocess.audio.riff import read_wav
-from preprocess.audio.starts import after_tags, kind_at, next_of
+from preprocess.audio.starts import after_tags, kind_at, next_of, starts_behind
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
 _MAX_PARTS = 1_000
+_READ_AHEAD = 1 << 16
+"""Bytes that a decoder may have looked at behind the end of its file."""
 
 
 class Part(NamedTuple):
@@ -43,14 +46,33 @@ def mpeg_parts(encoded: bytes, at: int = 0) -> list[Part]:
     return [Part(encoded, "mpeg", one) for one in found]
 
 
+def next_file(encoded: bytes, at: int) -> int:
+    """Where a file of any kind, or the tag of MPEG audio, begins behind byte *at*; the end where none does."""
+    begun = (start for start in starts_behind(encoded, at) if _begins(encoded, _start(encoded, start)))
+    return min(begun, default=len(encoded))
+
+
+def behind_flac(encoded: bytes, read_bytes: int) -> int:
+    """As `next_file`, behind the FLAC that begins *encoded* and of which a decoder has looked at *read_bytes*.
+
+    All of a large file is not searched: that would take as long as decoding it.
+    """
+    at, last = 4, False
+    while not last and at + 4 <= len(encoded):
+        # Metadata may hold the header of the WAV that this was made from.
+        last = bool(encoded[at] & 0x80)
+        at += 4 + int.from_bytes(encoded[at + 1 : at + 4])
+    return next_file(encoded, max(at, read_bytes - _READ_AHEAD))
+
+
 def _parts(encoded: bytes) -> Iterator[Part]:
     at = 0
     while at < len(encoded):
         start = _start(encoded, at)
         kind = kind_at(encoded, start)
         if kind is not None:
-            end = _ENDS[kind](encoded, start) if kind in _ENDS else next_of(kind, encoded, start)
-            if not _begins(encoded, _start(encoded, end)):
+            end = _ENDS[kind](encoded, start) if kind in _ENDS else next_file(encoded, start)
+            if after_tags(encoded, end) < len(encoded) and not _begins(encoded, _start(encoded, end)):
                 end = len(encoded)
             yield Part(encoded if end - start == len(encoded) else encoded[start:end], kind)
             at = end
@@ -84,5 +106,9 @@ _ENDS: Mapping[str, Callable[[bytes, int], int]] = {
     "ogg": links.next_ogg,
     "mp4": mp4_boxes.next_file,
     "wavpack": links.next_wavpack,
+    # What is in it may begin as other files do: `behind_flac`.
+    "flac": partial(next_of, "flac"),
+    # Keeps the header of the WAV that it was made from.
+    "ape": partial(next_of, "ape"),
 }
-"""Where a file of a kind ends; of others, where the next of the same kind begins."""
+"""Where a file of a kind ends; of others, where the next file begins."""

@@ -1,9 +1,12 @@
 """How files begin that may follow each other in one: tags to skip, magic numbers too long to come by chance."""
 
 import re
+from collections.abc import Iterator
+from itertools import chain
 
 _STARTS = {
     "riff": rb"(?:RIF[FX]|RF64|BW64)....WAVE",
+    "avi": rb"RIFF....AVI LIST",
     "ogg": rb"OggS\x00[\x02\x06]",
     "flac": rb"fLaC[\x00\x80]\x00\x00\x22",
     "mp4": rb"\x00\x00..ftyp",
@@ -24,6 +27,9 @@ _STARTS = {
 }
 _PATTERNS = {kind: re.compile(pattern, re.DOTALL) for kind, pattern in _STARTS.items()}
 _ANY = re.compile(b"|".join(b"(?P<%s>%s)" % (kind.encode(), start) for kind, start in _STARTS.items()), re.DOTALL)
+_TAG = re.compile(rb"ID3[\x02-\x04]\x00[\x00-\xf0][\x00-\x7f]{4}")
+_INSIDE_MATROSKA = re.compile(rb"\x63\xa2.{1,8}\Z", re.DOTALL)
+"""Stands before a codec's own data, which may begin as its files do."""
 _NOT_ZERO = re.compile(rb"[^\x00]")
 
 _ID3V1_BYTES = 128
@@ -42,8 +48,18 @@ def kind_at(encoded: bytes, at: int) -> str | None:
 
 def next_of(kind: str, encoded: bytes, at: int) -> int:
     """Where the next file of *kind* begins behind the one that begins at *at*; the end of *encoded* where none does."""
-    found = _PATTERNS[kind].search(encoded, at + 1)
-    return found.start() if found else len(encoded)
+    return next(_matches(_PATTERNS[kind], encoded, at), len(encoded))
+
+
+def starts_behind(encoded: bytes, at: int) -> Iterator[int]:
+    """Where files of the table, or ID3v2 tags, may begin behind byte *at*; by kind, so not in order."""
+    return chain.from_iterable(_matches(pattern, encoded, at) for pattern in (*_PATTERNS.values(), _TAG))
+
+
+def _matches(pattern: re.Pattern[bytes], encoded: bytes, at: int) -> Iterator[int]:
+    for found in pattern.finditer(encoded, at + 1):
+        if not _INSIDE_MATROSKA.search(encoded, max(0, found.start() - 10), found.start()):
+            yield found.start()
 
 
 def after_tags(encoded: bytes, at: int) -> int:

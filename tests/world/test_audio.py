@@ -125,6 +125,37 @@ def test_files_of_two_formats_in_one_are_both_heard(tmp_path):
         np.testing.assert_array_equal(decode(b"".join(parts), LIMITS), expected)
 
 
+SUFFIXES = ("flac", "wav", "mp3", "ogg", "m4a", "aiff", "w64", "caf", "au", "wv", "tta", "mka", "flv", "avi")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    options = {"ogg": ("-c:a", "libvorbis"), "mka": ("-c:a", "flac"), "flv": ("-ar", "44100")}
+    return {suffix: speech(folder / f"a.{suffix}", 1.0, 16_000, options=options.get(suffix, ())) for suffix in SUFFIXES}
+
+
+@pytest.mark.parametrize("first", SUFFIXES)
+def test_behind_a_file_of_any_format_one_of_any_other_is_heard(files, first):
+    alone = {suffix: len(decode(files[suffix], LIMITS)) for suffix in SUFFIXES}
+    for second in SUFFIXES:
+        found = len(decode(files[first] + files[second], LIMITS))
+        assert found == pytest.approx(alone[first] + alone[second], abs=0.1 * 16_000), second
+
+
+@pytest.mark.parametrize("suffix", ["wav", "wv"])
+@pytest.mark.parametrize("tail", [b"TAG" + bytes(125), bytes(3_000), b"ID3\3\0\0\0\0\1\0" + bytes(128)])
+def test_tags_and_zeros_behind_a_file_are_no_damage(files, suffix, tail):
+    np.testing.assert_array_equal(decode(files[suffix] + tail, LIMITS), decode(files[suffix], LIMITS))
+
+
+def test_the_header_of_a_wav_that_a_flac_keeps_is_no_further_file(files):
+    flac, kept = files["flac"], b"riff" + files["wav"]
+    with_wav = flac[:42] + b"\x02" + len(kept).to_bytes(3) + kept + flac[42:]
+    np.testing.assert_array_equal(decode(with_wav, LIMITS), decode(flac, LIMITS))
+    assert len(decode(with_wav + files["wav"], LIMITS)) == 2 * len(decode(flac, LIMITS))
+
+
 def test_wavs_from_a_pipe_that_were_joined_are_both_heard(tmp_path):
     parts = []
     for rate in (16_000, 44_100):
