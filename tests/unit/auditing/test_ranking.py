@@ -52,7 +52,8 @@ def test_a_model_that_is_unsure_throughout_suspects_nobody_for_it():
 
 
 def test_several_weaker_signs_come_before_a_single_one_and_one_strong_one_before_them():
-    heard = spoiled(5, loss=1.4, head=2.0, tail=1.8)
+    # Each of the three is weaker than the end of row 6.
+    heard = spoiled(5, loss=1.1, head=2.0, tail=1.8)
     for row, end in ((6, 2.1), (7, 9.0)):
         heard.end[row] = end
     assert rank(heard).order[:3].tolist() == [7, 5, 6]
