@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,46 +22,12 @@ from shared.store import Buffer, StoreSplit
 _DIGEST_BYTES = 16
 
 
-class Rows(Protocol):
-    """What micro-batches are made from: arrays over all rows, and their payloads, as `StoreSplit` has them.
-
-    Of *label_offsets* only where each row's labels begin is used.
-    """
-
-    spec: FeatureSpec
-    name: str
-    row_id: NDArray[np.int64]
-    piece: NDArray[np.int16]
-    num_frames: NDArray[np.int32]
-    floor: NDArray[np.float32]
-    duration: NDArray[np.float32]
-    num_labels: NDArray[np.int32]
-    label_offsets: NDArray[np.int64]
-    label_values: NDArray[np.int32]
-    source: Any
-
-    def __len__(self) -> int:
-        """The number of rows."""
-        ...
-
-    def labels(self, row: int) -> NDArray[np.int32]:
-        """As `StoreSplit.labels`."""
-        ...
-
-    def payloads(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """As `StoreSplit.payloads`."""
-        ...
-
-    def check_copies(self, rows: NDArray[np.int64], copies: Iterable[Buffer]) -> None:
-        """As `StoreSplit.check_copies`."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
 class JoinedRows:
     """The rows of *splits*, one after the other; where a row is from, *split_of* and *row_of* tell by its number.
 
-    *excluded* identifies the rows that were left out, None where there are none.
+    *excluded* identifies the rows that were left out, None where there are none. The arrays over all rows are as
+    `StoreSplit` has them; but *label_offsets* tell only where each row's labels begin.
     """
 
     splits: Sequence[StoreSplit]
@@ -151,6 +117,9 @@ class JoinedRows:
             places = np.flatnonzero(splits == number)
             yield self.splits[number], places, own[places]
 
+
+Rows = StoreSplit | JoinedRows
+"""What micro-batches are made from."""
 
 _COLUMNS = ("row_id", "piece", "num_frames", "floor", "duration", "num_labels")
 
