@@ -79,7 +79,7 @@ class Exclusion:
             meant = meant & (self.columns[STORE] == split.record.uuid)
         row_ids = self.columns[ROW_ID][meant]
         if PIECE not in self.columns:
-            if len(split) and split.piece.any():
+            if len(row_ids) and split.piece.any():
                 message = f"{self.path} has no column piece, and {split.root} has recordings that were cut into pieces"
                 raise UsageError(message, "add the column piece, as the store's index has it")
             pieces = np.zeros(len(row_ids), np.int64)

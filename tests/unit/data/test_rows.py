@@ -132,6 +132,14 @@ def test_pieces_are_left_out_one_by_one(tmp_path):
         table(tmp_path / "rows.csv", row_id=[1]).left_out([split])
 
 
+def test_a_store_of_whole_clips_needs_no_column_piece_beside_one_of_pieces(two, tmp_path):
+    two[1].piece = np.array([0, 1, 0, 0], np.int16)
+    out = table(tmp_path / "rows.csv", row_id=[1], store=["aaaa"]).left_out(two)
+    assert [np.flatnonzero(mask).tolist() for mask in out] == [[1], []]
+    with pytest.raises(UsageError, match=r"has no column piece, and .*b has recordings"):
+        table(tmp_path / "rows.csv", row_id=[1], store=["bbbb"]).left_out(two)
+
+
 @pytest.mark.parametrize("pair", [(6, 0), (-1, 0), (0, 1), (0, -1), (2**50, 0), (0, 2**40)])
 def test_a_row_that_is_not_there_is_named(two, tmp_path, pair):
     made = table(tmp_path / "rows.parquet", row_id=[1, pair[0]], piece=[0, pair[1]])
