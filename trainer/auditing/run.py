@@ -125,5 +125,5 @@ def _say(settings: AuditSettings, found: Audit, screen: Screen) -> None:
     screen.say(found.title)
     screen.say(f"the worst {found.suspects}: {kinds}")
     screen.say(f"look at them in {output / 'audit.html'}; to leave out those in {SUSPECTS} (any part of it will do):")
-    options = ["--store", str(settings.store), "--exclude-rows", str(output / SUSPECTS)]
+    options = ["--store", str(settings.store), "--split", settings.split, "--exclude-rows", str(output / SUSPECTS)]
     screen.say(shlex.join([python_command(), "-m", "trainer.train", *options]))

@@ -1,5 +1,6 @@
 """An audit of a store: figures that are the model's own, tables that a training takes, a page of the worst."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from shared.command.cli import run_command
+from shared.command.cli import parse_settings, run_command
 from shared.store import open_split
 from shared.text import open_tokenizer
 from tests.support.training import tiny_model, training_store
@@ -19,6 +20,7 @@ from trainer.auditing.listener import Listener
 from trainer.auditing.page import render_page
 from trainer.data.exclusion import Exclusion
 from trainer.model.whisper import load_model
+from trainer.settings import TrainSettings
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,15 @@ def test_the_tables_hold_every_row_once_and_a_training_takes_the_suspects(folder
     assert page.count('<div class="row">') == 2
     assert "<script" not in page
     assert "default-src 'none'" in page
+
+
+def test_the_command_that_is_told_is_about_the_split_that_was_looked_through(folder, tmp_path, capsys):
+    options = ["--store", str(folder / "store"), "--model", str(folder / "model"), "--padding", "own"]
+    assert run_command(main, [*options, "--output", str(tmp_path), "--split", "test", "--shown", "1"]) == 0
+    (command,) = (line for line in capsys.readouterr().out.splitlines() if "trainer.train" in line)
+    told = parse_settings(TrainSettings, shlex.split(command)[3:], prog="", about="")
+    (split,) = (open_split(store, told.split) for store in told.store_folders)
+    assert np.count_nonzero(Exclusion.read(told.exclude_rows).left_out([split])) == 1
 
 
 def test_a_strangers_transcript_is_text_on_the_page():
