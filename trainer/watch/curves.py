@@ -40,7 +40,9 @@ class Curves:
             for name in SHOWN:
                 self._add(name, entry["step"], entry.get(name))
         for entry in history.get("evaluations", ()):
-            self._add(WER, entry["step"], entry["overall"]["raw"]["wer"])
+            # Of a file that people may have touched no more is known than that each entry has a step.
+            raw = (entry.get("overall") or {}).get("raw") or {}
+            self._add(WER, entry["step"], raw.get("wer"))
 
     def _add(self, name: str, step: float, value: float | None) -> None:
         points = self.points.get(name, [])

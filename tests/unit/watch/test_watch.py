@@ -247,3 +247,9 @@ def test_a_metrics_file_that_cannot_be_written_any_more_ends_no_training(tmp_pat
         (folder / "run.prom").unlink()
         folder.rmdir()
     assert said[0].startswith("no metrics file: ")
+
+
+def test_a_history_without_rates_is_gone_on_with():
+    curves = Curves()
+    curves.go_on({"steps": [{"step": 1}], "evaluations": [{"step": 1}, {"step": 2, "overall": None}]})
+    assert [math.isnan(value) for points in curves.points.values() for _, value in points] == [True] * 11
