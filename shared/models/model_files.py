@@ -95,15 +95,23 @@ def model_file(model: str, name: str, option: str = "--model") -> str:
 def model_path(model: str, name: str) -> Path | None:
     """Where the file *name* of *model*, as in `model_file`, lies on this machine; None where it has none.
 
-    What the Hub has is fetched. Raises UsageError where the Hub does not give it.
+    What the Hub has is fetched. Raises UsageError where the Hub does not give it, or cannot be asked; but with
+    `HF_HUB_OFFLINE` a model has what lies in the cache, and no more.
     """
     if is_local(model):
         path = expand_home(model) / name
         return path if path.is_file() else None
-    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415 - as below
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError  # noqa: PLC0415 - as below
 
     try:
         return _from_hub(model, name)
+    except LocalEntryNotFoundError as error:
+        # Of kin to the next, but it says only that nobody could ask: a file may be there all the same.
+        if _known_to_lack(model, name):
+            return None
+        message = f"--model {model}: cannot ask the Hub for {name}: {first_line(error)}"
+        remedy = "check the network; where the whole model is in the Hub's cache, HF_HUB_OFFLINE=1 leaves the Hub out"
+        raise UsageError(message, remedy) from error
     except EntryNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -176,6 +184,15 @@ def _kind_on_hub(model: str) -> Kind | None:
         return kind_of([name for name in _TELLING if there(name)])
     except Exception:  # noqa: BLE001 - the error that is being explained says what the Hub's own would
         return None
+
+
+def _known_to_lack(model: str, name: str) -> bool:
+    """Whether the Hub said earlier that *model* has no file *name*, or is not to be asked."""
+    from huggingface_hub import _CACHED_NO_EXIST, constants, try_to_load_from_cache  # noqa: PLC0415 - as below
+
+    repository, _, revision = model.partition("@")
+    found = try_to_load_from_cache(repository, name, revision=revision or None)
+    return found is _CACHED_NO_EXIST or constants.is_offline_mode()
 
 
 def _remedy(model: str) -> str:

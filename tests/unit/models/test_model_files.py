@@ -3,10 +3,12 @@
 import json
 import shutil
 
+import huggingface_hub
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from shared.errors import UsageError
-from shared.models.model_files import model_config, model_facts, model_file
+from shared.models.model_files import model_config, model_facts, model_file, model_path, optional_json
 
 
 @pytest.fixture
@@ -100,3 +102,31 @@ def test_a_folder_that_is_no_whisper_model_is_refused(tmp_path):
 
 def test_a_models_files_are_read_from_its_folder(demo_model):
     assert json.loads(model_file(str(demo_model), "config.json"))["model_type"] == "whisper"
+
+
+def unreachable(*_, **__):
+    raise LocalEntryNotFoundError("no connection")
+
+
+def test_a_file_that_nobody_could_ask_the_hub_for_is_not_taken_for_one_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(UsageError, match=r"cannot ask the Hub for generation_config\.json") as told:
+        optional_json("anna/modell", "generation_config.json")
+    assert "HF_HUB_OFFLINE=1" in told.value.remedy
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert optional_json("anna/modell", "generation_config.json") == {}
+
+
+def test_what_the_hub_once_said_it_has_not_needs_no_asking(monkeypatch, tmp_path):
+    commit = "0" * 40
+    repository = tmp_path / "models--anna--modell"
+    for name, text in {"refs/main": commit, f".no_exist/{commit}/processor_config.json": ""}.items():
+        (repository / name).parent.mkdir(parents=True)
+        (repository / name).write_text(text)
+    (repository / "snapshots" / commit).mkdir(parents=True)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    assert model_path("anna/modell", "processor_config.json") is None
