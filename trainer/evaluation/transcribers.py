@@ -1,8 +1,9 @@
 """Models that turn clips of a store into text: transformers folders and CTranslate2 folders, behind one call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,17 +99,22 @@ class _CTranslate2Model:
 
 def words(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """The text of token *ids*, without commands and points in time; words that somebody added are words."""
-    silent = _silent(tokenizer)
-    text: str = tokenizer.decode([token for token in ids if token not in silent], skip_special_tokens=False)
-    return text.strip()
+    silent, added = _vocabulary(tokenizer)
+    said = [token for token in ids if token not in silent]
+    # An added word is text already: decoded as the bytes that other tokens stand for, it would lose its umlauts.
+    parts = groupby(said, key=lambda token: token if token in added else None)
+    return "".join(
+        tokenizer.decode(list(run), skip_special_tokens=False) if word is None else added[word] * len(list(run))
+        for word, run in parts
+    ).strip()
 
 
 @cache
-def _silent(tokenizer: Tokenizer) -> frozenset[int]:
-    """The ids that stand for no text."""
+def _vocabulary(tokenizer: Tokenizer) -> tuple[frozenset[int], Mapping[int, str]]:
+    """The ids that stand for no text, and the words that somebody added, by id."""
     added = tokenizer.get_added_tokens_decoder()
-    commands = {number for number, token in added.items() if not is_word(token.content, special=token.special)}
-    return moments(tokenizer.get_vocab(with_added_tokens=True)) | commands
+    found = {number: token.content for number, token in added.items() if is_word(token.content, special=token.special)}
+    return moments(tokenizer.get_vocab(with_added_tokens=True)) | (added.keys() - found.keys()), found
 
 
 def is_ctranslate2(name: str) -> bool:

@@ -32,6 +32,12 @@ def test_an_added_word_is_one_label_and_comes_back_as_it_was_said(plain, special
     assert words(tokenizer, labels) == said
 
 
+@pytest.mark.parametrize("said", ["Bitte Müsliöl nehmen", "Müsliöl Œuvre", "das Œuvre: ÄÖÜß, Müsliöl Müsliöl"])
+def test_an_added_word_keeps_its_umlauts(plain, said):
+    text = with_tokens(plain, "Müsliöl", "Œuvre", "ÄÖÜß")
+    assert words(Tokenizer.from_str(text), Labeller(text)(said)) == said
+
+
 def test_labels_of_other_texts_are_those_of_before(plain):
     text = with_tokens(plain, "Ibuprofen")
     assert Labeller(text)("Guten Tag <|de|> <|6.06|>") == Labeller(plain)("Guten Tag <|de|> <|6.06|>")
