@@ -15,10 +15,13 @@ from shared.units import format_audio, format_bytes, format_count, format_rate, 
 
 EVENTS_SHOWN = 3
 """How many of the last events stand below the actors."""
-_WIDE, _MEDIUM = 100, 72
-"""Columns from which everything fits, and from which everything but a unit's row counts does."""
-_LINES_BESIDE_ACTORS = 16
-"""Everything but the actors at full width, with the line that counts hidden actors and the cursor's own."""
+_WIDE, _FOUR_FIGURES, _MEDIUM = 100, 80, 72
+"""Columns from which everything fits, four figures stand on a line, and everything but a unit's row counts fits."""
+_ACTORS_WANTED = 5
+"""Where so many would not fit, empty lines and all events but the last give way to them."""
+_LINES_BESIDE_ACTORS = 8
+"""Title, bars, the heads of the actors, the line that counts hidden ones, one event and the cursor's own line."""
+_EMPTY_LINES, _FIGURES = 4, 8
 _CALM = "normal"
 _LEVEL_STYLES = {_CALM: "blue", "throttle": "yellow", "pause": "yellow", "emergency": "red", "stop": "red"}
 _STATE_STYLES = {
@@ -45,22 +48,22 @@ def render(
     """The live view of *snapshot*, *width* columns wide: bars, figures, actors and the last events.
 
     With *height* given, actors that would not fit are counted in one line instead of shown; five always fit 24 lines.
+    A lower terminal gets no empty lines and only the last event.
     The height depends on the terminal and the number of actors alone, so the picture does not jump between updates.
     Titles, shard names and events are shown as they are: no markup, no control characters, one line each.
     """
-    shown = len(snapshot.actors) if height is None else _actors_shown(width, height)
-    parts: list[RenderableType] = [
-        _line(title, "bold"),
-        Text(),
-        _gauges(snapshot, width),
-        Text(),
-        _figures(snapshot, width),
-        Text(),
-        _actors(snapshot.actors[:shown], width),
-    ]
-    if hidden := max(0, len(snapshot.actors) - shown):
-        parts.append(Text(f"and {hidden} more actors", style="dim"))
-    return Group(*parts, Text(), *_events(events))
+    room = math.inf if height is None else height - _LINES_BESIDE_ACTORS - _FIGURES // _figures_per_line(width)
+    roomy = room - _EMPTY_LINES - (EVENTS_SHOWN - 1)
+    is_roomy = roomy >= min(_ACTORS_WANTED, len(snapshot.actors))
+    shown = int(max(0, min(len(snapshot.actors), roomy if is_roomy else room)))
+    parts: list[RenderableType] = [_line(title, "bold"), _gauges(snapshot, width), _figures(snapshot, width)]
+    if shown or is_roomy:
+        parts.append(_actors(snapshot.actors[:shown], width))
+    hidden = _hidden(len(snapshot.actors) - shown, shown)
+    if not is_roomy:
+        return Group(*parts, *hidden, *_events(events, 1))
+    spaced = [line for part in parts for line in (part, Text())]
+    return Group(*spaced[:-1], *hidden, Text(), *_events(events, EVENTS_SHOWN))
 
 
 def percent_done(snapshot: Snapshot) -> float:
@@ -86,9 +89,10 @@ def format_eta(eta_seconds: float | None) -> str:
     return "-" if eta_seconds is None else format_seconds(eta_seconds)
 
 
-def _actors_shown(width: int, height: int) -> int:
-    narrow_lines = 0 if width >= _MEDIUM else 2
-    return max(0, height - _LINES_BESIDE_ACTORS - narrow_lines)
+def _hidden(hidden: int, shown: int) -> list[Text]:
+    """A line that counts *hidden* actors beside those *shown*; none where all are shown."""
+    words = f"and {hidden} more actor" if shown else f"{hidden} actor"
+    return [Text(words + ("s" if hidden > 1 else ""), style="dim")] if hidden else []
 
 
 def _line(text: str, style: str = "") -> Text:
@@ -134,7 +138,7 @@ def _ram_gauge(snapshot: Snapshot) -> _Gauge:
 
 
 def _figures_per_line(width: int) -> int:
-    return 4 if width >= _MEDIUM else 2
+    return 4 if width >= _FOUR_FIGURES else 2
 
 
 def _figures(snapshot: Snapshot, width: int) -> Table:
@@ -146,7 +150,7 @@ def _figures(snapshot: Snapshot, width: int) -> Table:
         ("shards", f"{format_count(snapshot.units_done)} / {format_count(snapshot.units_total)}"),
         ("resumed", format_count(snapshot.rows_resumed)),
         ("quarantined", format_count(snapshot.rows_quarantined)),
-        ("audio done", format_audio(snapshot.audio_seconds)),
+        ("audio", format_audio(snapshot.audio_seconds)),
     ]
     columns = _figures_per_line(width)
     table = Table.grid(expand=True, padding=(0, 1, 0, 0))
@@ -190,6 +194,6 @@ def _actor_cells(actor: ActorView, width: int) -> list[RenderableType]:
     return cells
 
 
-def _events(events: Sequence[str]) -> list[Text]:
-    last = [_line(event) for event in events[-EVENTS_SHOWN:]]
-    return last + [Text()] * (EVENTS_SHOWN - len(last))
+def _events(events: Sequence[str], shown: int) -> list[Text]:
+    last = [_line(event) for event in events[-shown:]]
+    return last + [Text()] * (shown - len(last))

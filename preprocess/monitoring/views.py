@@ -11,7 +11,7 @@ from time import strftime
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -233,6 +233,6 @@ class _LiveView:
     def _draw(self) -> RenderableType:
         title = f"{self._title}: {self._phase}" if self._phase else self._title
         if self._snapshot is None:
-            return Text(one_line(title), style="bold")
+            return Group(Text(one_line(title), style="bold"), *(Text(one_line(event)) for event in self._events))
         width, height = self._console.size
         return render(self._snapshot, title, self._events, width, height)

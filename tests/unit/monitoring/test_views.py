@@ -313,3 +313,37 @@ def test_programs_are_told_at_the_end_how_it_ended(kind, told):
     lines = stream.getvalue().splitlines()
     outcome = {"exit_code": 3, "error": "the disk is full", "remedy": "make room"}
     assert [json.loads(line) for line in lines] == ([{"outcome": outcome}] if told else [])
+
+
+def test_what_happens_before_the_first_figures_is_shown_on_the_live_screen():
+    stream = StringIO()
+    with make_view("live", title="demo", stream=stream, is_terminal=False) as view:
+        view.phase(Phase.STARTING_RAY)
+        view.event("a stop was asked for")
+    assert "demo: starting Ray\na stop was asked for" in text_of(stream)
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 15), (60, 13), (80, 15), (80, 12), (40, 18), (72, 20)])
+def test_a_low_terminal_shows_whole_actors_and_the_last_event(width, height):
+    lines = screen(width=width, height=height)
+    assert len(lines) < height
+    assert lines[-1] == "four"
+    shown = sum(bool(re.match(r"\s+[1-5]  ", line)) for line in lines)
+    assert shown > 0
+    hidden = [line for line in lines if "more actor" in line]
+    assert hidden == ([f"and {5 - shown} more actor{'s' if shown < 4 else ''}"] if shown < 5 else [])
+
+
+def test_a_terminal_without_room_for_actors_counts_them_under_no_heading():
+    text = "\n".join(screen(width=60, height=12))
+    assert "5 actors" in text
+    assert "state" not in text
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 100])
+def test_no_figure_loses_its_end(width):
+    longest = replace(
+        MIDWAY, elapsed_seconds=43_440.0, audio_seconds=3_218.0, rows_per_second=1_234.0, rows_resumed=970_064,
+        rows_quarantined=12_345,
+    )  # fmt: skip
+    assert not any("…" in line for line in screen(longest, width=width)[6:10])
