@@ -5,7 +5,6 @@ espeak-ng speaks in processes of its own: a fault in a C library then costs no r
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +21,7 @@ from preprocess.demo.publish import marker, publish
 from preprocess.demo.recording import record
 from shared.errors import SpeechPrepError
 from shared.schema import fingerprint
+from shared.system.stop_request import deaf_children
 
 Progress = Callable[[int, int], None]
 """Called with the number of clips done and the number of all."""
@@ -80,7 +80,9 @@ def _recorded(clips: Sequence[ClipPlan]) -> Iterator[Iterable[bytes]]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_the_parent)
     try:
-        yield pool.map(record, clips, chunksize=4)
+        with deaf_children():
+            files = pool.map(record, clips, chunksize=4)
+        yield files
     except BrokenProcessPool as error:
         raise SpeechPrepError(
             "A process that makes the demo corpus died.", "Read its own message above, free memory and run it again."
@@ -90,8 +92,7 @@ def _recorded(clips: Sequence[ClipPlan]) -> Iterator[Iterable[bytes]]:
 
 
 def _follow_the_parent() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a pool's workers outlive a parent that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End with the parent: a pool's workers outlive one that is killed."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 

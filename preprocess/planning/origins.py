@@ -17,6 +17,7 @@ from preprocess.workspace.environment import actor_environment
 from shared.errors import SourceError, SpeechPrepError
 from shared.layout import shard_name
 from shared.selection import Selection
+from shared.system.stop_request import deaf_children
 
 MOST_FILES = 20_000
 """So many files a run looks at before it goes on; a clip folder's units are then looked at in part."""
@@ -114,7 +115,7 @@ def checksums_apart(tasks: Sequence[ReadTask]) -> Iterator[str | Exception]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, tasks), daemon=True)
-    with actor_environment():
+    with actor_environment(), deaf_children():
         process.start()
     theirs.close()
     try:

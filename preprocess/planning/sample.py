@@ -18,6 +18,7 @@ from preprocess.workspace.environment import actor_environment
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow, encoded_bytes
+from shared.system.stop_request import deaf_children
 
 SAMPLE_ROWS = 1_000
 SAMPLE_BLOCKS = 40
@@ -182,7 +183,7 @@ def _attempt(task: SampleTask, silent_seconds: float) -> Sample | _Lost:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, task), daemon=True)
-    with actor_environment():
+    with actor_environment(), deaf_children():
         process.start()
     theirs.close()
     try:

@@ -3,11 +3,28 @@
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 from shared.errors import ExitCode, InterruptedRunError
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Python processes that are spawned inside the block never hear of Ctrl-C, which a terminal sends to them, too.
+
+    One that is still importing would answer with a traceback. Whoever starts them ends them.
+    """
+    # What it does once, when it starts itself, would open the mask again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StopRequest:

@@ -29,6 +29,16 @@ class KillingText(str):
         return True
 
 
+class InterruptingText(str):
+    """A transcript at which a terminal's Ctrl-C comes, which goes to every process."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return True
+
+
 class HangingText(str):
     """A transcript that nobody finishes looking at."""
 
@@ -47,6 +57,7 @@ class Rows:
     count: int
     killers: frozenset[int] = frozenset()
     hanging: frozenset[int] = frozenset()
+    interrupting: frozenset[int] = frozenset()
     damaged_at: int = -1
 
     def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:
@@ -54,7 +65,8 @@ class Rows:
         for row_id in range(self.first, self.first + self.count):
             if row_id == self.damaged_at:
                 raise SourceError("the file ends here", "copy it again")
-            text = KillingText if row_id in self.killers else HangingText if row_id in self.hanging else str
+            kinds = ((self.killers, KillingText), (self.hanging, HangingText), (self.interrupting, InterruptingText))
+            text = next((kind for rows, kind in kinds if row_id in rows), str)
             yield SourceRow(
                 row_id, wav(1_600 + 160 * row_id, seed=row_id), f"{row_id}.wav", text(f"Satz {row_id}"), "x"
             )
@@ -92,6 +104,10 @@ def test_a_row_that_kills_is_left_out_and_counts_as_crashed(task, killer):
 def test_a_row_that_hangs_is_left_out_as_well(task):
     found = sample_apart(task(hanging=frozenset({103})), silent_seconds=5)
     assert [row.rejected for row in found.rows].count(True) == 1
+
+
+def test_ctrl_c_is_for_the_process_that_waits_for_the_sample(task):
+    assert not any(row.rejected for row in sample_apart(task(interrupting=frozenset({103}))).rows)
 
 
 def test_too_many_rows_that_kill_end_the_plan_with_a_reason(task):

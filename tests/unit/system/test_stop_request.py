@@ -1,15 +1,17 @@
 """The first signal asks for the end, the second one is it."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
+from multiprocessing import resource_tracker
 
 import pytest
 
 from shared.errors import InterruptedRunError
-from shared.system.stop_request import StopRequest
+from shared.system.stop_request import StopRequest, deaf_children
 
 ASKED = """
 import signal, sys
@@ -62,3 +64,17 @@ def test_the_first_request_is_acknowledged_at_once_whatever_it_interrupts():
         assert told.wait(10)
         assert stop.requested
     assert said == ["a stop was asked for"]
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_child_that_starts_hears_no_ctrl_c_and_we_do(monkeypatch, tracked):
+    if not tracked:
+        # As in a process that starts its first child: the tracker that comes with it opens the mask.
+        monkeypatch.setattr(resource_tracker._resource_tracker, "_fd", None)
+    child = multiprocessing.get_context("spawn").Process(target=signal.raise_signal, args=(signal.SIGINT,))
+    with deaf_children():
+        child.start()
+    child.join()
+    assert child.exitcode == 0
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
