@@ -40,6 +40,8 @@ from shared.text import Labeller, printable
 
 _PROG = "python -m preprocess.inspect"
 _SHORTEST_LINE = 80
+_USUAL_MODEL = "openai/whisper-large-v3-turbo"
+"""Stands in the next command where no --model was named: a plan needs one."""
 
 
 class InspectSettings(Folders):
@@ -121,7 +123,9 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     drawn = _draw(picture, settings.png)
     _show(asdict(facts), render_source(facts), drawn, settings)
     if opened.source is not None and not settings.json_:
-        _say([python_command(), "-m", "preprocess.plan", "--source", uri, *facts.options, *_access_options(access)])
+        model = ["--model", settings.model or _USUAL_MODEL]
+        options = [*facts.options, *_access_options(access)]
+        _say([python_command(), "-m", "preprocess.plan", "--source", uri, *model, *options])
     return int(ExitCode.USAGE if facts.problems else ExitCode.DONE)
 
 

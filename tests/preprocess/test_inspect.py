@@ -1,6 +1,7 @@
 """`python -m preprocess.inspect`: data sets and stores in words, a wrong one with its remedy, and no file but a PNG."""
 
 import json
+import shlex
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ from datasets import Audio, Dataset
 
 from preprocess.inspect import main
 from preprocess.inspection.store import histogram, tenths_of
+from preprocess.plan import main as plan
 from shared.command.cli import run_command
 from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store, quarantined_row, wav, write_source
@@ -240,3 +242,17 @@ def test_a_sample_is_told_with_its_worst_row_on_one_screen(inspected, tmp_path, 
     assert last - first < 24
     assert any("look at row 20" in line for line in lines)
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_next_command_is_a_plan_that_needs_nothing_more(source, demo_model, capsys, named):
+    rename(source, {"transkription": "satz"})
+    model = ["--model", str(demo_model)] if named else []
+    assert run_command(main, [str(source), "--text-column", "satz", *model]) == ExitCode.DONE
+    words = shlex.split(capsys.readouterr().out.split("Next:")[1].replace("\\\n", " "))
+    if not named:
+        place = words.index("--model") + 1
+        assert words[place] == "openai/whisper-large-v3-turbo"
+        words[place] = str(demo_model)
+    assert words[1:3] == ["-m", "preprocess.plan"]
+    assert run_command(plan, words[3:]) == ExitCode.DONE
