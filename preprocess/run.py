@@ -62,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
             summary = _run(job, settings, everyone, removals)
         everyone.complete()
         if settings.view != "json":
-            Screen().print(render_summary(summary))
+            screen = Screen()
+            screen.print(render_summary(summary, screen.width))
         everyone.exit_code = _verdict(job, settings, summary)
     return everyone.exit_code
 

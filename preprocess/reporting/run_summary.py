@@ -183,7 +183,7 @@ def limiting_stage(stage_seconds: Mapping[str, float], actor_seconds: float, *, 
     """One sentence that names the stage with the largest share of actor time and what would make the run faster."""
     shares = stage_shares(stage_seconds, actor_seconds)
     if not shares:
-        return "no stage was timed: nothing was left to do"
+        return "this run made no shard"
     name = max(shares, key=lambda stage: shares[stage])
     advice = _ADVICE.get(name) or _cpu_advice(num_actors, num_cores)
     return f"{name} took {100 * shares[name]:.0f} % of actor time: {advice}"

@@ -18,29 +18,36 @@ from shared.units import format_audio, format_bytes, format_count, format_rate, 
 
 _SPLITS_SHOWN = 3
 _REASONS_SHOWN = 3
+_BESIDE = 80
+"""Columns from which the stages stand beside the other figures."""
 _NEXT, _CONTINUED = "Next:", " \\"
 
 
 def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
-    """*summary* on at most 24 lines of *width* columns (at least 80).
+    """*summary* on at most 24 lines of *width* columns; below 80 columns it takes more lines.
 
     The next command is quoted for a shell and broken with backslashes, so that it can be copied as it stands; only a
     word that is longer than a line is broken within.
     """
-    beside = Table.grid(padding=(0, 2, 0, 0))
-    beside.add_column(width=47)
-    beside.add_column(width=30)
-    beside.add_row(_facts(summary), _stages(stage_shares(summary.stage_seconds, summary.actor_seconds)))
+    facts, stages = _facts(summary), _stages(stage_shares(summary.stage_seconds, summary.actor_seconds))
     return Group(
         _heading(summary),
         _splits(summary.splits),
         _reasons(summary.quarantined),
         *_repeats(summary.repeats),
         _warning(summary.cancelled),
-        beside,
+        *(_beside(facts, stages) if width >= _BESIDE else (facts, stages)),
         Text(summary.limited_by, style="bold"),
         *next_lines(summary.next_command, width),
     )
+
+
+def _beside(facts: Table, stages: Table) -> tuple[Table]:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=47)
+    table.add_column(width=30)
+    table.add_row(facts, stages)
+    return (table,)
 
 
 def _heading(summary: RunSummary) -> Table:

@@ -131,7 +131,7 @@ def test_a_run_that_had_nothing_to_do_is_summarised_without_failing():
         next_command=(),
     )
     text = "\n".join(screen(nothing))
-    assert "no stage was timed" in text
+    assert "this run made no shard" in text
     assert "quarantined: none" in text
     assert "Next:" not in text
 
@@ -228,3 +228,10 @@ def test_other_programs_that_took_the_cores_are_named_as_the_limit_and_excuse_th
 
 def test_the_runs_own_memory_comes_before_the_machines():
     assert "900 MB own; " in "\n".join(screen(replace(DONE, peak_own_bytes=900_000_000)))
+
+
+def test_a_narrow_terminal_has_the_stages_below_and_no_figure_cut():
+    text = "\n".join(screen(width=60))
+    for words in ("peak RAM", "governor", "forecast", "decode"):
+        assert words in text
+    assert "…" not in text
