@@ -141,7 +141,7 @@ def _reported(run: RunContext, everyone: Broadcast, found: Estimate) -> Iterator
         outcome = f"ended early: {error.message}"
         raise
     finally:
-        run.stats.ended_at = monotonic()
+        run.stats.end(monotonic())
         if run.settings.report and run.job.layout.record.exists():
             _report(run.job, everyone, _summarise(run.job, run.stats, found), outcome)
 

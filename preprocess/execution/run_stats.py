@@ -39,7 +39,6 @@ class RunStats:
     actor_seconds: float = 0.0
     written_bytes: int = 0
     last_commit: float | None = None
-    ended_at: float | None = None
     restarts: int = 0
     peak_disk_bytes: int = 0
     peak_memory_bytes: dict[int, int] = field(default_factory=dict)
@@ -47,6 +46,7 @@ class RunStats:
     disk_budget_bytes: int = 0
     peak_own_bytes: int = 0
     others_before: float = field(default_factory=others_seconds)
+    _end: tuple[float, float] | None = None
     cpu_seconds: float = 0.0
     _actors: dict[int, ActorView] = field(default_factory=dict)
     _since: dict[int, float] = field(default_factory=dict)
@@ -70,7 +70,11 @@ class RunStats:
 
     def elapsed_seconds(self, now: float) -> float:
         """How long the work took, or has taken by *now*; what comes after it, such as a report, does not count."""
-        return (now if self.ended_at is None else self.ended_at) - self.started
+        return (now if self._end is None else self._end[0]) - self.started
+
+    def end(self, now: float) -> None:
+        """The work is over at *now*; what comes after it counts no more, neither as time nor as others' load."""
+        self._end = now, others_seconds()
 
     def memory_of(self, actor: int) -> int:
         """What *actor* held when it told last."""
@@ -151,7 +155,8 @@ class RunStats:
     def others_share(self, now: float) -> float:
         """Which share of the machine's cores other programs took, 0 to 1, until *now* or the end."""
         # The actors are no programs of others.
-        seconds = others_seconds() - self.others_before - self.cpu_seconds
+        others = others_seconds() if self._end is None else self._end[1]
+        seconds = others - self.others_before - self.cpu_seconds
         available = self.elapsed_seconds(now) * (os.cpu_count() or 1)
         return min(1.0, max(0.0, seconds) / available) if available > 0 else 0.0
 

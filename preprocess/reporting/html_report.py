@@ -205,7 +205,7 @@ def _charts(points: Sequence[Point]) -> list[tuple[str, Markup]]:
     disk = Limit("allowed", [point.disk_budget_bytes for point in points])
     ram = Limit("limit", [point.ram_limit_bytes for point in points])
     return [
-        chart("Throughput, samples per second", [point.rows_per_second for point in points], _rate),
+        chart("Throughput, clips per second", [point.rows_per_second for point in points], _rate),
         chart("Throughput, times real time", [point.audio_seconds_per_second for point in points], _times),
         chart("Disk in use", [point.disk_used_bytes for point in points], _bytes, disk),
         chart("Memory in use", [point.ram_used_bytes for point in points], _bytes, ram),

@@ -165,3 +165,12 @@ def test_an_actor_is_stuck_from_its_last_new_row_on_whether_it_answers_or_not():
     assert [view.number for view in stats.stuck(15.0, 10.0)] == [0]
     stats.set_state(0, ActorState.IDLE, 15.0)
     assert stats.stuck(99.0, 10.0) == []
+
+
+def test_what_comes_after_the_work_changes_neither_its_time_nor_the_load_of_others(monkeypatch):
+    seconds = iter([1_000.0, 1_004.0, 9_000.0, 9_000.0])
+    monkeypatch.setattr("preprocess.execution.run_stats.others_seconds", lambda: next(seconds))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    stats = RunStats(ROWS, 1, 0, 0, disk_forecast_bytes=1, started=0.0, others_before=next(seconds))
+    stats.end(10.0)
+    assert (stats.elapsed_seconds(99.0), stats.others_share(99.0)) == (10.0, 0.2)

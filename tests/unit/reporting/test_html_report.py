@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -19,6 +20,7 @@ from preprocess.reporting.store_facts import MAX_SOURCES, LengthScan, ReportFact
 from shared.errors import StoreError
 from shared.layout import StoreLayout
 from shared.schema import INDEX_SCHEMA
+from tests.support.browser import scroll_width
 from tests.support.samples import feature_row, make_store, quarantined_row
 
 HOSTILE = (
@@ -377,3 +379,16 @@ def test_the_index_of_970064_rows_is_read_in_little_memory(tmp_path):
         most = max(most, pa.total_allocated_bytes() - before)
     assert scan.rows == rows
     assert most < 16_000_000
+
+
+def test_a_phone_shows_every_column_without_scrolling_sideways(finished, tmp_path):
+    # A picture of a clip may be wider than the screen; tables may not, not even within a frame of their own.
+    page = finished[1].replace("min-width: 44rem; ", "").replace("overflow-x: auto", "")
+    # Figures as long as those of the real data set.
+    page = re.sub(r'(<td class="n">)(?=\d)', r"\g<1>97,0", page)
+    assert scroll_width(page, tmp_path, 390) <= 390
+
+
+def test_rates_are_clips_as_everywhere(finished):
+    assert "Throughput, clips per second" in finished[1]
+    assert "samples per second" not in finished[1]
