@@ -19,7 +19,7 @@ _TIMESTAMP = "|".join(
     (
         rf"<\| ?{_SECONDS} ?\|>",  # Whisper's: <|0.00|>
         rf"(?:(?<!\S)\d{{1,6}} )?{_SUBRIP}{_ARROW}{_SUBRIP}",  # SubRip's, after its number
-        rf"\[{_CLOCK}{_ARROW}{_CLOCK}\]",  # that of whisper and whisper.cpp: [00:00.000 --> 00:02.000]
+        rf"\[ ?{_CLOCK}{_ARROW}{_CLOCK} ?\]",  # whisper's, whisper.cpp's, pyannote's: [00:00.000 --> 00:02.000]
         rf"(?:^WEBVTT )?{_CLOCK}{_ARROW}{_CLOCK}{_CUE}",  # WebVTT's
         rf"\[{_SECONDS}s?{_ARROW}{_SECONDS}s?\]",  # faster-whisper's: [0.00s -> 2.00s]
         rf"<{_CLOCK}>|\[{_CLOCK}\]",  # WebVTT's within a line, and LRC's

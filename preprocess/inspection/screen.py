@@ -14,6 +14,7 @@ from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_seconds
 
 _ROWS_SHOWN = 3
+_REJECTED_SHOWN = 3
 _ENCODINGS_SHOWN = 3
 _SOURCES_SHOWN = 3
 _ODD_SHOWN = 3
@@ -118,9 +119,10 @@ def _sampled(split: str, clips: Sequence[ClipFacts]) -> list[Text]:
     if rest := sum(count for _, count in encodings[_ENCODINGS_SHOWN:]):
         lines.append(Text(f"{rest:>5} x others"))
     rejected = [clip for clip in clips if clip.rejected]
-    lines += [_line(f"would be quarantined: row {clip.row_id}, {clip.rejected}", "yellow") for clip in rejected[:3]]
-    if len(rejected) > len(lines):
-        lines.append(_line(f"and {len(rejected) - 3} rows more", "yellow"))
+    named = rejected[:_REJECTED_SHOWN]
+    lines += [_line(f"would be quarantined: row {clip.row_id}, {clip.rejected}", "yellow") for clip in named]
+    if rest := len(rejected) - len(named):
+        lines.append(_line(f"and {rest} more of them", "yellow"))
     return lines
 
 

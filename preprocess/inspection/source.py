@@ -230,7 +230,7 @@ def clip_facts(row: SourceRow, max_seconds: float) -> ClipFacts:
     transkription = normalise_transcript(row.transkription or "")
     seconds, rejected = None, ""
     try:
-        samples, sampling_rate = _decoded(row)
+        samples, sampling_rate = _decoded(row, max_seconds)
         seconds = len(samples) / sampling_rate
         rejected = _objection(seconds, stored_transcript(transkription), max_seconds)
     except RowRejectedError as error:
@@ -253,9 +253,15 @@ def row_log_mel(row: SourceRow, num_mel_bins: int) -> NDArray[np.float32]:
     return LogMel(mel_filters(num_mel_bins))(resample(*_decoded(row)))
 
 
-def _decoded(row: SourceRow) -> tuple[NDArray[np.float32], int]:
+def _decoded(row: SourceRow, max_seconds: float = _LONGEST_SHOWN.max_seconds) -> tuple[NDArray[np.float32], int]:
+    """As a run with *max_seconds* decodes *row*, its codec's padding trimmed; a longer clip as it is."""
     if row.audio is None:
         raise RowRejectedError(row.problem or QuarantineReason.NO_AUDIO, row.problem_message or "no audio bytes")
+    try:
+        return decode_native(row.audio, DecodeLimits(max_seconds=max_seconds))
+    except RowRejectedError as error:
+        if error.reason != QuarantineReason.TOO_LONG:
+            raise
     return decode_native(row.audio, _LONGEST_SHOWN)
 
 

@@ -102,8 +102,12 @@ class PlannedJob:
     def has_to_wait(self, unit: Unit) -> bool:
         """Whether *unit* is made without the rows of splits that are not all committed yet."""
         plan = next(plan for plan in self.plans if plan.name == unit.split)
-        counts = {name: self.record.splits[name].num_units for name in self.held_out(plan)}
-        return any(len(self.layout.committed(name, count)) < count for name, count in counts.items())
+        return any(map(self.misses_shards, self.held_out(plan)))
+
+    def misses_shards(self, name: str) -> bool:
+        """Whether the split *name* of the store is not all committed yet."""
+        count = self.record.splits[name].num_units
+        return len(self.layout.committed(name, count)) < count
 
     def _shards_of(self, name: str) -> list[Path]:
         count = self.record.splits[name].num_units
@@ -149,7 +153,9 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
         )
         record = record.admitting(name, plan.record)
         plans.append(plan)
-    return PlannedJob(source, pipeline, tuple(plans), forecasts, record, layout)
+    job = PlannedJob(source, pipeline, tuple(plans), forecasts, record, layout)
+    _require_held_out(job)
+    return job
 
 
 def _in_order(chosen: dict[str, tuple[str, Selection]], settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
@@ -166,6 +172,16 @@ def _held_out(name: str, record: StoreRecord, settings: SourceSettings) -> dict[
         message = f"--drop-test-leaks compares {name!r} with a test or validation split, and there is none"
         raise UsageError(message, "name it with --split, give --test-fraction, or leave --drop-test-leaks out")
     return found
+
+
+def _require_held_out(job: PlannedJob) -> None:
+    """Raises UsageError where a split would wait for one that is neither finished nor made in this run."""
+    made = {plan.name for plan in job.plans}
+    for plan in job.plans:
+        for name in job.held_out(plan):
+            if name not in made and job.misses_shards(name):
+                message = f"--drop-test-leaks leaves out of {plan.name!r} what {name!r} has, which is not finished"
+                raise UsageError(message, f"make both, with --split {name} --split {plan.name}")
 
 
 def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:

@@ -117,3 +117,10 @@ def test_a_store_with_leaks_is_not_gone_on_with_without_them(run, capsys):
     run()
     assert run("--drop-test-leaks")[0] == ExitCode.USAGE
     assert "drop_test_leaks was None" in capsys.readouterr().err
+
+
+def test_a_split_that_would_wait_for_one_that_this_run_does_not_make_is_refused_at_once(run, capsys):
+    _, store = run("--split", "test")
+    min((store / "data").glob("test-*")).unlink()
+    assert run("--split", "train", "--drop-test-leaks")[0] == ExitCode.USAGE
+    assert "--split test --split train" in capsys.readouterr().err

@@ -117,6 +117,15 @@ def test_two_columns_that_could_be_the_transcript_stop_with_the_rows_and_both_op
     assert texts_of(tmp_path, text="sentence") == ["SATZ"] * 3
 
 
+@pytest.mark.parametrize("name", ["start_ms", "offset_samples", "Begin Time ms"])
+def test_a_start_that_is_not_in_seconds_makes_no_row_of_the_whole_file(name, tmp_path):
+    record(tmp_path / "0.wav", 1.0)
+    table = tmp_path / "clips.csv"
+    table.write_text(f"file,{name},text\n0.wav,100,a\n0.wav,500,b\n")
+    assert f"column {name!r} seems to say where a part begins, and not in seconds" in refusal(table)
+    assert texts_of(table, offset="none") == ["a", "b"]
+
+
 def test_columns_with_names_of_ones_own_are_asked_for_and_taken(tmp_path):
     names = clips(tmp_path)
     (tmp_path / "liste.csv").write_text("\n".join(["Aufnahme;Wortlaut", *(f"{name};ja" for name in names)]))

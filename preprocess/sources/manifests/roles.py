@@ -3,6 +3,7 @@
 Where two columns could be it, nothing is chosen: the message shows three rows as read and the options that settle it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -21,6 +22,8 @@ TEXT_NAMES = (
 _START_NAMES = ("offset", "start", "begin", "start_time", "segment_start", "begin_time", "start_seconds", "beginn")
 _DURATION_NAMES = ("duration", "dur", "duration_seconds", "dauer")
 _END_NAMES = ("end", "stop", "end_time", "segment_end", "stop_time", "end_seconds", "ende")
+_OTHER_UNITS = re.compile("(offset|start|begin)(_?time)?_?(ms|msecs?|millis|milliseconds|samples?|frames?)")
+"""Names of a start that is not in seconds: taken for no start, each row would be the whole file with a part's words."""
 SPLIT_NAMES = ("split", "subset", "partition")
 NONE = "none"
 """What a user says for a column that is not to be used."""
@@ -90,6 +93,7 @@ def choose(head: TableHead, columns: Columns, exists: Callable[[str], bool]) -> 
     duration = _optional(head, columns.duration, _DURATION_NAMES, "--duration-column")
     end = _optional(head, columns.end, _END_NAMES, "--end-column")
     if start is None:
+        _refuse_other_units(head, columns)
         # Beside a clip of its own its length is information, often rounded. Named by the user it is what is wanted.
         duration = duration if columns.duration else None
         end = end if columns.end else None
@@ -101,6 +105,15 @@ def choose(head: TableHead, columns: Columns, exists: Callable[[str], bool]) -> 
     named = columns.split
     split = _optional(head, named, (), "--split-column") if named else _first(head, SPLIT_NAMES)
     return Roles(audio, text, source, start, duration, end, split)
+
+
+def _refuse_other_units(head: TableHead, columns: Columns) -> None:
+    found = [name for name in head.names if _OTHER_UNITS.fullmatch(_plain(name))]
+    if found and columns.offset != NONE:
+        message = f"{head.where}: column {found[0]!r} seems to say where a part begins, and not in seconds"
+        raise SourceError(
+            message, f"write seconds into a column 'start', or pass --offset-column {NONE} for whole files"
+        )
 
 
 def _audio(head: TableHead, columns: Columns, exists: Callable[[str], bool]) -> int:
