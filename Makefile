@@ -47,17 +47,17 @@ lint: .venv/test.installed
 	$(BIN)/lint-imports
 
 faults: .venv/test.installed
-	$(BIN)/python -m pytest tests/fault tests/cluster -m campaign
+	$(BIN)/python -m pytest --timeout 0 tests/fault tests/cluster -m campaign
 
 hostile: .venv/test.installed
 	$(BIN)/python tests/fault/hostile_campaign.py
 
 kills: .venv/test.installed
 	$(BIN)/python tests/cluster/campaign.py
-	$(BIN)/python -m pytest tests/trainer/test_train.py -m campaign
+	$(BIN)/python -m pytest --timeout 0 tests/trainer/test_train.py -m campaign
 
 world: .venv/test.installed
-	$(BIN)/python -m pytest tests/world -m 'campaign or not campaign'
+	$(BIN)/python -m pytest --timeout 0 tests/world -m 'campaign or not campaign'
 
 planted: .venv/test.installed
 	$(BIN)/python tests/fault/planted_campaign.py
