@@ -1,6 +1,7 @@
 """Fixtures that many tests share: real German speech and a tiny model, made once for all processes of a session."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,15 @@ from preprocess.planning.sample import sample_rows
 # Two test processes have a core each: threads that outnumber cores wait for each other, and work at it. Libraries look
 # when they are imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol():
+    """Each test finds signals as a process has them: commands run in this one take them, and a suite in the background
+    was told to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,6 @@
 """Names that strangers chose go from a folder of clips through a whole run and a training: as text, and as they are."""
 
 import json
-import signal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,13 +33,10 @@ FOLDER = "-\x1b[31m\u202e$(touch pwned)\n'[red]"
 
 @pytest.fixture(autouse=True, scope="module")
 def process_as_before():
-    """A training takes signals and threads of its process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """A training takes threads of its process."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

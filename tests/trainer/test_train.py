@@ -45,14 +45,11 @@ CPU = torch.device("cpu")
 def one_thread():
     """As in the runs of their own: sums in another order are other sums."""
     before = torch.get_num_threads()
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         torch.set_num_threads(1)
         yield
     torch.set_num_threads(before)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def on(options, store):
@@ -369,6 +366,13 @@ def test_what_ends_all_ranks_is_said_once(error, launcher, aloud, monkeypatch, c
         monkeypatch.setattr("trainer.train.read_place", lambda _environment, place=place: place)
         assert run_command(main, ["--store", "x"]) == error.exit_code
         assert (error.message in capsys.readouterr().err) == aloud[rank]
+
+
+def test_a_training_that_ends_leaves_signals_as_it_found_them(options, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    absent = on(options, tmp_path / "no-store")
+    assert run_command(main, ["--output", str(tmp_path / "out"), *absent]) != 0
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
 def test_ranks_listen_on_loopback_alone_and_save_and_end_when_their_launcher_is_killed(options, tmp_path):

@@ -50,7 +50,7 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
     # The pages outlive what is held: nobody waits for the last scrape but this process.
     with ExitStack() as pages, join_ranks() as ranks, _in_plain_words(), ExitStack() as stack:
         # Not before: while ranks wait for each other, nobody would look at it.
-        stop.install()
+        pages.enter_context(stop)
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
