@@ -186,7 +186,7 @@ def _show(facts: dict[str, Any], screen: RenderableType, drawn: Path | None, set
 def _say(command: Sequence[str]) -> None:
     """Prints the command to type next."""
     console = _console()
-    console.print(Group(*next_lines(command, console.width)))
+    console.print(Group(*next_lines(command, console.width)), crop=False)
 
 
 def _console() -> Screen:

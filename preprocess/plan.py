@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
         say(json_line(_plan_json(figures) | {"notes": notes}))
     else:
         console = Screen()
-        console.print(render_plan(figures, max(console.width, _SHORTEST_LINE)))
+        console.print(render_plan(figures, max(console.width, _SHORTEST_LINE)), crop=False)
         for note in notes:
             console.print(Text.assemble(("note: ", "yellow"), one_line(note)))
     if refusal is not None and not settings.force:

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         everyone.complete()
         if settings.view != "json":
             screen = Screen()
-            screen.print(render_summary(summary, screen.width))
+            screen.print(render_summary(summary, screen.width), crop=False)
         everyone.exit_code = _verdict(job, settings, summary)
     return everyone.exit_code
 

@@ -26,8 +26,8 @@ _NEXT, _CONTINUED = "Next:", " \\"
 def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
     """*summary* on at most 24 lines of *width* columns; below 80 columns it takes more lines.
 
-    The next command is quoted for a shell and broken with backslashes, so that it can be copied as it stands; only a
-    word that is longer than a line is broken within.
+    The next command is quoted for a shell and broken with backslashes, so that it can be copied as it stands: a word
+    that is longer than a line is left to the terminal, so print it uncropped.
     """
     facts, stages = _facts(summary), _stages(stage_shares(summary.stage_seconds, summary.actor_seconds))
     return Group(
@@ -202,4 +202,4 @@ def next_lines(command: Sequence[str], width: int) -> list[Text]:
             lines.append("")
         lines[-1] += f" {word}"
     text = f"{_CONTINUED}\n{' ' * len(_NEXT)}".join(lines)
-    return [Text(), Text.assemble((_NEXT, "dim"), (text, "bold"), overflow="fold")]
+    return [Text(), Text.assemble((_NEXT, "dim"), (text, "bold"), no_wrap=True, overflow="ignore")]

@@ -2,7 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.shared.test_terminal import harmless
+from tests.unit.command.test_terminal import harmless
 
 from preprocess import clean, inspect, plan, verify
 from shared.command.cli import run_command

@@ -129,7 +129,7 @@ def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(t
     assert "preprocess.verify" in first.stdout
     second = subprocess.run(demo, capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
-    assert "nothing was left to do" in second.stdout
+    assert "Already complete" in second.stdout
 
 
 def test_the_readme_stays_short():

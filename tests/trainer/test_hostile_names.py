@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.unit.shared.test_terminal import harmless
+from tests.unit.command.test_terminal import harmless
 
 from preprocess import verify
 from shared.command.cli import run_command

@@ -50,7 +50,7 @@ DONE = RunSummary(
 
 def screen(summary=DONE, width=80):
     console = Console(file=StringIO(), width=width, height=24, record=True, force_terminal=True)
-    console.print(render_summary(summary, width))
+    console.print(render_summary(summary, width), crop=False)
     return console.export_text().splitlines()
 
 
@@ -105,7 +105,13 @@ def test_all_stages_and_the_time_that_none_accounts_for_are_shown():
 
 @pytest.mark.parametrize(
     "folder",
-    ["/data/features", "/data/Übung with 'spaces'/$HOME", "/" + "x" * 64, *("/" + "y" * n for n in range(28, 46))],
+    [
+        "/data/features",
+        "/" + "z" * 99,
+        "/data/Übung with 'spaces'/$HOME",
+        "/" + "x" * 64,
+        *("/" + "y" * n for n in range(28, 46)),
+    ],
 )
 def test_the_next_command_can_be_copied_to_a_shell_as_it_stands(folder):
     command = ("python", "-m", "preprocess.verify", "--store", folder, "--source", "flozi00/asr-german-mixed")
