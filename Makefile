@@ -32,7 +32,8 @@ demo-train: .venv/train.installed demo
 	  --global-batch-size 16 --learning-rate 3e-3 --warmup-steps 50 --max-steps $(DEMO_STEPS) \
 	  --logging-steps 50 --eval-steps 150 --save-steps 500 --eval-rows 64 --full-context-share 0
 
-# Two processes share the files; where one is killed, the suite ends, as the other would wait for it forever. Whole runs come last: beside them there are none but each other.
+# Two processes share the files; where one is killed, the suite ends, as the other would wait for it forever.
+# Whole runs come last: beside them there are none but each other.
 test: tools .venv/test.installed lint
 	$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile tests/project tests/unit tests/world tests/preprocess tests/trainer
 	$(BIN)/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile tests/cluster tests/fault

@@ -2,12 +2,12 @@
 
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.command.test_terminal import harmless
 
 from preprocess import clean, inspect, plan, verify
 from shared.command.cli import run_command
 from shared.errors import ExitCode
 from tests.support.samples import feature_row, make_store, wav, write_source
+from tests.unit.command.test_terminal import harmless
 
 NAME = "[/red]\x1b[2J\u202e[bold]\n"
 

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tests.unit.command.test_terminal import harmless
 
 from preprocess import verify
 from shared.command.cli import run_command
@@ -15,6 +14,7 @@ from shared.store import open_split
 from tests.support.inline_run import run_inline
 from tests.support.samples import wav
 from tests.support.training import tiny_model
+from tests.unit.command.test_terminal import harmless
 from trainer.checkpoints.checkpoint import latest
 from trainer.train import main as train
 
