@@ -11,23 +11,17 @@ Queries = dict[str, str]
 
 
 def of(metric: str, labels: str = "") -> str:
-    """*metric* of the chosen run of its service; *labels* are further matchers."""
-    job = "speech-trainer" if metric.startswith("speech_trainer") else "speech-prep"
+    """*metric* of the chosen job and run; *labels* are further matchers."""
     more = f",{labels}" if labels else ""
-    return f'{metric}{{job="{job}",instance="$instance"{more}}}'
+    return f'{metric}{{job="$job",instance="$instance"{more}}}'
 
 
-def whole(rows: dict[str, list[Panel]], *, uid: str, title: str, job: str, metrics: str) -> dict[str, Any]:
-    """A dashboard of one service, whose scrape job is *job* and whose metrics begin with *metrics*."""
-    instance = {
-        "name": "instance",
-        "label": "Run",
-        "type": "query",
-        "datasource": DATASOURCE,
-        "query": f'label_values({metrics}_build_info{{job="{job}"}}, instance)',
-        "refresh": 2,
-        "sort": 1,
-    }
+def whole(rows: dict[str, list[Panel]], *, uid: str, title: str, metrics: str) -> dict[str, Any]:
+    """A dashboard of one service, whose metrics begin with *metrics*; the scrape job and the run are chosen on it."""
+    info = f"{metrics}_build_info"
+    job = _variable("job", "Job", f"label_values({info}, job)", "The scrape job in prometheus.yml, or a PodMonitor's")
+    found = f'label_values({info}{{job="$job"}}, instance)'
+    instance = _variable("instance", "Run", found, "Host and port of the run's metrics")
     return {
         "uid": uid,
         "title": title,
@@ -37,9 +31,23 @@ def whole(rows: dict[str, list[Panel]], *, uid: str, title: str, job: str, metri
         "timezone": "browser",
         "refresh": "5s",
         "time": {"from": "now-1h", "to": "now"},
-        "templating": {"list": [instance]},
+        "templating": {"list": [job, instance]},
         "annotations": {"list": [_started(metrics)]},
         "panels": place(rows),
+    }
+
+
+def _variable(name: str, label: str, query: str, description: str) -> dict[str, Any]:
+    """A choice above the panels; it is asked for anew with every change of the time range."""
+    return {
+        "name": name,
+        "label": label,
+        "description": description,
+        "type": "query",
+        "datasource": DATASOURCE,
+        "query": query,
+        "refresh": 2,
+        "sort": 1,
     }
 
 
@@ -49,8 +57,10 @@ def _started(metrics: str) -> dict[str, Any]:
     return {"name": "Run begins", "datasource": DATASOURCE, "enable": True, "iconColor": "blue", "expr": expression}
 
 
-def panel(kind: str, title: str, queries: Queries, *, width: int, height: int = 8, unit: str = "short") -> Panel:
-    """A panel of *kind* that shows *queries* (legend to expression)."""
+def panel(
+    kind: str, title: str, description: str, queries: Queries, *, width: int, height: int = 8, unit: str = "short"
+) -> Panel:
+    """A panel of *kind* that shows *queries* (legend to expression); the *description* opens above its title."""
     targets = [
         {"refId": chr(ord("A") + number), "expr": expression, "legendFormat": legend, "datasource": DATASOURCE}
         for number, (legend, expression) in enumerate(queries.items())
@@ -58,6 +68,7 @@ def panel(kind: str, title: str, queries: Queries, *, width: int, height: int = 
     return {
         "type": kind,
         "title": title,
+        "description": description,
         "datasource": DATASOURCE,
         "targets": targets,
         "gridPos": {"w": width, "h": height},
@@ -66,9 +77,11 @@ def panel(kind: str, title: str, queries: Queries, *, width: int, height: int = 
     }
 
 
-def graph(title: str, queries: Queries, *, unit: str = "short", width: int = 12, stacked: bool = False) -> Panel:
+def graph(
+    title: str, description: str, queries: Queries, *, unit: str = "short", width: int = 12, stacked: bool = False
+) -> Panel:
     """Lines over time from zero upwards, or stacked areas."""
-    made = panel("timeseries", title, queries, width=width, unit=unit)
+    made = panel("timeseries", title, description, queries, width=width, unit=unit)
     stacking = {"mode": "normal" if stacked else "none"}
     custom = {"lineWidth": 1, "fillOpacity": 25 if stacked else 0, "stacking": stacking}
     made["fieldConfig"]["defaults"] |= {"min": 0, "custom": custom}
@@ -76,27 +89,27 @@ def graph(title: str, queries: Queries, *, unit: str = "short", width: int = 12,
     return made
 
 
-def figure(title: str, expression: str, *, unit: str = "short", width: int = 4) -> Panel:
+def figure(title: str, description: str, expression: str, *, unit: str = "short", width: int = 4) -> Panel:
     """One number, the last one."""
-    made = panel("stat", title, {title: expression}, width=width, height=4, unit=unit)
+    made = panel("stat", title, description, {title: expression}, width=width, height=4, unit=unit)
     made["options"] = {"reduceOptions": {"calcs": ["lastNotNull"]}, "graphMode": "none", "colorMode": "none"}
     return made
 
 
-def gauge(title: str, expression: str, *, warn: float, alarm: float, width: int = 4) -> Panel:
+def gauge(title: str, description: str, expression: str, *, warn: float, alarm: float, width: int = 4) -> Panel:
     """A share, coloured from *warn* and from *alarm* on."""
-    made = panel("gauge", title, {title: expression}, width=width, height=4, unit="percentunit")
+    made = panel("gauge", title, description, {title: expression}, width=width, height=4, unit="percentunit")
     steps = [{"color": "green", "value": None}, {"color": "orange", "value": warn}, {"color": "red", "value": alarm}]
     made["fieldConfig"]["defaults"] |= {"min": 0, "max": 1, "thresholds": {"mode": "absolute", "steps": steps}}
     made["options"] = {"reduceOptions": {"calcs": ["lastNotNull"]}}
     return made
 
 
-def timeline(title: str, resource: str) -> Panel:
+def timeline(title: str, description: str, resource: str) -> Panel:
     """The governor's level of *resource* over time: one line that takes the colour of the level that is set."""
     levels = [of("speech_prep_level", f'resource="{resource}",level="{name}"') for name in LEVEL_COLOURS]
     ordinal = " + ".join(f"{number} * max without (level) ({level})" for number, level in enumerate(levels))
-    made = panel("state-timeline", title, {resource: ordinal}, width=12, height=4)
+    made = panel("state-timeline", title, description, {resource: ordinal}, width=12, height=4)
     names = {
         str(number): {"text": name, "color": colour, "index": number}
         for number, (name, colour) in enumerate(LEVEL_COLOURS.items())

@@ -54,7 +54,25 @@ def test_every_query_asks_for_what_exists_and_for_one_run(title, expression):
     assert records_in(expression) <= {rule["record"] for rule in RECORDED}
     names = metrics_in(expression) | records_in(expression)
     assert names, title
-    assert expression.count('instance="$instance"') >= len(names)
+    assert expression.count('job="$job",instance="$instance"') >= len(names)
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_every_panel_says_what_it_shows_in_more_words_than_its_title(panel):
+    description = panel["description"]
+    assert len(description.split()) >= 4
+    assert panel["title"].lower() != description.lower()
+    assert description[0].isupper()
+    assert not description.endswith(".")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_job_and_run_are_chosen_on_the_dashboard_and_the_runs_are_the_jobs_own(name):
+    job, instance = DASHBOARDS[name]["templating"]["list"]
+    info = f"{name.replace('-', '_')}_build_info"
+    assert (job["name"], job["query"]) == ("job", f"label_values({info}, job)")
+    assert (instance["name"], instance["query"]) == ("instance", f'label_values({info}{{job="$job"}}, instance)')
+    assert all(len(choice["description"].split()) > 4 for choice in (job, instance))
 
 
 def test_promtool_parses_every_query(tmp_path):
