@@ -26,6 +26,7 @@ from preprocess.workspace.cleanup import Removal
 from preprocess.workspace.dataset_card import dataset_card
 from preprocess.workspace.prepare import clear_dead, clear_left, prepare_store, remove_partial
 from shared.command.cli import parse_settings, python_command, run_command
+from shared.command.ending import Ending
 from shared.command.terminal import Screen, complain
 from shared.errors import ExitCode, SpeechPrepError
 from shared.index import read_complete
@@ -61,11 +62,13 @@ def main(argv: Sequence[str]) -> int:
                 everyone.event(note)
             summary = _run(job, settings, everyone, removals)
         everyone.complete()
-        if settings.view != "json":
+        if everyone.for_people:
             screen = Screen()
             screen.print(render_summary(summary, screen.width), crop=False)
-        everyone.exit_code = _verdict(job, settings, summary)
-    return everyone.exit_code
+        everyone.ending = _verdict(job, settings, summary)
+    if everyone.ending.error:
+        complain(everyone.ending.error, everyone.ending.remedy)
+    return everyone.ending.exit_code
 
 
 def _title(settings: RunSettings) -> str:
@@ -199,20 +202,20 @@ def _next_command(job: PlannedJob, *, finished: bool) -> list[str]:
     return [python_command(), "-m", "preprocess.run", *sys.argv[1:]]
 
 
-def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> int:
-    """DONE, or QUARANTINE_EXCEEDED with a word on stderr."""
+def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> Ending:
+    """DONE, or QUARANTINE_EXCEEDED with a word on it."""
     rows = sum(plan.num_rows for plan in job.plans)
     # What was asked to be left out is nothing that could not be used.
     quarantined = summary.quarantined.total() - summary.quarantined[QuarantineReason.TEST_LEAK]
     allowed = quarantine_allowance(settings.max_quarantine, rows)
     if quarantined <= allowed:
-        return ExitCode.DONE
-    complain(
+        return Ending()
+    return Ending(
+        int(ExitCode.QUARANTINE_EXCEEDED),
         f"{format_count(quarantined)} rows were quarantined, --max-quarantine {settings.max_quarantine} allows "
         f"{format_count(allowed)}; the store is complete without them",
         f"look at {job.layout.quarantine}",
     )
-    return ExitCode.QUARANTINE_EXCEEDED
 
 
 if __name__ == "__main__":

@@ -135,7 +135,9 @@ class RunSettings(PageSettings, SourceSettings):
     )
     ray_address: str | None = Field(None, description="join a Ray cluster of this machine [start one here]")
     report: bool = Field(default=True, description="write report.html into the store at the end (--no-report: do not)")
-    log_format: Literal["text", "json"] = Field("text", description="lines of LOG_DIR/preprocess.log")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="lines of LOG_DIR/preprocess.log; json: those of stdout as well, where no screen is live"
+    )
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"
     )

@@ -14,13 +14,15 @@ from preprocess.monitoring.history import History
 from preprocess.monitoring.prometheus import NO_FACTS, RunMetrics
 from preprocess.monitoring.snapshot import ActorState, Snapshot
 from preprocess.monitoring.status_page import status_page
-from preprocess.monitoring.views import View, make_view
+from preprocess.monitoring.views import NoView, View, is_live, make_view
 from preprocess.phases import Phase
 from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
 from shared.command.ending import Ending, ending_of
+from shared.command.terminal import complain
 from shared.errors import ExitCode
 from shared.system.http_server import served
+from shared.system.library_output import LibraryOutput
 from shared.system.status_pages import Pages, Vitals
 
 
@@ -28,7 +30,7 @@ from shared.system.status_pages import Pages, Vitals
 class Broadcast:
     """A `View` that passes everything on to everyone; *metrics*, *vitals* and the page are there to be asked for.
 
-    *exit_code* is that of a run that raises nothing.
+    *ending* is that of a run that raises nothing. *for_people* is False where all that is printed are lines of JSON.
     """
 
     title: str
@@ -37,7 +39,9 @@ class Broadcast:
     history: History = field(default_factory=History)
     metrics: RunMetrics = field(default_factory=RunMetrics)
     vitals: Vitals = field(default_factory=Vitals)
-    exit_code: int = 0
+    ending: Ending = field(default_factory=Ending)
+    for_people: bool = True
+    libraries: LibraryOutput = field(default_factory=LibraryOutput)
 
     def __enter__(self) -> Self:
         self.view.__enter__()
@@ -51,6 +55,9 @@ class Broadcast:
 
     def update(self, snapshot: Snapshot) -> None:
         """The run loop came round: *snapshot* goes to everyone."""
+        self.hear_libraries()
+        if self.log is not None:
+            self.log.progress(snapshot)
         self.history.see(snapshot)
         self.metrics.snapshot = snapshot
         self.vitals.beat()
@@ -59,6 +66,7 @@ class Broadcast:
 
     def phase(self, phase: Phase) -> None:
         """*phase* begins, for everyone."""
+        self.hear_libraries()
         self.metrics.phase = phase
         self.vitals.beat()
         self.history.say(phase)
@@ -70,6 +78,12 @@ class Broadcast:
         self.history.say(message)
         self._log(message)
         self.view.event(message)
+
+    def hear_libraries(self) -> None:
+        """What libraries printed is an event where lines are for programs; a screen's reader is told at the end."""
+        if not self.for_people:
+            for line in self.libraries.lines():
+                self.event(f"a library says: {line}")
 
     def ended(self, ending: Ending) -> None:
         """The run is over."""
@@ -102,28 +116,45 @@ class Broadcast:
             yield
         except BaseException as error:
             ending = ending_of(error) or Ending(int(ExitCode.FAILED), f"a defect: {error!r}")
-            self._log("ended", error=ending.error, exit_code=ending.exit_code)
-            self.ended(ending)
+            self._end(ending)
             raise
-        self._log("ended", exit_code=self.exit_code)
-        self.ended(Ending(self.exit_code))
+        self._end(self.ending)
+
+    def _end(self, ending: Ending) -> None:
+        self.hear_libraries()
+        words = {"error": ending.error, "remedy": ending.remedy}
+        self._log("ended", exit_code=ending.exit_code, **{name: text for name, text in words.items() if text})
+        self.ended(ending)
 
     def _log(self, message: str, **values: object) -> None:
         if self.log is not None:
             self.log.event(message, **values)
 
 
+def _say_what_libraries_said(output: LibraryOutput) -> None:
+    """To stderr, once it is theirs again and no screen is in the way."""
+    for line in output.lines():
+        complain(line)
+
+
 @contextmanager
 def broadcast(settings: RunSettings, title: str) -> Iterator[Broadcast]:
     """Everyone hears inside the block; at its end the metrics file is written and the pages linger as asked for."""
-    view = make_view(settings.view, title=title, stream=sys.stdout, is_terminal=sys.stdout.isatty())
+    stream, live = sys.stdout, is_live(settings.view, sys.stdout, is_terminal=sys.stdout.isatty())
+    in_json = settings.log_format == "json" and settings.view != "json" and not live
+    view = NoView() if in_json else make_view(settings.view, title=title, stream=stream, is_terminal=stream.isatty())
     # Until the plan is made the run's id is all that is known.
     facts = replace(NO_FACTS, run_id=uuid4().hex[:12], started_at=time.time())
     with ExitStack() as stack:
-        everyone = Broadcast(title, view)
+        everyone = Broadcast(title, view, for_people=settings.view != "json" and not in_json)
         everyone.metrics.facts = facts
-        if settings.log_dir is not None or settings.base_dir is not None:
-            everyone.log = stack.enter_context(EventLog(settings.logs, facts.run_id, settings.log_format))
+        folder = settings.logs if settings.log_dir is not None or settings.base_dir is not None else None
+        if folder or in_json:
+            log = EventLog(folder, facts.run_id, settings.log_format, stream=stream if in_json else None)
+            everyone.log = stack.enter_context(log)
+        if live or not everyone.for_people:
+            stack.callback(_say_what_libraries_said, everyone.libraries)
+            stack.enter_context(everyone.libraries)
         try:
             with everyone.logged():
                 if settings.metrics:

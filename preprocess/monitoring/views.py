@@ -80,11 +80,16 @@ def make_view(
     """
     if kind == "json":
         return _LineView(stream, json_line, _json_event, JSON_EVERY_SECONDS, ending_line_of=_json_ending)
-    console = _Terminal(file=stream, force_terminal=is_terminal)
-    wanted = kind == "live" or (kind == "auto" and is_terminal and not console.is_dumb_terminal)
-    if wanted and console.encoding.startswith("utf"):
-        return _LiveView(console, title)
+    if is_live(kind, stream, is_terminal=is_terminal):
+        return _LiveView(_terminal(stream, is_terminal=is_terminal), title)
     return _LineView(stream, plain_line, one_line, PLAIN_EVERY_SECONDS, heading=one_line(title), stamp=stamp)
+
+
+def is_live(kind: ViewKind, stream: TextIO, *, is_terminal: bool) -> bool:
+    """Whether `make_view` draws a screen."""
+    console = _terminal(stream, is_terminal=is_terminal)
+    wanted = kind == "live" or (kind == "auto" and is_terminal and not console.is_dumb_terminal)
+    return wanted and console.encoding.startswith("utf")
 
 
 def plain_line(snapshot: Snapshot) -> str:
@@ -100,7 +105,7 @@ def plain_line(snapshot: Snapshot) -> str:
         f"disk {format_bytes(snapshot.disk_used_bytes)} of {format_bytes(disk_limit_bytes(snapshot))}",
         f"RAM {ram_in_words(snapshot)}",
         f"resumed {format_count(snapshot.rows_resumed)}" if snapshot.rows_resumed else "",
-        f"level {snapshot.level}" if snapshot.level != "normal" else "",
+        f"level {snapshot.level}",
         f"quarantined {format_count(snapshot.rows_quarantined)}" if snapshot.rows_quarantined else "",
         f"actor restarts {restarts}" if restarts else "",
     ]
@@ -133,6 +138,34 @@ class _Terminal(Screen):
 
     def show_cursor(self, show: bool = True) -> bool:
         return super().show_cursor(show) if show else False
+
+
+def _terminal(stream: TextIO, *, is_terminal: bool) -> "_Terminal":
+    return _Terminal(file=stream, force_terminal=is_terminal)
+
+
+class NoView:
+    """Shows nothing: the log itself goes to the stream."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Nothing."""
+
+    def phase(self, phase: Phase) -> None:
+        """Nothing."""
+
+    def event(self, message: str) -> None:
+        """Nothing."""
+
+    def ended(self, ending: Ending) -> None:
+        """Nothing."""
 
 
 class _LineView:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from preprocess.monitoring.broadcast import Broadcast
 from preprocess.monitoring.history import MAX_EVENTS, MAX_POINTS, History
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
+from shared.command.ending import Ending
 from shared.errors import SourceError
 
 
@@ -96,6 +97,9 @@ class Log(list):
     def event(self, message, **_values):
         self.append(message)
 
+    def progress(self, snapshot):
+        self.append(snapshot.elapsed_seconds)
+
 
 def test_everyone_hears_everything():
     screen, log = Screen(), Log()
@@ -105,7 +109,7 @@ def test_everyone_hears_everything():
         everyone.event("made room")
         everyone.update(at(1.1))
     assert screen.told == ["enter", 1.0, "made room", 1.1, "exit"]
-    assert log == ["made room"]
+    assert log == [1.0, "made room", 1.1]
     assert everyone.metrics.snapshot == at(1.1)
     assert [point.elapsed_seconds for point in everyone.history.points] == [1.0, 1.1]
 
@@ -140,7 +144,7 @@ def test_the_log_has_how_a_run_ended():
 )
 def test_whoever_watches_is_told_of_every_end_with_the_exit_status_that_it_has(error, code):
     screen = Screen()
-    everyone = Broadcast("title", screen, exit_code=4)
+    everyone = Broadcast("title", screen, ending=Ending(4))
     with suppress(type(error) if error else ()), everyone.logged():
         if error:
             raise error

@@ -227,14 +227,14 @@ def test_events_are_written_at_once():
 def test_a_plain_line_says_how_far_how_fast_how_long_and_what_went_wrong():
     assert plain_line(MIDWAY) == (
         "52.3 %, 507,344/970,064 rows, 684 clips/s, 1,116 x real time, ETA 1 h 04 min, shards 225/431, "
-        "disk 58.0 GB of 370 GB, RAM 900 MB own, 12.1 GB of 64.0 GB in use, resumed 120,000, quarantined 12, "
-        "actor restarts 4"
+        "disk 58.0 GB of 370 GB, RAM 900 MB own, 12.1 GB of 64.0 GB in use, resumed 120,000, level normal, "
+        "quarantined 12, actor restarts 4"
     )
 
 
 def test_a_plain_line_leaves_out_troubles_that_did_not_happen():
     line = plain_line(replace(MIDWAY, rows_resumed=0, rows_quarantined=0, actors=()))
-    assert line.endswith("12.1 GB of 64.0 GB in use")
+    assert line.endswith("12.1 GB of 64.0 GB in use, level normal")
 
 
 @pytest.mark.parametrize("kind", ["plain", "live", "auto"])
