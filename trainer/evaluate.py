@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         require_writable(settings.output)
     result = evaluate_transcripts(_facts(settings), resamples=settings.resamples)
     # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
-    Screen(width=max(Screen().width, _NARROWEST)).print(render_evaluation(result))
+    Screen(width=max(Screen().width, _NARROWEST)).print(render_evaluation(result), crop=False)
     if settings.output is not None:
         write_evaluation(result, settings.output)
         say(f"written: {settings.output / 'metrics.json'}, {settings.output / 'evaluation.html'}")

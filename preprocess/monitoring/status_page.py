@@ -55,13 +55,17 @@ def _figures(snapshot: Snapshot) -> str:
     )
 
 
+def _rows_of(actor: ActorView) -> str:
+    return f"{format_count(actor.rows)} / {format_count(actor.unit_rows)}" if actor.unit else ""
+
+
 def _actors(actors: Sequence[ActorView]) -> str:
     if not actors:
         return "<p>none yet</p>"
     head = '<th class="n">actor</th><th>state</th><th>shard</th><th class="n">rows</th><th class="n">clips/s</th>'
     rows = "".join(
-        f'<tr><td class="n">{actor.number}</td><td>{text(actor.state)}</td><td>{text(actor.unit)}</td>'
-        f'<td class="n">{format_count(actor.rows)} / {format_count(actor.unit_rows)}</td>'
+        f'<tr><td class="n">{actor.number}</td><td>{text(actor.state)}</td><td class="w">{text(actor.unit)}</td>'
+        f'<td class="n">{_rows_of(actor)}</td>'
         f'<td class="n">{format_rate(actor.rows_per_second)}</td>'
         f'<td class="n">{format_bytes(actor.memory_bytes)}</td></tr>'
         for actor in actors

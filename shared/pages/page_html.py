@@ -32,6 +32,7 @@ th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid var(--line);w
 th{color:var(--dim);font-weight:500}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 ol{list-style:none;padding:0;margin:0;font-size:.9rem}li{padding:.15rem 0;overflow-wrap:anywhere}
 time{color:var(--dim);margin-right:.8rem}
+@media(max-width:30rem){table{font-size:.75rem}th,td{padding:.25rem .2rem}td.w{white-space:normal}}
 """
 
 

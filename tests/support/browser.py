@@ -13,7 +13,11 @@ const frame = document.getElementById("page");
 fetch("/page").then(answer => answer.text()).then(text => {{
   frame.srcdoc = text.replace(/<meta http-equiv="refresh"[^>]*>/, "");
   frame.onload = () => {{
-    document.getElementById("found").textContent = "width " + frame.contentDocument.documentElement.scrollWidth;
+    const page = frame.contentDocument;
+    const cut = [...page.querySelectorAll("table")].filter(
+      table => table.parentElement.scrollWidth > table.parentElement.clientWidth);
+    document.getElementById("found").textContent =
+      "width " + page.documentElement.scrollWidth + " cut " + cut.map(table => table.rows[0].innerText).join("; ");
   }};
 }});
 </script>"""
@@ -32,7 +36,15 @@ def screenshot(url: str, profile: Path, image: Path, width: int, height: int) ->
 
 def scroll_width(page: str, profile: Path, width: int) -> int:
     """How wide *page* is in a window of *width*: more means that it scrolls sideways."""
+    return _measured(page, profile, width)[0]
 
+
+def cut_tables(page: str, profile: Path, width: int) -> str:
+    """The heads of *page*'s tables that have columns out of sight in a window of *width*; "" where all are seen."""
+    return _measured(page, profile, width)[1]
+
+
+def _measured(page: str, profile: Path, width: int) -> tuple[int, str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -50,9 +62,9 @@ def scroll_width(page: str, profile: Path, width: int) -> int:
     finally:
         server.shutdown()
         server.server_close()
-    found = re.search(r'<p id="found">width (\d+)</p>', document)
+    found = re.search(r'<p id="found">width (\d+) cut ([^<]*)</p>', document)
     assert found is not None, document
-    return int(found[1])
+    return int(found[1]), found[2].strip()
 
 
 def _chromium(profile: Path, *words: str) -> str:

@@ -24,6 +24,7 @@ from trainer.evaluation.formatting import (
     format_silence,
     significance,
 )
+from trainer.evaluation.labels import labels, legend
 from trainer.evaluation.metrics_file import NORMALISERS, metrics
 from trainer.evaluation.plots import drawn_sources, duration_plot, source_plot
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult
@@ -82,6 +83,8 @@ def render_page(result: EvaluationResult) -> str:
             result=result,
             headline=headline(result),
             notes=notes(result),
+            labels=labels(result.names),
+            legend=legend(result.names),
             few_rows=few_rows_note() if result.few_rows else None,
             compared=any(model.against_baseline for model in result.models),
             measured=any(model.transcripts.real_time_factor is not None for model in result.models)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.text import one_line
+from trainer.evaluation.labels import labels
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult, Score
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ _SOURCES_DRAWN = 20
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """After Okabe and Ito: apart for colour-blind eyes too, which the markers help."""
 _MARKERS = "os^Dv*"
-_WIDTH, _HEIGHT, _LINE_HEIGHT = 7.0, 3.6, 0.22
+_WIDTH, _HEIGHT, _LINE_HEIGHT = 5.0, 3.2, 0.22
 _SPREAD = 0.6
 """The share of a source's line over which its models are spread."""
-_LONGEST_NAME = 32
+_LONGEST_NAME = 24
 
 
 def source_plot(result: EvaluationResult) -> str:
@@ -45,7 +46,7 @@ def source_plot(result: EvaluationResult) -> str:
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel(f"WER in %, {DETAIL_NORMALISER}")
-    return _address(figure, axes, [model.name for model in result.models])
+    return _address(figure, axes, list(labels(result.names).values()))
 
 
 def duration_plot(result: EvaluationResult) -> str | None:
@@ -63,7 +64,7 @@ def duration_plot(result: EvaluationResult) -> str | None:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("clip length in seconds")
     axes.set_ylabel(f"WER in %, {DETAIL_NORMALISER}")
-    return _address(figure, axes, [model.name for model in result.models])
+    return _address(figure, axes, list(labels(result.names).values()))
 
 
 def drawn_sources(result: EvaluationResult) -> list[str]:
@@ -103,10 +104,9 @@ def _figure(height: float) -> "tuple[Figure, Axes]":
 def _address(figure: "Figure", axes: "Axes", names: Sequence[str]) -> str:
     from matplotlib import rc_context  # noqa: PLC0415 - as in _figure
 
-    labels = [_short(name) for name in names]
     # Given by hand, because matplotlib leaves labels of its own that start with "_" out.
     handles: list[Any] = axes.containers
-    legend = figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
+    legend = figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False)
     for text in (*legend.get_texts(), *axes.get_yticklabels()):
         # A name with two dollar signs is no formula.
         text.set_parse_math(False)

@@ -96,6 +96,11 @@ class EvaluationResult:
     seed: int
 
     @property
+    def names(self) -> list[str]:
+        """The models' names, in their order."""
+        return [model.name for model in self.models]
+
+    @property
     def few_rows(self) -> bool:
         """True when an interval stands on too few rows to be relied on."""
         scores = (by_name for model in self.models for by_name in model.by_source.values())

@@ -23,6 +23,7 @@ from trainer.evaluation.formatting import (
     significance,
 )
 from trainer.evaluation.hints import hints
+from trainer.evaluation.labels import labels, legend
 from trainer.evaluation.results import EvaluationResult, ModelResult, Score
 from trainer.evaluation.scoring import Normaliser
 from trainer.telemetry.record_lines import wer_words
@@ -31,30 +32,44 @@ _SOURCES_SHOWN = 12
 _SIGNIFICANCE_STYLES = {"better": "green", "worse": "red", "not significant": "dim"}
 _NORMALISER = "normaliser"
 _NARROWEST = 5
+_LONGEST_GROUP = 12
 _FIGURES = ("WER", "95 % interval", "CER")
 _Groups = Mapping[str, Mapping[Normaliser, Score]]
 
 
 def render_evaluation(result: EvaluationResult) -> RenderableType:
     """All of *result* but the worst rows: overall, against the baseline, by test set and source, speed and silence."""
-    parts: list[RenderableType] = [Text(headline(result), style="bold"), Text(), _overall(result)]
+    names = labels(result.names)
+    parts: list[RenderableType] = [Text(headline(result), style="bold"), *_legend(result.names), Text()]
+    parts.append(_overall(result.models, names))
     if any(model.against_baseline for model in result.models):
-        parts += [Text(), _heading(f"WER against {result.facts.baseline}"), _compared(result)]
+        baseline = names[result.facts.baseline or ""]
+        parts += [Text(), _heading(f"WER against {baseline}"), _compared(result.models, names)]
     if sets := list(result.models[0].by_set):
-        parts += [Text(), _heading("by test set"), _by_group("test set", sets, result.models, attrgetter("by_set"))]
+        parts += [
+            Text(),
+            _heading("by test set"),
+            _by_group("test set", sets, result.models, names, attrgetter("by_set")),
+        ]
     sources = list(result.models[0].by_source)
     if len(sources) > 1:
         shown = sources[:_SOURCES_SHOWN]
-        parts += [Text(), _heading("by source"), _by_group("source", shown, result.models, attrgetter("by_source"))]
+        by_source = _by_group("source", shown, result.models, names, attrgetter("by_source"))
+        parts += [Text(), _heading("by source"), by_source]
         if rest := sources[_SOURCES_SHOWN:]:
             parts.append(Text(f"and {len(rest)} more sources", style="dim"))
     if any(model.transcripts.real_time_factor is not None or model.transcripts.silence for model in result.models):
-        parts += [Text(), _decoding(result.models)]
+        parts += [Text(), _decoding(result.models, names)]
     if found := notes(result):
         parts += [Text(), *(Text(text, style="yellow") for text in found)]
     if result.few_rows:
         parts += [Text(), Text(few_rows_note(), style="yellow")]
     return Group(*parts)
+
+
+def _legend(names: Sequence[str]) -> list[Text]:
+    """A line for each letter; a path stays in one piece, however narrow the terminal, so that it can be copied."""
+    return [Text(f"{label}  {name}", no_wrap=True, overflow="ignore") for label, name in legend(names)]
 
 
 def headline(result: EvaluationResult) -> str:
@@ -102,25 +117,35 @@ def _table(names: Sequence[str], figures: Sequence[str], last: str = "") -> Tabl
     return table
 
 
-def _overall(result: EvaluationResult) -> Table:
+def _overall(models: Sequence[ModelResult], labels_of: Mapping[str, str]) -> Table:
     table = _table(("model", _NORMALISER), _FIGURES)
-    for model in result.models:
-        table.add_row(Text(one_line(model.name)), *_scores(model.overall))
+    for model in models:
+        table.add_row(Text(labels_of[model.name]), *_scores(model.overall))
     return table
 
 
 def _by_group(
-    heading: str, names: Sequence[str], models: Sequence[ModelResult], scores_of: Callable[[ModelResult], _Groups]
+    heading: str,
+    groups: Sequence[str],
+    models: Sequence[ModelResult],
+    labels_of: Mapping[str, str],
+    scores_of: Callable[[ModelResult], _Groups],
 ) -> Table:
     """A line for every model and normaliser of each group of rows; *scores_of* tells a model's."""
     table = _table((heading, "rows", "model", _NORMALISER), _FIGURES)
-    for name in names:
+    for name in groups:
         for number, model in enumerate(models):
             scores = scores_of(model)[name]
             rows = format_count(next(iter(scores.values())).rows)
-            of_group = ("", "") if number else (Text(one_line(name) or "(no name)"), rows)
-            table.add_row(*of_group, Text(one_line(model.name)), *_scores(scores))
+            of_group = ("", "") if number else (Text(_end_of(name) or "(no name)"), rows)
+            table.add_row(*of_group, Text(labels_of[model.name]), *_scores(scores))
     return table
+
+
+def _end_of(name: str) -> str:
+    """*name*, of a long one its end, which tells paths apart and stays in one piece; the page has it whole."""
+    text = one_line(name)
+    return text if len(text) <= _LONGEST_GROUP else f"…{text[1 - _LONGEST_GROUP :]}"
 
 
 def _scores(scores: Mapping[Normaliser, Score]) -> Iterator[str]:
@@ -132,11 +157,11 @@ def _scores(scores: Mapping[Normaliser, Score]) -> Iterator[str]:
     return map("\n".join, zip(*lines, strict=True))
 
 
-def _compared(result: EvaluationResult) -> Table:
+def _compared(models: Sequence[ModelResult], labels_of: Mapping[str, str]) -> Table:
     table = _table(("model", _NORMALISER), ("difference", "95 % interval", "p"), last=" ")
-    for model in result.models:
+    for model in models:
         if model.against_baseline:
-            table.add_row(Text(one_line(model.name)), *_differences(model.against_baseline))
+            table.add_row(Text(labels_of[model.name]), *_differences(model.against_baseline))
     return table
 
 
@@ -155,11 +180,11 @@ def _differences(compared: Mapping[Normaliser, PairedDifference]) -> Iterator[Te
     return map(Text("\n").join, zip(*lines, strict=True))
 
 
-def _decoding(models: Sequence[ModelResult]) -> Table:
+def _decoding(models: Sequence[ModelResult], labels_of: Mapping[str, str]) -> Table:
     table = _table(("model", "real-time factor", "hallucinations on silence"), ())
     for model in models:
         run = model.transcripts
         table.add_row(
-            Text(one_line(model.name)), format_real_time_factor(run.real_time_factor), format_silence(run.silence)
+            Text(labels_of[model.name]), format_real_time_factor(run.real_time_factor), format_silence(run.silence)
         )
     return table

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from shared.errors import UsageError
+from tests.support.browser import cut_tables
 from trainer.evaluation.formatting import format_p
 from trainer.evaluation.html_report import MAX_CHARACTERS, MAX_PIECES, render_page, require_writable, write_evaluation
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
+from trainer.evaluation.labels import labels, legend
 from trainer.evaluation.metrics_file import metrics
 from trainer.evaluation.results import WORST_ROWS, evaluate_transcripts
 from trainer.evaluation.scoring import AlignedWords, Normaliser, align, score_all, score_by_source
@@ -251,6 +253,49 @@ def test_the_metrics_are_json_and_have_the_scorers_figures(result):
     assert low <= model["by_source"]["mls"]["raw"]["wer"] <= high
     assert model["silence"] == {"clips": 20, "clips_with_text": 2, "words": 9, "examples": ["Vielen Dank."]}
     assert found["models"][2]["against_baseline"]["raw"]["p_value"] == 1.0
+
+
+# Long names
+
+LONG = ["openai/whisper-large-v3-turbo", "/home/anna/turbo/checkpoints/best", "/home/anna/turbo/checkpoints/step-9000"]
+
+
+@pytest.fixture(scope="module")
+def long_named():
+    models = [replace(model, name=name) for model, name in zip(facts().models, LONG, strict=True)]
+    rows = [replace(row, source=f"{row.source}-of/a/folder/with/a/long/name") for row in facts().rows]
+    return evaluate_transcripts(facts(models=models, rows=rows, baseline=LONG[0]), resamples=50)
+
+
+def test_a_long_name_stands_once_and_whole_with_a_letter_that_the_tables_use(long_named):
+    console = Console(width=80, file=io.StringIO())
+    console.print(render_evaluation(long_named), crop=False)
+    lines = console.file.getvalue().splitlines()
+    assert [line for line in lines if "/checkpoints" in line or "openai" in line] == [
+        f"{letter}  {name}" for letter, name in zip("ABC", LONG, strict=True)
+    ]
+    assert "WER against A" in lines
+    assert sum(bool(re.match(r"B +raw", line)) for line in lines) == 2
+    assert sum(bool(re.match("…a/long/name +40  A", line)) for line in lines) == 2
+    assert max(map(len, lines)) <= 80
+
+
+def test_short_names_stand_for_themselves(result):
+    assert labels(result.names) == {"old": "old", "new": "new", "copy": "copy"}
+    assert legend(result.names) == []
+
+
+def test_there_is_a_letter_for_each_of_many_models():
+    found = labels([f"/a/folder/of/models/{number}" for number in range(60)])
+    assert list(found.values())[24:28] == ["Y", "Z", "A2", "B2"]
+    assert len(set(found.values())) == 60
+
+
+def test_the_page_has_letters_and_a_legend_and_a_phone_shows_every_column(long_named, tmp_path):
+    text = render_page(long_named)
+    assert text.count(LONG[1]) == 1
+    assert "<dt>B</dt>" in text
+    assert cut_tables(text, tmp_path, 390) == ""
 
 
 # The page

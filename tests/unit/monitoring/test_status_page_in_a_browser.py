@@ -1,5 +1,7 @@
 """The status page in a real browser: it renders from one request, on a desk and on a phone."""
 
+from dataclasses import replace
+
 import pytest
 from matplotlib.image import imread
 
@@ -8,7 +10,7 @@ from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from preprocess.monitoring.status_page import status_page
 from shared.system.http_server import WebServer
 from shared.system.status_pages import Pages, Vitals
-from tests.support.browser import rendered, screenshot, scroll_width
+from tests.support.browser import cut_tables, rendered, screenshot, scroll_width
 
 SNAPSHOT = Snapshot(
     elapsed_seconds=1_900.0,
@@ -50,6 +52,12 @@ def test_it_renders_with_all_its_figures(url, tmp_path):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_it_never_scrolls_sideways(tmp_path, width):
     assert scroll_width(status_page(SNAPSHOT, TITLE, EVENTS), tmp_path, width) == width
+
+
+def test_a_phone_shows_every_column_of_the_actors(tmp_path):
+    longest = ActorView(10, ActorState.RESTARTING, "train-00004-of-00431", 1_203, 2_240, 1_141.2, 182_000_000, 12)
+    page = status_page(replace(SNAPSHOT, actors=(longest,) * 5), TITLE, EVENTS)
+    assert cut_tables(page, tmp_path, 390) == ""
 
 
 def test_its_bars_are_drawn_in_colour(url, tmp_path):

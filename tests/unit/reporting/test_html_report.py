@@ -289,14 +289,14 @@ def test_of_many_events_the_first_are_shown_and_the_others_counted():
     words = Page(text).plain
     assert f"event {MAX_EVENTS_SHOWN - 1} " in words
     assert f"event {MAX_EVENTS_SHOWN} " not in words
-    assert f"{1_250 - MAX_EVENTS_SHOWN:,} later events left out" in words
+    assert f"and {1_250 - MAX_EVENTS_SHOWN:,} more events later on" in words
 
 
 def test_of_many_sources_the_longest_are_shown_and_the_others_added_up():
     facts = replace(FACTS, sources=[(f"source {number}", 10, 7_200.0 - number) for number in range(1_000)])
     words = Page(rendered(history(), facts)).plain
     assert "source 29 10 2.0 h" in words
-    assert "970 more 9,700 1,8" in words
+    assert "and 970 more 9,700 1,8" in words
 
 
 def test_the_page_of_the_longest_run_stays_small():
