@@ -74,7 +74,9 @@ class TrainSettings(PageSettings, TrainerSettings):
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="AdamW's")
     max_grad_norm: float = Field(1.0, gt=0, description="gradients are clipped to this norm")
     optim: Optim = Field("auto", description="optimiser; auto: adamw-8bit on a GPU, adamw on CPU")
-    precision: Precision = Field("auto", description="autocast; weights stay float32. auto: fp16 on a GPU, fp32 on CPU")
+    precision: Precision = Field(
+        "auto", description="autocast; weights stay float32. auto: fp16 on a GPU, fp32 on CPU, where fp16 is slow"
+    )
     gradient_checkpointing: Checkpointing = Field(
         "auto", description="recompute activations; auto: only micro-batches that do not fit otherwise"
     )

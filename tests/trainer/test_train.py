@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from contextlib import contextmanager, suppress
 
@@ -444,11 +445,12 @@ def test_the_effective_settings_stand_beside_the_results(straight):
     assert value["global_batch_size"] == 8
 
 
-def test_a_wrong_setting_is_not_taken_for_a_damaged_checkpoint(straight, options, tmp_path, capsys):
-    training = going_on(straight, 3, tmp_path / "out", (*options, "--precision", "fp16"))
+def test_a_wrong_setting_is_not_taken_for_a_damaged_checkpoint(straight, options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim.adamw", None)
+    training = going_on(straight, 3, tmp_path / "out", (*options, "--optim", "adamw-8bit"))
     assert run_command(main, ["--output", str(training.output), *training.options]) == 2
     said = capsys.readouterr().err
-    assert "--precision fp16 needs a GPU" in said
+    assert "--optim adamw-8bit needs bitsandbytes" in said
     assert "remove" not in said
 
 

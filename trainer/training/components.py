@@ -50,9 +50,7 @@ class Setup:
 
     @classmethod
     def of(cls, settings: TrainSettings, ranks: Ranks) -> Self:
-        """Raises UsageError for float16 on a CPU, whose arithmetic is far slower, and for more ranks than clips."""
-        if settings.precision == "fp16" and not ranks.is_cuda:
-            raise UsageError("--precision fp16 needs a GPU", "leave --precision out, or try bf16")
+        """Raises UsageError for more ranks than clips."""
         if settings.global_batch_size < ranks.world_size:
             message = f"--global-batch-size {settings.global_batch_size} is less than the {ranks.world_size} ranks"
             raise UsageError(message, "give every rank at least one clip")

@@ -85,6 +85,8 @@ def length_words(setup: Setup, data: Data, last: int, steps_per_epoch: int) -> s
 
 def remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[str]:
     """Where the run does other than its settings seem to say."""
+    if setup.dtype is torch.float16 and not setup.ranks.is_cuda:
+        yield "warning: --precision fp16 on a CPU trains as on a GPU, to try it out: it is slow, ten times and more"
     asked = setup.settings.warmup_steps
     if (warmup := warmup_of(asked, last)) != asked:
         yield f"--warmup-steps {asked} is more than the run has: {warmup} warm-up steps instead"
