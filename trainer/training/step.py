@@ -71,9 +71,9 @@ class Stepper:
         self.scaler.unscale_(self.optimiser)
         norm = float(nn.utils.clip_grad_norm_(trained_parameters(self.model), self.max_grad_norm))
         finite = bool(np.isfinite(norm))
-        if finite or self.scaler.is_enabled():
-            # The scaler leaves the update out by itself, and has to see that it did.
+        if finite:
             self.scaler.step(self.optimiser)
+        # Halves the scale where a gradient was not finite: it saw that when it took the scale from them.
         self.scaler.update()
         loss_sum = torch.stack([loss for _, loss in losses]).sum()
         bad = () if finite else tuple(batch for batch, loss in losses if not torch.isfinite(loss))
