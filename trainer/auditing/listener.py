@@ -22,6 +22,7 @@ from trainer.data.collate import collate, context_frames
 from trainer.data.dataset import PROMPT_LABELS
 from trainer.data.loader import as_tensors
 from trainer.evaluation.transcribers import longest_text, words
+from trainer.model.device import half_on_gpu
 from trainer.model.generation import Decoding, search
 from trainer.model.shape import CHUNK_TOKENS
 from trainer.model.whisper import encode, encoder_outputs, expand
@@ -108,7 +109,7 @@ class Listener:
         """What *work* finds, by halves where memory runs out. ResourceLimitError: not even for one."""
         padding = Padding.SILENCE if self.window else Padding.OWN
         try:
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode(), half_on_gpu(self.device):
                 return work(Clips.of([Clip(row, self._context(row), padding=padding) for row in rows]))
         except torch.OutOfMemoryError as error:
             half = len(rows) // 2
@@ -117,10 +118,6 @@ class Listener:
                 raise ResourceLimitError("GPU memory ran out at a single clip", remedy) from error
         torch.cuda.empty_cache()
         return self._with_room(work, rows[:half]) + self._with_room(work, rows[half:])
-
-    def _autocast(self) -> torch.autocast:
-        half = self.device.type == "cuda"
-        return torch.autocast(self.device.type, torch.float16 if half else torch.bfloat16, enabled=half)
 
     def _losses(self, clips: Clips) -> list[tuple[float, ...]]:
         features, floor, inputs, places, targets = self._collated(clips)

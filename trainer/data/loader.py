@@ -133,8 +133,6 @@ class Loader:
         return group.future.result()
 
     def _sent(self, tensors: Tensors) -> Tensors:
-        if self.device.type == "cpu":
-            return tensors
         return tuple(tensor.to(self.device, non_blocking=True) for tensor in tensors)  # type: ignore[return-value] # five
 
     def _fill(self) -> None:

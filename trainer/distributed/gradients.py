@@ -108,10 +108,8 @@ class GradientExchange:
         # meet at once would take as much memory again.
         for parameter in trained_parameters(self._model):
             parameter.grad = torch.zeros_like(parameter)
-        devices = [self._ranks.device.index] if self._ranks.is_cuda else None
-        parallel = DistributedDataParallel(
-            self._model, device_ids=devices, forward_sync_buffers=False, gradient_as_bucket_view=True
-        )
+        # On the device where the model lies: what it is given lies there as well.
+        parallel = DistributedDataParallel(self._model, forward_sync_buffers=False, gradient_as_bucket_view=True)
         parallel.register_comm_hook(self._outbox, _send)
         return parallel
 

@@ -167,9 +167,9 @@ def _meet(place: Place, device: torch.device) -> None:
         message = f"the {place.world_size} ranks that WORLD_SIZE tells of did not come together: {first_line(error)}"
         raise RanksMissingError(message, "start all of them, or unset RANK and WORLD_SIZE") from error
     store.set_timeout(_TIMEOUT)
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = dist.get_default_backend_for_device(device)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=_TIMEOUT)
-    _groups["cpu"] = dist.new_group(backend="gloo", timeout=_TIMEOUT) if device.type == "cuda" else None
+    _groups["cpu"] = dist.new_group(backend="gloo", timeout=_TIMEOUT)
 
 
 @contextmanager

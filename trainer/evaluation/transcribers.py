@@ -17,6 +17,7 @@ from shared.models.model_files import model_config, optional_json, tokenizer_jso
 from shared.models.tokens import is_word, moments
 from shared.system.home import expand_home
 from shared.text import open_tokenizer
+from trainer.model.device import half_on_gpu
 from trainer.model.generation import Decoding, search
 from trainer.model.hints import model_hints
 from trainer.model.loading import never_trained
@@ -58,8 +59,7 @@ class _TransformersModel:
     def __call__(self, log_mel: NDArray[np.float32], *, max_length: int) -> list[str]:
         """As `Transcriber`."""
         features = torch.from_numpy(log_mel).to(self.device)
-        dtype = torch.float16 if self.device.type == "cuda" else None
-        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
+        with half_on_gpu(self.device):
             encoded = encoder_outputs(self.model, features, features.new_zeros(len(features)))
             prompt = torch.tensor([self.prompt] * len(features), device=self.device)
             tokens = search(self.model, encoded, prompt, decoding=self.decoding, max_length=max_length)

@@ -89,19 +89,18 @@ def run_gate(
         if export.model is not None:
             # faster-whisper asks every model for 448 places; one that has fewer cannot be asked beyond them.
             export.model.model.max_length = original.max_length
-    if rows and device == "cuda":
-        # What a GPU does first takes longer than it will ever take again.
-        _one_row(reference, running, split, rows[0])
-        for export in running:
-            export.rows.clear()
-            export.seconds = 0.0
     spent = 0.0
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number == 1:
+            # What is done for the first time takes longer than it will ever take again.
+            spent = 0.0
+            for export in running:
+                export.seconds = 0.0
         spent += _one_row(reference, running, split, row)
         tell()
-    audio = float(split.duration[list(rows)].sum())
-    exports = [export.finish(audio) for export in running]
-    return GateRun(split.name, len(rows), audio, device, audio / spent if spent else None, exports)
+    timed, audio = (float(split.duration[list(some)].sum()) for some in (rows[1:] or rows, rows))
+    exports = [export.finish(timed) for export in running]
+    return GateRun(split.name, len(rows), audio, device, timed / spent if spent else None, exports)
 
 
 def _start(candidate: Candidate, device: str, language: str, threads: int) -> _Running:

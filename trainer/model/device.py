@@ -31,6 +31,21 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
+def current_gpu() -> torch.device:
+    """The GPU that this process computes on, where it has one."""
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def device_name(device: torch.device) -> str:
+    """What torch calls the GPU *device*; `CPU` for all else."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def half_on_gpu(device: torch.device) -> torch.autocast:
+    """What a finished model is asked under: float16 on a GPU, its own float32 on a CPU, which has that faster."""
+    return torch.autocast(device.type, torch.float16, enabled=device.type == "cuda")
+
+
 def roomiest(free: Sequence[int]) -> str:
     """Of GPUs with *free* bytes each the one with the most, unless a training beside this has them all. Pure."""
     if not free or max(free) < LEAST_FREE:

@@ -1,5 +1,6 @@
 """How many frames a micro-batch of a run may have."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from trainer.checkpoints.checkpoint import TrainState
@@ -20,8 +21,13 @@ def token_frames(shape: ModelShape, options: StepOptions) -> float:
     return max(token_bytes(shape, options) / frame_bytes(shape, options) for options in both)
 
 
-def find_budget(setup: Setup, data: Data, stepper: Stepper, state: TrainState | None) -> Budget:
-    """The frame budget: the user's, the one this run had, or what the GPU has room for."""
+def find_budget(
+    setup: Setup, data: Data, stepper: Stepper, state: TrainState | None, measuring: Callable[[], None] = lambda: None
+) -> Budget:
+    """The frame budget: the user's, the one this run had, or what the GPU has room for.
+
+    *measuring* is called where that has to be found out, which takes minutes.
+    """
     settings, ranks = setup.settings, setup.ranks
     per_token = token_frames(data.shape, setup.options)
     mode = settings.gradient_checkpointing
@@ -31,6 +37,7 @@ def find_budget(setup: Setup, data: Data, stepper: Stepper, state: TrainState | 
     now = circumstances(setup)
     if state is not None and now == {name: state.identity.get(name) for name in now}:
         return Budget(state.frames, state.plain_frames, per_token)
+    measuring()
     worst = window_worst(
         int(data.train.num_frames.max()),
         int(data.train.num_labels.max()) - 1,

@@ -10,6 +10,7 @@ from trainer.data.micro_batches import MicroBatch
 from trainer.distributed.ranks import Ranks
 from trainer.memory.activations import StepOptions
 from trainer.memory.budget_search import allow, made_up
+from trainer.model.device import current_gpu, device_name
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, prepare_model, trained_parameters
 from trainer.training.optimizers import make_optimiser
@@ -23,7 +24,7 @@ def has_gpu() -> bool:
 
 def gpu_name() -> str | None:
     """What torch calls this machine's first GPU, None without one."""
-    return torch.cuda.get_device_name() if has_gpu() else None
+    return device_name(current_gpu()) if has_gpu() else None
 
 
 def measured_bytes(shape: ModelShape, options: StepOptions, clips: int, vram_bytes: int) -> int | None:
@@ -32,9 +33,9 @@ def measured_bytes(shape: ModelShape, options: StepOptions, clips: int, vram_byt
     *clips* clips share what *options* says of frames and tokens. Raises UsageError where the optimiser's package is
     missing.
     """
-    device = torch.device("cuda", torch.cuda.current_device())
+    device = current_gpu()
     allow(vram_bytes, device)
-    torch.cuda.reset_peak_memory_stats(device)
+    torch.cuda.reset_peak_memory_stats()
     try:
         take_steps(shape, options, clips, device, torch.float16 if options.autocast else None)
     except torch.OutOfMemoryError:
@@ -43,7 +44,7 @@ def measured_bytes(shape: ModelShape, options: StepOptions, clips: int, vram_byt
         # The model's cycles of references would hold its memory into the next measurement.
         gc.collect()
         torch.cuda.empty_cache()
-    return torch.cuda.max_memory_allocated(device)
+    return torch.cuda.max_memory_allocated()
 
 
 def take_steps(

@@ -9,6 +9,7 @@ from trainer.data.loader import Loader
 from trainer.data.micro_batches import padding_waste
 from trainer.data.step_planner import StepPlan
 from trainer.distributed.ranks import Ranks
+from trainer.model.device import device_name
 from trainer.model.flops import peak_flops, training_flops
 from trainer.model.shape import ModelShape
 from trainer.telemetry.records import StepRecord
@@ -81,24 +82,24 @@ class Meter:
             padding_waste=interval.waste / interval.steps,
             skipped_steps=interval.skipped,
             mfu=self._mfu(interval),
-            vram_bytes=torch.cuda.max_memory_allocated() if self.ranks.is_cuda else None,
-            gpu_utilisation=_utilisation(self.ranks.device) if self.ranks.is_cuda else None,
+            # Without a GPU torch says 0.
+            vram_bytes=torch.cuda.max_memory_allocated() or None,
+            gpu_utilisation=_utilisation(self.ranks.device),
         )
 
     def _mfu(self, interval: _Interval) -> float | None:
-        if not self.ranks.is_cuda:
-            return None
-        peak = peak_flops(torch.cuda.get_device_name(self.ranks.device))
+        peak = peak_flops(device_name(self.ranks.device))
         return interval.flops / interval.seconds / (peak * self.ranks.world_size) if peak else None
 
 
 def _utilisation(device: torch.device) -> float | None:
-    """Share of the last sample period, a second at most, in which a kernel ran; None where the driver does not tell.
+    """Share of the last sample period, a second at most, in which a kernel ran; None where no driver tells.
 
     torch counts GPUs as CUDA does. Where unlike ones are mixed, that is NVML's order with CUDA_DEVICE_ORDER=PCI_BUS_ID.
     """
     try:
         return torch.cuda.utilization(device) / 100
-    except (NVMLError, RuntimeError, ImportError):
-        # No driver, or a part of a card (MIG), which has no such counter: that is no reason to end a run.
+    except (NVMLError, RuntimeError, ImportError, ValueError):
+        # No driver, or a part of a card (MIG), which has no such counter: that is no reason to end a run. Of a CPU
+        # torch says that it is the wrong value.
         return None

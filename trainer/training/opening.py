@@ -10,8 +10,8 @@ from shared.schema import WINDOW_FRAMES
 from shared.units import format_audio
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import Budget
-from trainer.distributed.ranks import Ranks
 from trainer.memory.words import frame_words, hour_words
+from trainer.model.device import device_name
 from trainer.model.flops import epoch_flops, peak_flops
 from trainer.settings import TrainSettings
 from trainer.telemetry.records import Phase
@@ -50,7 +50,7 @@ def wants_tensorboard(settings: TrainSettings, *, interactive: bool) -> bool:
 def opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
     """What is trained on what, and how."""
     settings, ranks = setup.settings, setup.ranks
-    devices = f"{ranks.world_size} x {_device_name(ranks)}"
+    devices = f"{ranks.world_size} x {device_name(ranks.device)}"
     stores = " and ".join(map(str, settings.store_folders))
     less = f" ({sum(map(len, data.train.splits)) - len(data.train)} left out)" if data.train.excluded else ""
     return (
@@ -60,17 +60,13 @@ def opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
     )
 
 
-def _device_name(ranks: Ranks) -> str:
-    return torch.cuda.get_device_name(ranks.device) if ranks.is_cuda else "CPU"
-
-
 def length_words(setup: Setup, data: Data, last: int, steps_per_epoch: int) -> str:
     """How much there is to train, and how long that takes where the device is known; else the first steps tell."""
     settings, ranks, train = setup.settings, setup.ranks, data.train
     epochs = last / steps_per_epoch
     audio = format_audio(epochs * float(train.duration.sum()))
     words = f"steps {epoch_words(last, steps_per_epoch)}, {audio} of audio"
-    peak = peak_flops(_device_name(ranks))
+    peak = peak_flops(device_name(ranks.device))
     if peak is None:
         return f"{words}: how long that takes, the first steps tell"
     flops = epoch_flops(

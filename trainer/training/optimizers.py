@@ -39,11 +39,11 @@ def make_optimiser(
         case "adamw-8bit":
             return _adamw_8bit(parameters, common)
         case "adamw-zero1" if ranks.world_size > 1:
-            return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, betas=_BETAS, fused=ranks.is_cuda, **common)
+            return ZeroRedundancyOptimizer(parameters, torch.optim.AdamW, betas=_BETAS, fused=True, **common)
         case "adafactor":
             return _adafactor(parameters, common)
         case _:
-            return torch.optim.AdamW(parameters, betas=_BETAS, fused=ranks.is_cuda, **common)
+            return torch.optim.AdamW(parameters, betas=_BETAS, fused=True, **common)
 
 
 def _adafactor(parameters: list[torch.nn.Parameter], common: dict[str, Any]) -> Optimizer:

@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from shared.errors import SpeechPrepError, UsageError
 from shared.system.home import expand_home
 from trainer.checkpoints.checkpoint import TrainState, checkpoints, latest, load_training
 from trainer.checkpoints.optimizer_state import restore
 from trainer.data.micro_batches import Budget
+from trainer.model.device import device_name
 from trainer.model.whisper import load_model
 from trainer.settings import TrainSettings
 from trainer.training.components import Data, Setup, make_stepper
@@ -103,7 +102,7 @@ def circumstances(setup: Setup) -> dict[str, Any]:
     """What decides how large a micro-batch may be; a budget found under others is not gone on with."""
     return {
         "world_size": setup.ranks.world_size,
-        "device": torch.cuda.get_device_name(setup.ranks.device) if setup.ranks.is_cuda else "cpu",
+        "device": device_name(setup.ranks.device),
         "optim": setup.options.optimiser,
         "precision": str(setup.dtype),
         "gradient_checkpointing": setup.settings.gradient_checkpointing,

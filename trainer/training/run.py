@@ -94,9 +94,8 @@ def _assembled(setup: Setup, data: Data, opening: Opening, stop: StopRequest, st
     opening.phase(Phase.LOADING, f"loading {checkpoint or settings.model}")
     stepper = stepper_from(setup, checkpoint, opening.say)
     goes_on = go_on(stepper, training) if found else True
-    if ranks.is_cuda:
-        opening.phase(Phase.MEASURING, "measuring what the largest micro-batches take of the GPU")
-    budget = find_budget(setup, data, stepper, state)
+    measuring = partial(opening.phase, Phase.MEASURING, "measuring what the largest micro-batches take of the GPU")
+    budget = find_budget(setup, data, stepper, state, measuring)
     plans = planner(setup, data, budget)
     last = max_steps(settings, plans.steps_per_epoch)
     checkpoints = open_checkpoints(setup, stepper, data.shape, last)
