@@ -68,6 +68,8 @@ def small_files(model: str, *, tied: bool = True) -> dict[str, bytes]:
     files = ModelFiles.read(model)
     paths = {name: model_path(model, name) for name in _SMALL_FILES}
     own = {name: path.read_bytes() for name, path in paths.items() if path is not None}
+    if files.mended:
+        own.pop("generation_config.json", None)
     config = {name: value for name, value in files.config.items() if name not in _NOT_OURS}
     config |= {} if tied else {"tie_word_embeddings": False}
     # The weights are float32, whatever those were that training began with.

@@ -5,9 +5,8 @@ otherwise), the alignment heads and the language ids. So they are written from h
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +16,9 @@ from shared.models.tokens import vocabulary
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE, WINDOW_SAMPLES
 from shared.system import foreign_files as foreign
 from shared.system.read_errors import refuse_unreadable
+from trainer.model.alignment import Alignment, choose
 from trainer.model.files import ModelFiles
+from trainer.model.pointers import HEADS
 from trainer.model.shape import ModelShape
 
 RECORD = "export.json"
@@ -28,13 +29,18 @@ FILES = ("model.bin", "config.json", "tokenizer.json", "preprocessor_config.json
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A transformers folder: its sizes, and the content of its files as far as an export depends on them."""
+    """A transformers folder: its sizes, and the content of its files as far as an export depends on them.
+
+    *mended* as `ModelFiles` has it: what in its files pointed at nothing.
+    """
 
     folder: Path
     shape: ModelShape
     generation: Mapping[str, Any]
     preprocessor: Mapping[str, Any]
     tokenizer_json: str
+    alignment: Alignment
+    mended: Sequence[str] = ()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -44,12 +50,9 @@ class Checkpoint:
         files = ModelFiles.read(str(folder))
         # Tokenizers of before 0.20 read no others; faster-whisper is content with such.
         text = for_old_readers(files.tokenizer_json)
-        return cls(folder, ModelShape.from_config(files.config), files.generation, files.preprocessor, text)
-
-    @property
-    def names_alignment_heads(self) -> bool:
-        """Whether the checkpoint says itself which heads align words with time."""
-        return bool(self.generation.get("alignment_heads"))
+        shape = ModelShape.from_config(files.config)
+        alignment = choose(files.generation.get(HEADS), shape)
+        return cls(folder, shape, files.generation, files.preprocessor, text, alignment, files.mended)
 
     def fingerprint(self) -> str:
         """Identifies the checkpoint by the contents of its files."""
@@ -58,18 +61,6 @@ class Checkpoint:
             if path.is_file() and not path.name.startswith(".") and path.suffix != ".md":
                 digest.update(f"{path.name} {file_digest(path)}\n".encode())
         return digest.hexdigest()
-
-
-def alignment_heads(checkpoint: Checkpoint) -> list[list[int]]:
-    """Layer and head of every alignment head: the checkpoint's, else all heads of the last half of the decoder.
-
-    The default is CTranslate2's and OpenAI's own for models that name none; word timestamps are less exact with it.
-    """
-    named = checkpoint.generation.get("alignment_heads")
-    if named:
-        return [[int(layer), int(head)] for layer, head in named]
-    layers, heads = checkpoint.shape.decoder_layers, checkpoint.shape.decoder_heads
-    return [[layer, head] for layer, head in product(range(layers // 2, layers), range(heads))]
 
 
 def _language_ids(checkpoint: Checkpoint) -> list[int]:
@@ -94,7 +85,7 @@ def require_language(checkpoint: Checkpoint, language: str) -> None:
 def expected_config(checkpoint: Checkpoint) -> dict[str, Any]:
     """The export's `config.json`: what CTranslate2 suppresses, aligns with and knows as languages."""
     return {
-        "alignment_heads": alignment_heads(checkpoint),
+        HEADS: list(checkpoint.alignment.heads),
         "lang_ids": _language_ids(checkpoint),
         "suppress_ids": list(checkpoint.generation.get("suppress_tokens") or []),
         "suppress_ids_begin": list(checkpoint.generation.get("begin_suppress_tokens") or []),

@@ -18,6 +18,7 @@ from trainer.evaluation.formatting import UNKNOWN
 from trainer.evaluation.metrics_file import NORMALISERS
 from trainer.exporting.files import read_json
 from trainer.gate.verdict import Checked, GateRun
+from trainer.model.alignment import Alignment
 
 CARD = "README.md"
 _PACKAGES = ("ctranslate2", "faster-whisper", "transformers")
@@ -50,8 +51,7 @@ class CardFacts:
     run: GateRun
     num_bytes: int
     language: str
-    heads: Sequence[Sequence[int]]
-    own_heads: bool
+    alignment: Alignment
     remarks: Sequence[str] = ()
     store: StoreRecord | None = None
     training: Mapping[str, Any] | None = None

@@ -9,7 +9,6 @@ from trainer.exporting.files import (
     FILES,
     RECORD,
     Checkpoint,
-    alignment_heads,
     digests,
     expected_config,
     expected_preprocessor,
@@ -46,7 +45,7 @@ def _content_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
 
 def _head_problems(found: Any, checkpoint: Checkpoint) -> Iterator[str]:
     layers, heads = checkpoint.shape.decoder_layers, checkpoint.shape.decoder_heads
-    expected = alignment_heads(checkpoint)
+    expected = checkpoint.alignment.heads
     if found == expected:
         return
     if not isinstance(found, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in found):  # noqa: PLR2004 - layer and head

@@ -31,6 +31,7 @@ def remarks(checkpoint: Checkpoint) -> list[str]:
 
 
 def _remarks(checkpoint: Checkpoint) -> Iterator[str]:
+    yield from checkpoint.mended
     places = checkpoint.shape.max_target_positions
     if own := foreign_settings(checkpoint.generation, places):
         yield (

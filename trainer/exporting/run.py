@@ -14,7 +14,7 @@ from shared.store import StoreSplit, open_split
 from trainer.checkpoints.hub_upload import upload
 from trainer.data.dataset import check_split, evaluation_split
 from trainer.exporting.conversion import convert, export_folders, folder_bytes
-from trainer.exporting.files import Checkpoint, alignment_heads, require_language
+from trainer.exporting.files import Checkpoint, require_language
 from trainer.exporting.model_card import (
     SETTINGS,
     CardFacts,
@@ -137,9 +137,8 @@ def _write_cards(settings: ExportSettings, checkpoint: Checkpoint, run: GateRun,
             run=run,
             num_bytes=folder_bytes(export.folder),
             language=_language(settings, split),
-            heads=alignment_heads(checkpoint),
+            alignment=checkpoint.alignment,
             remarks=remarks(checkpoint),
-            own_heads=checkpoint.names_alignment_heads,
             versions=installed_versions(),
             store=split.record if split is not None else None,
             training=training and {name: training[name] for name in SETTINGS if training.get(name) is not None},

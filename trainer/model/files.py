@@ -3,7 +3,7 @@
 Read before anything is trained: what an export will want must not be missed after days.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE
 from shared.system.durable import json_bytes
 from shared.system.foreign_files import parse_json
 from trainer.model.generation import END
+from trainer.model.pointers import sound
 from trainer.model.shape import ModelShape
 
 _MEL = {"sampling_rate": SAMPLING_RATE, "hop_length": HOP_LENGTH, "n_fft": N_FFT}
@@ -31,6 +32,8 @@ class ModelFiles:
     generation: Mapping[str, Any]
     preprocessor: Mapping[str, Any]
     tokenizer_json: str
+    mended: Sequence[str] = ()
+    """In words, what in *generation* pointed at parts that the model has not, and what stands there instead."""
 
     @classmethod
     def read(cls, model: str) -> Self:
@@ -48,9 +51,10 @@ class ModelFiles:
             remedy = "bring the tokenizer that belongs to it, or save it after model.resize_token_embeddings"
             raise UsageError(f"{message}{shape.vocab_size}", remedy)
         generation = optional_json(model, "generation_config.json") or _generation(config, ids)
+        generation, mended = sound(generation, shape, ids)
         preprocessor = optional_json(model, "preprocessor_config.json")
         preprocessor = preprocessor or optional_json(model, "processor_config.json").get("feature_extractor") or {}
-        return cls(config, generation, _preprocessor(model, preprocessor, shape), text)
+        return cls(config, generation, _preprocessor(model, preprocessor, shape), text, mended)
 
     def as_bytes(self) -> dict[str, bytes]:
         """The files by name: what transformers 5 reads, what 4 did, and what whisper.cpp's converter wants."""

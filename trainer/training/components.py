@@ -88,6 +88,8 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
     excluded = Exclusion.read(expand_home(settings.exclude_rows)) if settings.exclude_rows else None
     # All that an export will want as well: not to be missed after days of training.
     files = ModelFiles.read(settings.model)
+    for text in files.mended:
+        tell(f"{settings.model}: {text}")
     tokenizer_json = files.tokenizer_json
     opened = partial(
         open_for_training,

@@ -83,7 +83,7 @@ def test_a_model_of_128_bins_is_loaded_with_128_bins_even_where_its_preprocessor
 
 def test_without_alignment_heads_those_of_the_last_half_of_the_decoder_are_taken(model, tmp_path):
     checkpoint = checkpoint_with(model, tmp_path / "model", "generation_config.json", alignment_heads=None)
-    assert not checkpoint.names_alignment_heads
+    assert not checkpoint.alignment.own
     convert(checkpoint, tmp_path / "export", "float16")
     assert json.loads((tmp_path / "export" / "config.json").read_text())["alignment_heads"] == [[1, 0], [1, 1]]
 

@@ -21,7 +21,10 @@ from trainer.exporting.model_card import (
 )
 from trainer.gate.judge import judge
 from trainer.gate.verdict import Checked, Comparison, Decoding, GateRun, Pair
+from trainer.model.alignment import choose
+from trainer.model.shape import PUBLISHED
 
+TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
 STORE = StoreRecord(
     uuid="0123456789abcdef",
     features=FeatureSpec(128, "float16"),
@@ -59,8 +62,7 @@ def facts(folder=Path("/models/fw"), stored="float16", computed="float16", rows=
         run=run,
         num_bytes=1_620_000_000,
         language="de",
-        heads=[[2, 4], [3, 14]],
-        own_heads=True,
+        alignment=choose([[2, 4], [3, 14]], TURBO),
         versions={"ctranslate2": "4.8.5", "faster-whisper": "1.2.1"},
         store=STORE,
         training={"model": "openai/whisper-large-v3-turbo", "learning_rate": 1e-5},
@@ -130,10 +132,10 @@ def test_what_was_not_checked_is_said_to_be_unchecked():
 
 
 def test_what_is_not_known_is_said_to_be_unknown():
-    card = render_card(facts(store=None, training=None, evaluation=None, own_heads=False))
+    card = render_card(facts(store=None, training=None, evaluation=None, alignment=choose(None, TURBO)))
     assert card.count("Not known") == 2
     assert "base_model:" not in card
-    assert "as the checkpoint\nnames none" in card
+    assert "those of openai/whisper-large-v3-turbo, whose shape the model has; the checkpoint names none" in card
 
 
 def test_what_comes_from_outside_stays_text():
