@@ -49,7 +49,7 @@ def fits(named: Any, shape: ModelShape) -> bool:
 def _is_head(pair: Any, layers: int, heads: int) -> bool:
     if not isinstance(pair, list | tuple) or [type(value) for value in pair] != [int, int]:
         return False
-    return 0 <= pair[0] < layers and 0 <= pair[1] < heads
+    return pair[0] in range(layers) and pair[1] in range(heads)
 
 
 def _pairs(layers: Mapping[int, Sequence[int]]) -> list[tuple[int, int]]:
