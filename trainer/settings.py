@@ -116,7 +116,9 @@ class TrainSettings(PageSettings, TrainerSettings):
         "or the next that is free, else none]",
     )
     metrics_port: int = Field(9109, ge=0, le=65535, description="their port; 0: any that is free")
-    push_to_hub: str | None = Field(None, description="upload the best checkpoint to this Hub id at the end [not done]")
+    push_to_hub: str | None = Field(
+        None, description="upload the best checkpoint to this Hub id at the end; made, private, at the start [not done]"
+    )
 
     @field_validator("store", mode="before")
     @classmethod

@@ -2,11 +2,7 @@
 
 import json
 import shutil
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import huggingface_hub.constants
 import numpy as np
 import pytest
 from faster_whisper import BatchedInferencePipeline, WhisperModel
@@ -15,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from shared.command.cli import run_command
 from shared.store import open_split
 from shared.text import tokenizer_fingerprint
+from tests.support.push_hub import push_hub
 from tests.support.samples import make_store, quarantined_row, wav
 from tests.support.training import SPEC, tiny_model, training_store
 from trainer.export import main
@@ -322,47 +319,23 @@ def test_a_store_of_another_model_is_refused(trained, tmp_path, capsys):
     assert "mel bins" in capsys.readouterr().err
 
 
-@contextmanager
-def hub():
-    """A Hub that refuses everything, and the requests that it got."""
-    asked = []
-
-    class Refusing(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked.append(self.path)
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            self.send_response(403)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_it_uploads_when_asked_to_and_only_then_and_never_what_failed(trained, good, broken, monkeypatch, capsys):
-    with hub() as (address, asked):
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+    with push_hub(monkeypatch) as hub:
         assert export(trained, good) == 0
+        assert not hub.asked
         edited(broken / "config.json", alignment_heads=[])
-        assert export(trained, broken, "--push-to-hub", "anna/deutsch") == 1
-        assert not asked
-        assert export(trained, good, "--push-to-hub", "anna/deutsch") == 1
-        assert asked == ["/api/repos/create"]
-    assert "anna/deutsch could not be uploaded" in capsys.readouterr().err
+        assert export(trained, broken, "--push-to-hub", "deutsch") == 1
+        assert hub.models == {"anna/deutsch": {}}
+        assert export(trained, good, "--push-to-hub", "deutsch") == 0
+        assert hub.models["anna/deutsch"].keys() == {path.name for path in good.iterdir()}
+    assert "uploaded to http" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_hub_that_cannot_be_reached_is_told_in_one_line(trained, good, monkeypatch, capsys):
-    with hub() as (address, _):
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
-    assert export(trained, good, "--gate-rows", "1", "--push-to-hub", "anna/deutsch") == 1
-    assert "anna/deutsch could not be uploaded" in capsys.readouterr().err
+def test_an_upload_that_cannot_be_is_told_before_anything_is_converted(trained, tmp_path, monkeypatch, capsys):
+    with push_hub(monkeypatch, "hf_read"):
+        assert export(trained, tmp_path / "out", "--push-to-hub", "anna/deutsch") == 2
+    assert "only reads" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_language_that_the_model_does_not_know_is_refused_before_anything_is_converted(trained, tmp_path, capsys):

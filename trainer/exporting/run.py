@@ -11,7 +11,7 @@ from shared.command.terminal import Screen
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
-from trainer.checkpoints.hub_upload import upload
+from trainer.checkpoints.hub_upload import claim, upload
 from trainer.data.dataset import check_split, evaluation_split
 from trainer.exporting.conversion import convert, export_folders, folder_bytes
 from trainer.exporting.files import Checkpoint, require_language
@@ -49,6 +49,7 @@ def run_export(settings: ExportSettings) -> bool:
     require_language(checkpoint, _language(settings, split))
     # Before anything is converted: a split without clips would leave an export that nobody checked.
     rows = gate_rows(split, settings.gate_rows) if split is not None else []
+    hub = claim(settings.push_to_hub, console.say) if settings.push_to_hub is not None else None
     folders = export_folders(settings.output_folder, settings.quantization)
     for name, folder in folders.items():
         made = convert(checkpoint, folder, name)
@@ -58,8 +59,8 @@ def run_export(settings: ExportSettings) -> bool:
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
     for text in remarks(checkpoint):
         console.say(f"note: {text}")
-    if settings.push_to_hub and run.passed:
-        console.say(f"uploaded to {upload(settings.output_folder, settings.push_to_hub, without='.*')}")
+    if hub is not None and run.passed:
+        console.say(f"uploaded to {upload(settings.output_folder, hub, without='.*')}")
     return run.passed
 
 

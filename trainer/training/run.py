@@ -15,7 +15,7 @@ from shared.errors import RankLostError, ResourceLimitError, SpeechPrepError, St
 from shared.system.durable import json_bytes
 from shared.system.stop_request import StopRequest
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
-from trainer.checkpoints.hub_upload import upload
+from trainer.checkpoints.hub_upload import claim, upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
 from trainer.checkpoints.writer import described
 from trainer.data.loader import Loader
@@ -54,10 +54,12 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
+            # All that days of training end with is asked for now.
+            hub = claim(settings.push_to_hub, console.say) if settings.push_to_hub is not None else None
             facts = new_facts(settings.model, " and ".join(map(str, settings.store_folders)), settings.output_folder)
             watch = pages.enter_context(watched(settings, facts, console.say, stop))
         else:
-            watch = None
+            watch, hub = None, None
         ranks.barrier()
         setup = Setup.of(settings, ranks)
         data = open_data(settings, console.say if ranks.is_main else lambda _text: None, stop)
@@ -65,7 +67,7 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
         with told(ranks):
             yield loop
         if ranks.is_main:
-            _finish(settings, data, loop)
+            _finish(settings, data, loop, hub)
             loop.telemetry.phase(Phase.DONE)
 
 
@@ -165,15 +167,15 @@ def _telemetry(
     return telemetry
 
 
-def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop) -> None:
-    """The best model is where it is looked for, and the user knows what comes next."""
+def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop, hub: str | None) -> None:
+    """The best model is where it is looked for, also on *hub*, and the user knows what comes next."""
     output, state, telemetry = settings.output_folder, loop.state, loop.telemetry
     last = latest(output)
     if state.best_step is None and last is not None:
         point_best_at(output, last)
-    if settings.push_to_hub:
+    if hub is not None:
         telemetry.phase(Phase.UPLOADING)
-        address = upload(output / BEST, settings.push_to_hub, without=f"{TRAINING}/*")
+        address = upload(output / BEST, hub, without=f"{TRAINING}/*")
         telemetry.event(f"uploaded to {address}")
     wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"
     telemetry.event(f"done: the best model is {output / 'best'}{wer}")
