@@ -8,6 +8,8 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 
 from shared.errors import UsageError
 from shared.models.model_files import model_config, optional_json
+from shared.system.read_errors import is_of_system
+from shared.text import one_line
 from trainer.model.shape import ModelShape
 from trainer.model.sinusoids import sinusoids
 from trainer.model.weight_files import read_weights
@@ -29,8 +31,14 @@ _TOKEN_FACTS = (
     "suppress_tokens",
     "task_to_id",
 )
-_OUTPUTS = {"return_dict": True, "output_attentions": False, "output_hidden_states": False}
-"""What a model returns, which its config.json may have left otherwise: our code reads named outputs."""
+_ALWAYS = {
+    "is_encoder_decoder": True,
+    "return_dict": True,
+    "output_attentions": False,
+    "output_hidden_states": False,
+}
+"""What every Whisper is and returns, which a config.json may have left otherwise: our code reads named outputs."""
+_SHARES = ("dropout", "attention_dropout", "activation_dropout")
 
 
 def read_model(name: str, tell: Callable[[str], None]) -> WhisperForConditionalGeneration:
@@ -72,16 +80,39 @@ def never_trained(model: WhisperForConditionalGeneration) -> bool:
 def _empty(name: str, config: Mapping[str, Any]) -> WhisperForConditionalGeneration:
     """The model of *config* without any weights in memory."""
     # Weights that were made whole again keep the entry that says how they were rounded.
-    values = {key: value for key, value in config.items() if key != "quantization_config"} | _OUTPUTS
+    values = {key: value for key, value in config.items() if key != "quantization_config"} | _ALWAYS
     make: Any = WhisperForConditionalGeneration._from_config  # noqa: SLF001 - the only way with an implementation
     try:
+        _require_ranges(values)
         parsed = WhisperConfig.from_dict(values)
         with torch.device("meta"):
             model: WhisperForConditionalGeneration = make(parsed, attn_implementation="sdpa", dtype=torch.float32)
             model.train(mode=False)
             return model
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise UsageError(f"config.json of {name} makes no model: {error}", "download the model again") from error
+    except Exception as error:  # transformers raises what a value happens to break
+        if is_of_system(error):
+            raise
+        message = f"config.json of {name} makes no model: {_reason(error, values)}"
+        raise UsageError(message, "download the model again, or bring the config.json of its base model") from error
+
+
+def _require_ranges(values: Mapping[str, Any]) -> None:
+    """Raises ValueError for numbers that transformers takes, and torch refuses later, or without their name."""
+    for key in _SHARES:
+        value = values.get(key)
+        if isinstance(value, int | float) and not 0 <= value <= 1:
+            raise ValueError(f"{key} is {value}, which is no share between 0 and 1")
+    padding, size = values.get("pad_token_id"), values["vocab_size"]
+    if isinstance(padding, int) and padding >= size:
+        raise ValueError(f"pad_token_id is {padding}, beyond the vocabulary of {size} entries")
+
+
+def _reason(error: Exception, values: Mapping[str, Any]) -> str:
+    """What *error* says, on one line; where that is but an unknown word, with the entry of *values* that has it."""
+    if not isinstance(error, KeyError):
+        return one_line(str(error))
+    entry = next((key for key, value in values.items() if value == error.args[0]), "something")
+    return one_line(f"{entry} is {error}, which is unknown")
 
 
 def _header(tensor: torch.Tensor) -> Stored:

@@ -181,6 +181,28 @@ def test_weights_that_were_made_whole_again_may_still_say_how_they_were_rounded(
     assert loaded(folder)[1] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("decoder_start_token_id", None),
+        ("tie_word_embeddings", None),
+        ("activation_function", "foo"),
+        ("dropout", "much"),
+        ("encoder_attention_heads", 3),
+        ("pad_token_id", 10**6),
+        ("dropout", 1.5),
+        ("attention_dropout", -1),
+        ("dtype", "foo"),
+    ],
+)
+def test_an_entry_of_config_that_makes_no_model_is_an_error_that_tells_it(folder, name, value):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(UsageError, match=rf"config\.json of .* makes no model: .*({name}|{value})") as error:
+        read_model(str(folder), print)
+    assert "\n" not in error.value.message
+
+
 def test_outputs_have_names_whatever_config_says(folder):
     edit(folder, return_dict=False, output_attentions=True)
     model = read_model(str(folder), print)
