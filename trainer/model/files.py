@@ -52,8 +52,7 @@ class ModelFiles:
             raise UsageError(f"{message}{shape.vocab_size}", remedy)
         generation = optional_json(model, "generation_config.json") or _generation(config, ids)
         generation, mended = sound(generation, shape, ids)
-        preprocessor = optional_json(model, "preprocessor_config.json")
-        preprocessor = preprocessor or optional_json(model, "processor_config.json").get("feature_extractor") or {}
+        preprocessor = optional_json(model, "preprocessor_config.json") or _of_processor(model)
         return cls(config, generation, _preprocessor(model, preprocessor, shape), text, mended)
 
     def as_bytes(self) -> dict[str, bytes]:
@@ -74,6 +73,12 @@ def _vocabulary(text: str, model: str) -> dict[str, int]:
         return vocabulary(text)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"tokenizer.json of {model} is damaged: {error!r}", "download the model again") from error
+
+
+def _of_processor(model: str) -> dict[str, Any]:
+    """The feature extractor of *model*'s processor_config.json; {} where that has none, or but its name."""
+    found = optional_json(model, "processor_config.json").get("feature_extractor")
+    return found if isinstance(found, dict) else {}
 
 
 def _preprocessor(model: str, found: Mapping[str, Any], shape: ModelShape) -> dict[str, Any]:

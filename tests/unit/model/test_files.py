@@ -97,6 +97,15 @@ def test_log_mel_of_other_figures_than_the_stores_is_refused(folder):
         ModelFiles.read(str(folder))
 
 
+def test_a_feature_extractor_that_is_but_a_name_states_no_figures(folder):
+    expected = ModelFiles.read(str(folder)).preprocessor
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text('{"feature_extractor": "WhisperFeatureExtractor"}')
+    found = ModelFiles.read(str(folder)).preprocessor
+    same = ("feature_size", "sampling_rate", "hop_length", "n_fft")
+    assert {name: found[name] for name in same} == {name: expected[name] for name in same}
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_before_anything_is_trained(folder):
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.add_tokens(["Ibuprofen"])
