@@ -4,9 +4,11 @@ import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from shared.errors import ResourceLimitError
+from shared.errors import ResourceLimitError, UsageError
+from shared.models.kinds import refuse_pointer
 from shared.models.model_files import model_path
 from shared.system.durable import json_bytes
+from shared.system.foreign_files import parse_json
 from shared.system.locks import hold
 from shared.units import format_bytes
 from trainer.model.files import ModelFiles
@@ -67,10 +69,22 @@ def small_files(model: str, *, tied: bool = True) -> dict[str, bytes]:
     """
     files = ModelFiles.read(model)
     paths = {name: model_path(model, name) for name in _SMALL_FILES}
-    own = {name: path.read_bytes() for name, path in paths.items() if path is not None}
+    own = {name: _whole(path) for name, path in paths.items() if path is not None}
     if files.mended:
         own.pop("generation_config.json", None)
     config = {name: value for name, value in files.config.items() if name not in _NOT_OURS}
     config |= {} if tied else {"tie_word_embeddings": False}
     # The weights are float32, whatever those were that training began with.
     return files.as_bytes() | own | {"config.json": json_bytes(config | {"dtype": "float32"})}
+
+
+def _whole(path: Path) -> bytes:
+    """The content of *path*, which goes into every checkpoint, read by nobody before. Raises UsageError for damage."""
+    content = path.read_bytes()
+    refuse_pointer(path, content)
+    try:
+        if path.suffix == ".json":
+            parse_json(content)
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged: {error}", "download the model again") from error
+    return content

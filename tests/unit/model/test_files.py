@@ -106,6 +106,19 @@ def test_a_feature_extractor_that_is_but_a_name_states_no_figures(folder):
     assert {name: found[name] for name in same} == {name: expected[name] for name in same}
 
 
+def test_no_file_that_git_lfs_has_not_fetched_goes_into_a_checkpoint(folder):
+    (folder / "vocab.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n")
+    with pytest.raises(UsageError, match=r"vocab\.json is a Git LFS pointer"):
+        small_files(str(folder))
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "special_tokens_map.json", "tokenizer_config.json"])
+def test_no_damaged_file_that_nobody_else_reads_goes_into_a_checkpoint(folder, name):
+    (folder / name).write_text('{"cut o')
+    with pytest.raises(UsageError, match=rf"{name} is damaged"):
+        small_files(str(folder))
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused_before_anything_is_trained(folder):
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.add_tokens(["Ibuprofen"])
