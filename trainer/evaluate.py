@@ -17,18 +17,22 @@ from trainer.evaluation.settings import EvaluateSettings
 _ABOUT = "Word error rates of models on a store's split, or of a ready table of transcripts, with 95 % intervals."
 _NARROWEST = 80
 """Columns that the tables need."""
+_OF_TABLES = ("--reference-column", "--hypothesis-column", "--source-column", "--duration-column")
 _EXCLUDED = {
     "--hypotheses": (
         "--store",
         "--split",
         "--model",
         "--beam-size",
+        "--generation-config",
         "--rows",
         "--device",
         "--silence-clips",
         "--watch",
     ),
-    "--watch": ("--model", "--baseline", "--output"),
+    "--watch": ("--model", "--baseline", "--output", *_OF_TABLES),
+    "--store": _OF_TABLES,
+    "--model": _OF_TABLES,
 }
 """Options that have no effect beside another."""
 
