@@ -59,3 +59,11 @@ def test_screen_page_and_metrics_have_every_set_and_model_with_each_normaliser(r
         assert share in page.partition("By test set")[2].partition("By source")[0]
     assert list(values) == ["cv", "aa"]
     assert values["aa"]["raw"]["rows"] == 2
+
+
+def test_the_worst_rows_say_which_set_they_are_of_where_numbers_may_come_twice(result):
+    page = unescape(render_page(result)).partition("Rows with most errors")[2]
+    assert "row 2 of <bdi>aa</bdi>, <bdi>korpus</bdi>" in page
+    assert "row 1 of <bdi>cv</bdi>" in page
+    alone = evaluated([("", said, heard) for _, said, heard in ROWS])
+    assert "row 2, <bdi>korpus</bdi>" in unescape(render_page(alone))
