@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from trainer.evaluation.results import EvaluationResult
+from trainer.evaluation.results import EvaluationResult, ModelResult
 from trainer.evaluation.scoring import Normaliser
 
 OVER_ALL = (
@@ -19,6 +19,13 @@ def hints(result: EvaluationResult) -> list[str]:
 def _hints(result: EvaluationResult) -> Iterator[str]:
     for model in result.models:
         yield from (f"{model.name}: {remark}" for remark in model.transcripts.remarks)
-        wer = model.overall[Normaliser.RAW].errors.wer
-        if wer > 1:
-            yield f"{model.name}: {OVER_ALL}; look at its worst rows, and at --language of the store"
+        if where := _over_all(model):
+            yield f"{model.name}{where[0]}: {OVER_ALL}; look at its worst rows, and at --language of the store"
+
+
+def _over_all(model: ModelResult) -> list[str]:
+    """Over which rows the WER is over 100 %, in words: all together, or those of some test sets; [] for none."""
+    if model.overall[Normaliser.RAW].errors.wer > 1:
+        return [""]
+    sets = [name for name, scores in model.by_set.items() if scores[Normaliser.RAW].errors.wer > 1]
+    return [f", on {' and '.join(sets)}"] if sets else []

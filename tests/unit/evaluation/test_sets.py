@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 from rich.console import Console
 
+from trainer.evaluation.hints import hints
 from trainer.evaluation.html_report import render_page
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts
 from trainer.evaluation.metrics_file import metrics
@@ -67,3 +68,12 @@ def test_the_worst_rows_say_which_set_they_are_of_where_numbers_may_come_twice(r
     assert "row 1 of <bdi>cv</bdi>" in page
     alone = evaluated([("", said, heard) for _, said, heard in ROWS])
     assert "row 2, <bdi>korpus</bdi>" in unescape(render_page(alone))
+
+
+def test_a_set_of_more_wrong_words_than_were_said_is_told_though_all_rows_together_are_not():
+    looped = ("bad", "ja", "ja ja ja ja")
+    (hint,) = hints(evaluated([*ROWS, looped]))
+    assert hint.startswith("ours, on bad: a WER over 100 %")
+    (hint,) = hints(evaluated([("cv", "ja", "nein nein nein"), looped]))
+    assert hint.startswith("ours: a WER over 100 %")
+    assert hints(evaluated()) == []
