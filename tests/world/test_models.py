@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from ctranslate2.converters import TransformersConverter
 from faster_whisper import WhisperModel
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -13,6 +14,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from shared.command.terminal import Screen
 from shared.errors import UsageError
+from shared.models.limits import ModelLimits
 from shared.store import open_split
 from tests.support.training import tiny_model, training_store
 from trainer.auditing import listener
@@ -27,6 +29,7 @@ from trainer.exporting.conversion import convert
 from trainer.exporting.files import Checkpoint
 from trainer.exporting.problems import file_problems
 from trainer.exporting.remarks import remarks, require_window
+from trainer.model.export_limits import export_limits
 from trainer.model.files import ModelFiles
 from trainer.model.loading import never_trained, read_model
 from trainer.model.shape import ModelShape
@@ -87,6 +90,32 @@ def test_a_model_of_a_shorter_window_sees_its_own_and_no_more(folder, store):
     model(np.zeros((1, 200, 80), np.float32), max_length=8)
     handle.remove()
     assert seen == [(1, 100, 64)]
+
+
+@pytest.mark.parametrize(("sizes", "window"), [({"target": 24}, "30 s"), ({"source": 100}, "2 s")], ids=str)
+def test_an_export_is_evaluated_within_its_own_places_and_window(folder, store, tmp_path, sizes, window):
+    """Of whoever's: CTranslate2's own config.json tells neither."""
+    converted = tmp_path / "export"
+    TransformersConverter(str(cut(folder, **sizes)), copy_files=["tokenizer.json"]).convert(str(converted))
+    names = [str(folder), str(converted)]
+    facts = transcribed([store], names, quiet_settings(split="test"), Screen(stderr=True))
+    assert all(model.decoding.endswith(f"{window} window") for model in facts.models)
+    assert facts.models[0].hypotheses == facts.models[1].hypotheses
+
+
+def test_where_an_exports_weights_cannot_be_read_its_config_tells_how_long_they_are(tmp_path):
+    (tmp_path / "model.bin").write_bytes(b"another layout")
+    assert export_limits(tmp_path) == ModelLimits()
+    (tmp_path / "config.json").write_text('{"max_target_positions": 24, "max_source_positions": 100}')
+    assert export_limits(tmp_path) == ModelLimits(24, 200)
+    (tmp_path / "config.json").write_text('{"max_target_positions": "all"}')
+    with pytest.raises(UsageError, match="max_target_positions = 'all'"):
+        export_limits(tmp_path)
+
+
+def test_a_decoder_without_a_place_for_a_word_is_refused(folder):
+    with pytest.raises(UsageError, match="4 places, and 4 come before the first word"):
+        open_transcriber(str(cut(folder, target=4)), language="de", beam_size=1, device=CPU)
 
 
 def test_several_stores_are_evaluated_within_a_shorter_window(folder, store, tmp_path):

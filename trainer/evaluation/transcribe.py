@@ -17,12 +17,14 @@ from shared.models.model_files import model_config, tokenizer_json
 from shared.rows import rebuild
 from shared.schema import HOP_LENGTH, SAMPLING_RATE, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
+from shared.system.home import expand_home
 from shared.text import one_line, open_tokenizer
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.evaluation.settings import EvaluateSettings
 from trainer.evaluation.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
 from trainer.model.device import choose_device, for_ctranslate2
+from trainer.model.export_limits import export_limits
 
 _BATCH_CLIPS = 8
 _FRAMES_PER_SECOND = SAMPLING_RATE // HOP_LENGTH
@@ -121,7 +123,9 @@ def _require_comparable(splits: Sequence[StoreSplit]) -> None:
 
 
 def _limits(model: str) -> ModelLimits:
-    return ModelLimits() if is_ctranslate2(model) else ModelLimits.from_config(model_config(model))
+    if is_ctranslate2(model):
+        return export_limits(expand_home(model))
+    return ModelLimits.from_config(model_config(model))
 
 
 def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window: int) -> tuple[list[int], str]:

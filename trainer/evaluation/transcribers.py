@@ -18,6 +18,7 @@ from shared.models.tokens import is_word, moments
 from shared.system.home import expand_home
 from shared.text import open_tokenizer
 from trainer.model.device import half_on_gpu
+from trainer.model.export_limits import export_limits
 from trainer.model.generation import Decoding, search
 from trainer.model.hints import model_hints
 from trainer.model.loading import never_trained
@@ -152,16 +153,24 @@ def open_transcriber(
             tokenizer,
             prompt,
             decoding,
-            ModelLimits(),
+            _with_room(name, export_limits(expand_home(name))),
             model_hints(tokenizer.get_vocab(), never_trained=False),
         )
-    limits = ModelLimits.from_config(model_config(name))
+    limits = _with_room(name, ModelLimits.from_config(model_config(name)))
     whisper = load_model(name, tell).train(mode=False).to(device=device)
     bins = whisper.config.num_mel_bins
     own = optional_json(name, "generation_config.json") if own_settings else None
     decoding = Decoding.of(tokenizer, beam_size, own)
     found = model_hints(tokenizer.get_vocab(), never_trained=never_trained(whisper))
     return _TransformersModel(name, bins, whisper, tokenizer, prompt, decoding, device, limits, found)
+
+
+def _with_room(name: str, limits: ModelLimits) -> ModelLimits:
+    """*limits*. Raises UsageError where they leave a decoder no place for a word after the prompt."""
+    if limits.max_labels <= len(_PROMPT):
+        message = f"{name}: its decoder has {limits.max_labels} places, and {len(_PROMPT)} come before the first word"
+        raise UsageError(message, "take a model with more max_target_positions")
+    return limits
 
 
 def _compare_beginnings(name: str, decoding: Decoding, tell: Callable[[str], None]) -> None:
