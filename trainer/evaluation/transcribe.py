@@ -22,7 +22,14 @@ from shared.text import one_line, open_tokenizer
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.evaluation.settings import EvaluateSettings
-from trainer.evaluation.transcribers import Transcriber, is_ctranslate2, longest_text, open_transcriber, words
+from trainer.evaluation.transcribers import (
+    Transcriber,
+    is_ctranslate2,
+    longest_text,
+    open_transcriber,
+    settings_of,
+    words,
+)
 from trainer.model.device import choose_device, for_ctranslate2
 from trainer.model.export_limits import export_limits
 
@@ -60,6 +67,10 @@ def transcribed(
     """
     splits = _opened(stores, settings.split)
     window = min((_limits(name).window_frames for name in models), default=WINDOW_FRAMES)
+    own_settings = settings.generation_config == "model"
+    # Before the first is transcribed: the last may be hours away.
+    for name in models if own_settings else ():
+        settings_of(name)
     sets = _test_sets(stores, splits, settings, console, window)
     language = sets[0].split.record.language
     references: list[str] = []
@@ -73,7 +84,7 @@ def transcribed(
             language=language,
             beam_size=settings.beam_size,
             device=place,
-            own_settings=settings.generation_config == "model",
+            own_settings=own_settings,
             tell=console.say,
         )
         found.append(_by_model(model, sets, settings.silence_clips, console))

@@ -22,6 +22,7 @@ from trainer.model.export_limits import export_limits
 from trainer.model.generation import Decoding, search
 from trainer.model.hints import model_hints
 from trainer.model.loading import never_trained
+from trainer.model.own_settings import read_own_settings
 from trainer.model.whisper import encoder_outputs, load_model
 
 _WHISPERS = ModelLimits()
@@ -123,6 +124,14 @@ def is_ctranslate2(name: str) -> bool:
     return (expand_home(name) / "model.bin").is_file()
 
 
+def settings_of(name: str) -> dict[str, Any]:
+    """The model *name*'s own generation settings. Raises UsageError for an export, and as `read_own_settings` does."""
+    if is_ctranslate2(name):
+        remedy = "name the transformers model that it was made from, or leave --generation-config out"
+        raise UsageError(f"{name} is an export, which has no generation settings of its own", remedy)
+    return read_own_settings(name)
+
+
 def open_transcriber(
     name: str,
     *,
@@ -137,12 +146,10 @@ def open_transcriber(
     *own_settings*: its own generation settings decide how it is asked. *tell* is `load_model`'s. Raises UsageError when
     it cannot be loaded, its tokenizer does not know *language*, or an export is to use settings that it has not.
     """
+    own = settings_of(name) if own_settings else None
     tokenizer = open_tokenizer(tokenizer_json(name), name)
     prompt = [_special(tokenizer, token.format(language=language), name) for token in _PROMPT]
     if is_ctranslate2(name):
-        if own_settings:
-            remedy = "name the transformers model that it was made from, or leave --generation-config out"
-            raise UsageError(f"{name} is an export, which has no generation settings of its own", remedy)
         model = _load_ctranslate2(name, device)
         decoding = Decoding.of(tokenizer, beam_size)
         _compare_beginnings(name, decoding, tell)
@@ -159,7 +166,6 @@ def open_transcriber(
     limits = _with_room(name, ModelLimits.from_config(model_config(name)))
     whisper = load_model(name, tell).train(mode=False).to(device=device)
     bins = whisper.config.num_mel_bins
-    own = optional_json(name, "generation_config.json") if own_settings else None
     decoding = Decoding.of(tokenizer, beam_size, own)
     found = model_hints(tokenizer.get_vocab(), never_trained=never_trained(whisper))
     return _TransformersModel(name, bins, whisper, tokenizer, prompt, decoding, device, limits, found)

@@ -15,6 +15,7 @@ from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE
 from shared.system.durable import json_bytes
 from shared.system.foreign_files import parse_json
 from trainer.model.generation import END
+from trainer.model.own_settings import read_generation
 from trainer.model.pointers import sound
 from trainer.model.shape import ModelShape
 
@@ -50,8 +51,7 @@ class ModelFiles:
             message = f"the tokenizer of {model} has tokens up to {highest}, its config.json a vocab_size of "
             remedy = "bring the tokenizer that belongs to it, or save it after model.resize_token_embeddings"
             raise UsageError(f"{message}{shape.vocab_size}", remedy)
-        generation = optional_json(model, "generation_config.json") or _generation(config, ids)
-        generation, mended = sound(generation, shape, ids)
+        generation, mended = sound(read_generation(model) or _generation(config, ids), shape, ids)
         preprocessor = optional_json(model, "preprocessor_config.json") or _of_processor(model)
         return cls(config, generation, _preprocessor(model, preprocessor, shape), text, mended)
 
@@ -103,13 +103,13 @@ def _generation(config: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, 
     end = ids.get(END)
     found: dict[str, Any] = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end)
     found |= {"suppress_tokens": [], "begin_suppress_tokens": [ids["Ġ"], end] if "Ġ" in ids else [end]}
+    found |= {"max_length": config.get("max_target_positions")}
     found |= {name: config[name] for name in _LEGACY if config.get(name) is not None}
     return found | {
         "decoder_start_token_id": ids.get("<|startoftranscript|>"),
         "is_multilingual": True,
         "lang_to_id": {token: number for token, number in ids.items() if is_language(token)},
         "max_initial_timestamp_index": 50,
-        "max_length": config.get("max_target_positions"),
         "no_timestamps_token_id": ids.get("<|notimestamps|>"),
         "prev_sot_token_id": ids.get("<|startofprev|>"),
         "return_timestamps": False,

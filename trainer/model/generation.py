@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from transformers import GenerationConfig, WhisperForConditionalGeneration
 from transformers.generation.utils import GenerationMixin
 
-from shared.errors import UsageError
+from shared.errors import UsageError, first_line
 
 END = "<|endoftext|>"
 _NEVER_SAID = (
@@ -144,14 +144,23 @@ def search(
     """Token ids [rows, tokens] that *model* says after *prompt* [rows, tokens], at most *max_length* with the prompt.
 
     *encoded* are encoder outputs of any length. transformers' plain generation: Whisper's own would pad every clip to
-    30 s and cut it into segments.
+    30 s and cut it into segments. Raises UsageError where the model's own settings cannot be followed together.
     """
     limit = decoding.config(max_length)
     if limit.max_new_tokens is not None:
         # Which would have its way alone.
         limit.max_length = min(max_length, prompt.shape[1] + limit.max_new_tokens)
         limit.max_new_tokens = None
-    found: torch.Tensor = generate_stated(model, limit, encoded=encoded, prompt=prompt)
+    # A model's own least length may be more than a short clip is given.
+    limit.min_length = min(limit.min_length or 0, limit.max_length)
+    limit.min_new_tokens = min(limit.min_new_tokens or 0, limit.max_length - prompt.shape[1]) or None
+    try:
+        found: torch.Tensor = generate_stated(model, limit, encoded=encoded, prompt=prompt)
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        if decoding.own is None or isinstance(error, torch.OutOfMemoryError):
+            raise
+        message = f"the model's own generation settings ({describe(decoding.own)}) cannot be followed"
+        raise UsageError(f"{message}: {first_line(error)}", "leave --generation-config model out") from error
     return found
 
 

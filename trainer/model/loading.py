@@ -7,30 +7,16 @@ import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
 from shared.errors import UsageError
-from shared.models.model_files import model_config, optional_json
+from shared.models.model_files import model_config
 from shared.system.read_errors import is_of_system
 from shared.text import one_line
+from trainer.model.own_settings import token_facts
 from trainer.model.shape import ModelShape
 from trainer.model.sinusoids import sinusoids
 from trainer.model.weight_files import read_weights
 from trainer.model.weight_names import EMBEDDING, POSITIONS, PROJECTION, Stored, fit
 
 _SHOWN = 3
-_TOKEN_FACTS = (
-    "alignment_heads",
-    "begin_suppress_tokens",
-    "bos_token_id",
-    "decoder_start_token_id",
-    "eos_token_id",
-    "is_multilingual",
-    "lang_to_id",
-    "max_initial_timestamp_index",
-    "no_timestamps_token_id",
-    "pad_token_id",
-    "prev_sot_token_id",
-    "suppress_tokens",
-    "task_to_id",
-)
 _ALWAYS = {
     "is_encoder_decoder": True,
     "return_dict": True,
@@ -50,6 +36,7 @@ def read_model(name: str, tell: Callable[[str], None]) -> WhisperForConditionalG
     """
     config = model_config(name)
     ModelShape.from_config(config)
+    facts = token_facts(name)
     stored = read_weights(name)
     model = _empty(name, config)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
@@ -61,13 +48,9 @@ def read_model(name: str, tell: Callable[[str], None]) -> WhisperForConditionalG
     weights = {key: stored.pop(own).to(torch.float32, copy=True) for key, own in found.names.items()}
     _require_numbers(name, weights)
     _fill(name, model, weights, tell)
-    model.generation_config = _token_facts(optional_json(name, "generation_config.json") or config)
+    # How to decode is not the model's to say.
+    model.generation_config = GenerationConfig(**facts)  # type: ignore[no-untyped-call]
     return model
-
-
-def _token_facts(generation: Mapping[str, Any]) -> GenerationConfig:
-    """What *generation*, a parsed `generation_config.json`, says of tokens; how to decode is not the model's to say."""
-    return GenerationConfig(**{key: generation[key] for key in _TOKEN_FACTS if key in generation})  # type: ignore[no-untyped-call]
 
 
 def never_trained(model: WhisperForConditionalGeneration) -> bool:

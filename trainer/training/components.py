@@ -12,7 +12,6 @@ from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
-from shared.models.model_files import optional_json
 from shared.system.home import expand_home
 from trainer.checkpoints.checkpoint import checkpoints as written
 from trainer.checkpoints.output_folder import check_room, small_files
@@ -26,6 +25,7 @@ from trainer.distributed.ranks import Ranks
 from trainer.memory.activations import Optimiser, StepOptions
 from trainer.memory.footprint import optimiser_bytes
 from trainer.model.files import ModelFiles
+from trainer.model.own_settings import read_own_settings
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import TrainingModel, trained_parameters
 from trainer.settings import TrainSettings
@@ -143,7 +143,7 @@ def make_evaluator(setup: Setup, data: Data, frames: int) -> Evaluator | None:
     rows = monitored_rows(data.evaluated, len(data.evaluated) if settings.eval_full else settings.eval_rows)
     tokenizer = Tokenizer.from_str(data.tokenizer_json)
     window = settings.eval_padding == "window"
-    own = optional_json(settings.model, "generation_config.json") if settings.generation_config == "model" else None
+    own = read_own_settings(settings.model) if settings.generation_config == "model" else None
     limits = data.shape.limits
     return Evaluator(data.evaluated, rows, tokenizer, setup.ranks, setup.dtype, frames, window, limits, own)
 
