@@ -14,15 +14,13 @@ from shared.models.tokens import is_language, vocabulary
 from shared.schema import HOP_LENGTH, N_FFT, SAMPLING_RATE
 from shared.system.durable import json_bytes
 from shared.system.foreign_files import parse_json
-from trainer.model.generation import END
+from trainer.model.generation import END, own_settings
 from trainer.model.own_settings import read_generation
 from trainer.model.pointers import sound
 from trainer.model.shape import ModelShape
 
 _MEL = {"sampling_rate": SAMPLING_RATE, "hop_length": HOP_LENGTH, "n_fft": N_FFT}
 """What the store's log-mel was computed with."""
-_LEGACY = ("suppress_tokens", "begin_suppress_tokens", "decoder_start_token_id")
-"""What earlier versions of transformers kept in config.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +97,14 @@ def _preprocessor(model: str, found: Mapping[str, Any], shape: ModelShape) -> di
 
 
 def _generation(config: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:
-    """The generation settings of a Whisper of *config* whose tokens have these *ids*: plain ones."""
+    """The generation settings of a Whisper whose tokens have these *ids*: plain ones, but for those in *config*.
+
+    There transformers kept them before 4.26.
+    """
     end = ids.get(END)
     found: dict[str, Any] = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), end)
     found |= {"suppress_tokens": [], "begin_suppress_tokens": [ids["Ġ"], end] if "Ġ" in ids else [end]}
-    found |= {"max_length": config.get("max_target_positions")}
-    found |= {name: config[name] for name in _LEGACY if config.get(name) is not None}
+    found |= {"max_length": config.get("max_target_positions"), **own_settings(config)}
     return found | {
         "decoder_start_token_id": ids.get("<|startoftranscript|>"),
         "is_multilingual": True,

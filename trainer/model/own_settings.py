@@ -104,12 +104,13 @@ def token_facts(model: str) -> dict[str, Any]:
 def read_own_settings(model: str) -> dict[str, Any]:
     """The settings of *model*'s own that decide which tokens are found: those of its `generation_config.json`.
 
-    Raises UsageError for a value that cannot be followed, and for values that cannot go together.
+    Where it has no such file, what transformers before 4.26 kept in config.json, as transformers does. Raises
+    UsageError for a value that cannot be followed, and for values that cannot go together.
     """
     config = model_config(model)
     found = optional_json(model, FILE)
     place = _Place(FILE if found else LEGACY, model, _OF_SEARCH)
-    settings = _checked(_Search, own_settings(found), place)
+    settings = _checked(_Search, own_settings(found or config), place)
     for problem in _contradictions(settings, ModelShape.from_config(config).vocab_size):
         raise place.wrong(problem)
     return settings.model_dump(exclude_unset=True)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from tokenizers import Tokenizer
 
 from shared.command.terminal import Screen
@@ -11,6 +12,9 @@ from tests.support.training import tiny_model, training_store
 from tests.unit.model.test_generation import heard
 from trainer.evaluation.settings import EvaluateSettings
 from trainer.evaluation.transcribe import transcribed
+from trainer.evaluation.transcribers import open_transcriber
+from trainer.exporting.files import Checkpoint
+from trainer.exporting.remarks import remarks
 from trainer.model.files import ModelFiles
 from trainer.model.generation import Decoding
 from trainer.model.loading import read_model
@@ -124,6 +128,24 @@ def test_what_is_said_wrongly_of_tokens_is_refused_before_anything_is_trained(fo
     edited(folder, **entries)
     with pytest.raises(UsageError, match=rf"generation_config\.json of .* {next(iter(entries))} is"):
         read(str(folder))
+
+
+def test_settings_of_a_model_of_before_2023_are_those_in_its_config(folder):
+    """transformers put them into a file of their own from 4.26 on, and reads config.json where that is not there."""
+    edited(folder, "config.json", no_repeat_ngram_size=1, num_beams=2, max_length=30)
+    assert "no_repeat_ngram_size" not in read_own_settings(str(folder))
+    (folder / "generation_config.json").unlink()
+    own = read_own_settings(str(folder))
+    assert own["no_repeat_ngram_size"] == 1
+    model = open_transcriber(str(folder), language="de", beam_size=1, device=torch.device("cpu"), own_settings=True)
+    assert "no_repeat_ngram_size 1" in model.decoding.words
+    assert "num_beams 2" in model.decoding.words
+    assert ModelFiles.read(str(folder)).generation["max_length"] == 30
+    (note,) = remarks(Checkpoint.read(folder))
+    assert "no_repeat_ngram_size 1, num_beams 2" in note
+    edited(folder, "config.json", num_beams="two")
+    with pytest.raises(UsageError, match=r"config\.json of .* num_beams is \"two\""):
+        read_own_settings(str(folder))
 
 
 def test_settings_of_all_models_are_looked_at_before_the_first_is_transcribed(whole, folder, tmp_path, monkeypatch):
