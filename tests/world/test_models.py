@@ -16,7 +16,7 @@ from shared.command.terminal import Screen
 from shared.errors import UsageError
 from shared.models.limits import ModelLimits
 from shared.store import open_split
-from tests.support.training import tiny_model, training_store
+from tests.support.training import sentences, tiny_model, training_store
 from trainer.auditing import listener
 from trainer.auditing.run import audit
 from trainer.auditing.settings import AuditSettings
@@ -127,6 +127,35 @@ def test_several_stores_are_evaluated_within_a_shorter_window(folder, store, tmp
     assert [model.decoding.split(", ")[-1] for model in facts.models] == ["30 s window", "2 s window"]
     assert facts.decoding == "each as stated beside it"
     assert {row.test_set for row in facts.rows} == {"store", "other"}
+
+
+def reordered(folder):
+    """The model with a tokenizer of its own: the same texts in other numbers."""
+    value = json.loads((folder / "tokenizer.json").read_text())
+    vocab = value["model"]["vocab"]
+    ordinary = [token for token in vocab if not token.startswith("<|")]
+    numbers = [vocab[token] for token in ordinary]
+    value["model"]["vocab"] = vocab | dict(zip(reversed(ordinary), numbers, strict=True))
+    (folder / "tokenizer.json").write_text(json.dumps(value))
+    return folder
+
+
+def test_each_stores_references_are_read_with_the_tokenizer_that_made_them(folder, store, tmp_path):
+    other = reordered(shutil.copytree(folder, tmp_path / "reordered"))
+    theirs = training_store(tmp_path / "theirs", other, clips=8, test_clips=2, longest=120)
+    edited(theirs, "store.json", uuid="another")
+    edited(theirs, "COMPLETE", uuid="another")
+    for models in ([folder, other], [other, folder]):
+        facts = transcribed([store, theirs], list(map(str, models)), quiet_settings(split="test"), Screen(stderr=True))
+        said = {name: {row.reference for row in facts.rows if row.test_set == name} for name in ("store", "theirs")}
+        # Both have the same sentences.
+        assert said["store"] == said["theirs"] == set(sentences(2, seed=1))
+    with pytest.raises(UsageError, match=r"theirs: its labels are of another tokenizer than .*model have"):
+        transcribed([store, theirs], [str(folder)], quiet_settings(split="test"), Screen(stderr=True))
+    # The same one, saved by other software.
+    (folder / "tokenizer.json").write_text(json.dumps(json.loads((folder / "tokenizer.json").read_text()), indent=1))
+    facts = transcribed([store], [str(folder)], quiet_settings(split="test"), Screen(stderr=True))
+    assert {row.reference for row in facts.rows} == set(sentences(2, seed=1))
 
 
 def test_an_audit_keeps_to_a_models_own_window_and_places_and_not_to_its_settings(folder, store, tmp_path, monkeypatch):

@@ -131,14 +131,14 @@ def _check_vocabulary(split: StoreSplit, vocab_size: int) -> None:
 
 def _check_tokenizer(split: StoreSplit, labeller: Labeller) -> None:
     """The same tokenizer saved by other software is another file: what counts is that it makes the same labels."""
-    for text, labels in _first_texts(split):
+    for text, labels in first_texts(split):
         if labeller(text) != labels:
             message = f"{split.root}: the model's tokenizer makes other labels of {text!r} than the store has"
             raise UsageError(message, "choose the model whose tokenizer the store was prepared with")
 
 
-def _first_texts(split: StoreSplit) -> list[tuple[str, list[int]]]:
-    """Transcripts and labels of some rows, from the first shard that has any."""
+def first_texts(split: StoreSplit) -> list[tuple[str, list[int]]]:
+    """Transcripts and labels of some rows of *split*, from the first shard that has any. Raises StoreError."""
     if not len(split):
         return []
     path = split.shard_path(split.shard_of(0))

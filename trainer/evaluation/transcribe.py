@@ -1,6 +1,6 @@
 """A store's clips transcribed by one model after the other, all of them in the window that it was made for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.markup import escape
 from rich.progress import Progress
+from tokenizers import Tokenizer
 
 from shared.command.terminal import Screen
 from shared.errors import UsageError
@@ -18,8 +19,8 @@ from shared.rows import rebuild
 from shared.schema import HOP_LENGTH, SAMPLING_RATE, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from shared.system.home import expand_home
-from shared.text import one_line, open_tokenizer
-from trainer.data.dataset import monitored_rows
+from shared.text import normalise_transcript, one_line, open_tokenizer, tokenizer_fingerprint
+from trainer.data.dataset import first_texts, monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.evaluation.settings import EvaluateSettings
 from trainer.evaluation.transcribers import (
@@ -62,8 +63,8 @@ def transcribed(
     """What each of *models* makes of the split of *stores* that *settings* name; references are its labels as text.
 
     Clips longer than the window are left out, which is told. Raises StoreError for a store that is not complete,
-    UsageError for a split without rows that fit, stores of several languages or one that is named twice, and a model
-    that does not fit them.
+    UsageError for a split without rows that fit, stores of several languages or one that is named twice, a model that
+    does not fit them, and labels that no model's tokenizer made.
     """
     splits = _opened(stores, settings.split)
     window = min((_limits(name).window_frames for name in models), default=WINDOW_FRAMES)
@@ -73,10 +74,10 @@ def transcribed(
         settings_of(name)
     sets = _test_sets(stores, splits, settings, console, window)
     language = sets[0].split.record.language
-    references: list[str] = []
+    tokenizers = {name: tokenizer_json(name) for name in models}
+    references = [text for one in sets for text in _references(one.split, one.rows, tokenizers)]
     found = []
     for name in models:
-        references = references or [text for one in sets for text in _references(one.split, one.rows, name)]
         device = settings.device
         place = for_ctranslate2(device, console.say) if is_ctranslate2(name) else choose_device(device)
         model = open_transcriber(
@@ -157,9 +158,23 @@ def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window
     return sorted(fitting, key=lambda row: -int(split.num_frames[row])), title
 
 
-def _references(split: StoreSplit, rows: Sequence[int], model: str) -> list[str]:
-    tokenizer = open_tokenizer(tokenizer_json(model), model)
-    return [words(tokenizer, split.labels(row).tolist()) for row in rows]
+def _references(split: StoreSplit, rows: Sequence[int], tokenizers: Mapping[str, str]) -> list[str]:
+    """The labels of *rows* as text. Raises UsageError where none of *tokenizers*, by model, is what made them."""
+    made = [name for name, text in tokenizers.items() if tokenizer_fingerprint(text) == split.record.tokenizer]
+    for name in made or tokenizers:
+        tokenizer = open_tokenizer(tokenizers[name], name)
+        if made or _reads(tokenizer, split):
+            return [words(tokenizer, split.labels(row).tolist()) for row in rows]
+    message = f"{split.root}: its labels are of another tokenizer than {' and '.join(tokenizers)} have"
+    raise UsageError(message, "name a model that it was prepared for as well, as --baseline")
+
+
+def _reads(tokenizer: Tokenizer, split: StoreSplit) -> bool:
+    """Whether *tokenizer* makes transcripts of labels: saved by other software, the same one is another file."""
+    return all(
+        normalise_transcript(words(tokenizer, labels)) == normalise_transcript(text)
+        for text, labels in first_texts(split)
+    )
 
 
 def _row(test_set: _TestSet, row: int, reference: str) -> EvaluationRow:
