@@ -24,7 +24,8 @@ from transformers.generation.logits_process import (
 )
 from transformers.modeling_outputs import BaseModelOutput
 
-from trainer.model.generation import PLAIN, generate_stated
+from shared.errors import UsageError
+from trainer.model.generation import END, PLAIN, generate_stated
 
 _MULTILINGUAL = 51_865
 """CTranslate2 takes a vocabulary of at least so many tokens for a multilingual model's."""
@@ -53,10 +54,11 @@ class OriginalEngine:
         self.n_mels = whisper.config.num_mel_bins
         self.is_multilingual = whisper.config.vocab_size >= _MULTILINGUAL
         self.compute_type = "float32"
-        self._end = int(whisper.config.eos_token_id)
-        self._start = int(whisper.config.decoder_start_token_id)
+        # By name, as CTranslate2 finds them: a config.json may state another model's numbers.
+        self._end, self._start = (_required(tokenizer, token) for token in (END, "<|startoftranscript|>"))
         self._no_timestamps = tokenizer.token_to_id("<|notimestamps|>")
-        self._no_speech = tokenizer.token_to_id("<|nospeech|>") or tokenizer.token_to_id("<|nocaptions|>")
+        silent = (tokenizer.token_to_id(token) for token in ("<|nospeech|>", "<|nocaptions|>"))
+        self._no_speech = next((token for token in silent if token is not None), None)
 
     @torch.no_grad()
     def encode(self, features: NDArray[np.float32]) -> torch.Tensor:
@@ -167,10 +169,19 @@ class OriginalEngine:
         return LogitsProcessorList([WhisperTimeStampLogitsProcessor(config, begin_index=len(prompt))])
 
     def _silence(self, encoded: torch.Tensor) -> list[float]:
-        """For each row, the probability that nothing is said: of `<|nospeech|>` after the start token."""
+        """For each row, the probability that nothing is said: of `<|nospeech|>` after the start token; 0 without it."""
+        if self._no_speech is None:
+            return [0.0] * len(encoded)
         start = torch.full((len(encoded), 1), self._start, device=self.device)
         output = self.whisper(encoder_outputs=BaseModelOutput(last_hidden_state=encoded), decoder_input_ids=start)
         return [float(value) for value in output.logits[:, 0].softmax(-1)[:, self._no_speech]]
+
+
+def _required(tokenizer: Tokenizer, token: str) -> int:
+    number = tokenizer.token_to_id(token)
+    if number is None:
+        raise UsageError(f"the checkpoint's tokenizer has no {token}", "bring the tokenizer.json of its base model")
+    return int(number)
 
 
 def _config(**values: Any) -> Any:
