@@ -20,7 +20,10 @@ ACTOR_ENVIRONMENT = ONE_THREAD | {
 """Threads pinned, and memory that is freed given back to the system."""
 _TOKEN = secrets.token_hex(32)
 """Once for a process: Ray keeps the first token that it reads, also for a cluster that is started anew."""
-LOCAL_RAY = {
+WITHOUT_PLASMA = {"RAY_max_direct_call_object_size": str(8 << 20)}
+"""An actor's settings (a tokenizer is 2.5 MB) go with the call that starts it. Were they in the object store, Ray would
+look for them there once its raylet has been told to end, and end the driver from within, without a word."""
+LOCAL_RAY = WITHOUT_PLASMA | {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     # On Linux, too, this makes Ray take 127.0.0.1 for its own address and bind every port to it.
@@ -72,7 +75,7 @@ def set_environment(mark: str, *, local_ray: bool) -> None:
     *mark* comes from `processes.store_mark`. The token is made anew for every run and stands nowhere but in these
     processes' environments.
     """
-    os.environ |= ACTOR_ENVIRONMENT | {MARK: mark}
+    os.environ |= ACTOR_ENVIRONMENT | WITHOUT_PLASMA | {MARK: mark}
     if local_ray:
         wanted = local_ray_environment(os.environ) | {"RAY_AUTH_TOKEN": _TOKEN}
         for name in os.environ.keys() - wanted.keys():
