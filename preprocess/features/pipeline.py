@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.audio.decode import DecodeLimits, decode_clip, resample
-from preprocess.features.log_mel import LogMel, floor_of, quantise
 from preprocess.features.stages import StageClock
 from preprocess.features.transcript import stored_transcript
 from preprocess.sources.base import SourceRow
@@ -37,6 +36,8 @@ class RowPipeline:
     """
 
     def __init__(self, settings: PipelineSettings, clock: StageClock) -> None:
+        from preprocess.features.log_mel import LogMel  # noqa: PLC0415 - numba: a third of a second that a driver need not pay
+
         self._spec = settings.spec
         self._limits = settings.limits
         self._strip_timestamps = settings.strip_timestamps
@@ -56,14 +57,12 @@ class RowPipeline:
         if cancelled:
             self.cancelled.append(row.row_id)
         with self._clock.stage("log_mel"):
-            log_mel = self._log_mel(samples)
-            floor = floor_of(log_mel)
-            payload = quantise(log_mel, floor, self._spec.dtype)
+            features = self._log_mel.features(samples, self._spec.dtype)
         return FeatureRow(
             row_id=row.row_id,
-            payload=payload,
-            num_frames=len(log_mel),
-            floor=float(floor),
+            payload=features.payload,
+            num_frames=features.num_frames,
+            floor=float(features.floor),
             labels=labels,
             transkription=transkription,
             source=row.source,

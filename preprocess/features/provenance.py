@@ -22,7 +22,7 @@ from preprocess.sources.base import SourceFile, SourceRow
 from shared.errors import StoreError
 from shared.system.durable import json_bytes
 
-LIBRARIES = ("numpy", "scipy", "soundfile", "soxr", "av", "tokenizers", "pyarrow")
+LIBRARIES = ("numpy", "numba", "soundfile", "soxr", "av", "tokenizers", "pyarrow")
 """What may show in a shard's bytes."""
 
 
@@ -97,9 +97,12 @@ class Provenance:
 
 @cache
 def this_software() -> Software:
-    """That of this process."""
+    """That of this process, and what one fixed clip becomes on this machine."""
+    from preprocess.features.log_mel import fixed_clip_digest  # noqa: PLC0415 - numba: a third of a second
+
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     found = {"python": platform.python_version(), "libsndfile": soundfile.__libsndfile_version__}
+    found["log-mel of a fixed clip"] = fixed_clip_digest()
     return Software(code_digest(_feature_code()), found | versions)
 
 
@@ -114,5 +117,5 @@ def code_digest(files: Iterable[Path]) -> str:
 def _feature_code() -> list[Path]:
     """Our modules that decide what a row becomes."""
     features, audio, store = (Path(str(file)).parent for file in (__file__, preprocess.audio.__file__, shared.__file__))
-    names = [features / f"{name}.py" for name in ("log_mel", "pipeline", "transcript")]
+    names = [features / f"{name}.py" for name in ("kernel", "log_mel", "mel", "pipeline", "spectrum", "transcript")]
     return [*names, *sorted(audio.glob("*.py")), *(store / f"{name}.py" for name in ("schema", "shard", "text"))]

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from preprocess.features.log_mel import mel_frequencies
+from preprocess.features.mel import mel_frequencies
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.text import one_line
 

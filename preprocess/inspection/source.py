@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
-from preprocess.features.log_mel import LogMel, mel_filters
+from preprocess.features.mel import mel_filters
 from preprocess.features.transcript import stored_transcript
 from preprocess.inspection.clip_measures import clipped_share, level_db, silent_share
 from preprocess.inspection.sample_facts import Heard, SampleFacts, sample_facts
@@ -250,6 +250,8 @@ def clip_facts(row: SourceRow, max_seconds: float) -> ClipFacts:
 
 def row_log_mel(row: SourceRow, num_mel_bins: int) -> NDArray[np.float32]:
     """Log-mel `[num_frames, num_mel_bins]` of *row*, as a run computes it. Raises RowRejectedError."""
+    from preprocess.features.log_mel import LogMel  # noqa: PLC0415 - numba: a third of a second that plans need not pay
+
     return LogMel(mel_filters(num_mel_bins))(resample(*_decoded(row)))
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from preprocess.audio.decode import DecodeLimits
 from preprocess.demo.build import build_demo
-from preprocess.features.log_mel import mel_filters
+from preprocess.features.mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
 from preprocess.features.worker import UnitTask
 from preprocess.phases import Phase, TellPhase, tell_nobody

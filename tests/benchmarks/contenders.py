@@ -53,7 +53,7 @@ def bare_loop() -> ClipWork:
     import scipy.fft  # noqa: PLC0415 - the others do not need it
     import soxr  # noqa: PLC0415 - as above
 
-    from preprocess.features.log_mel import mel_filters  # noqa: PLC0415 - as above
+    from preprocess.features.mel import mel_filters  # noqa: PLC0415 - as above
 
     filters = mel_filters(NUM_MEL_BINS).T.copy()
     window = np.hanning(401)[:-1].astype(np.float32)

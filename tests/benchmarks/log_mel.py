@@ -36,7 +36,8 @@ from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.demo.plan import plan_clips
 from preprocess.demo.recording import encode
 from preprocess.demo.speech import SPEECH_SAMPLING_RATE, synthesise
-from preprocess.features.log_mel import LogMel, floor_of, mel_filters, quantise
+from preprocess.features.log_mel import LogMel, floor_of, quantise
+from preprocess.features.mel import mel_filters
 from shared.schema import SAMPLING_RATE, FeatureSpec
 from shared.shard import FeatureRow, ShardWriter
 

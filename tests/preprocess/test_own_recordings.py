@@ -11,7 +11,8 @@ import soundfile
 import preprocess.planning.soundness
 import preprocess.planning.source_check
 from preprocess import inspect, verify
-from preprocess.features.log_mel import LogMel, mel_filters
+from preprocess.features.log_mel import LogMel
+from preprocess.features.mel import mel_filters
 from preprocess.sources.base import Block, Columns, SplitLayout
 from preprocess.units import FeatureSettings, plan_split
 from shared.command.cli import run_command

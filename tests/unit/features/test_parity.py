@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from transformers import WhisperFeatureExtractor
 
 from preprocess.demo.speech import SPEECH_SAMPLING_RATE, synthesise
-from preprocess.features.log_mel import LogMel, floor_of, mel_filters, quantise
+from preprocess.features.log_mel import LogMel, floor_of, quantise
+from preprocess.features.mel import mel_filters
 from shared.rows import rebuild
 from shared.schema import FeatureSpec, num_frames_of
 

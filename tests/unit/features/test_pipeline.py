@@ -9,7 +9,7 @@ import soundfile
 from transformers import WhisperFeatureExtractor
 
 from preprocess.audio.decode import DecodeLimits
-from preprocess.features.log_mel import mel_filters
+from preprocess.features.mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.sources.base import SourceRow

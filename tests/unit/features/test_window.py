@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from transformers import WhisperFeatureExtractor
 
-from preprocess.features.log_mel import LogMel, floor_of, mel_filters
+from preprocess.features.log_mel import LogMel, floor_of
+from preprocess.features.mel import mel_filters
 
 
 @pytest.mark.parametrize("num_samples", [240_000, 239_950, 239_000, 100_000])

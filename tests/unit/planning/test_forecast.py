@@ -3,7 +3,7 @@
 import pytest
 
 from preprocess.audio.decode import DecodeLimits
-from preprocess.features.log_mel import mel_filters
+from preprocess.features.mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
 from preprocess.planning.forecast import forecast_split
 from preprocess.planning.sample import sample_rows, sample_task

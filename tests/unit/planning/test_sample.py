@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from preprocess.audio.decode import DecodeLimits
-from preprocess.features.log_mel import mel_filters
+from preprocess.features.mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
 from preprocess.planning.sample import MAX_LOST_ROWS, SampleTask, sample_apart, sample_rows
 from preprocess.sources.base import BATCH_BYTES, SourceRow
