@@ -10,7 +10,10 @@ from safetensors import numpy as safetensors
 from tokenizers import Tokenizer
 
 from preprocess.demo.publish import marker, publish
-from preprocess.demo.tokenizer import (
+from preprocess.demo.tokenizer import build_tokenizer
+from preprocess.demo.weights import Sizes, random_weights
+from shared.errors import UsageError
+from shared.models.whisper_tokens import (
     END,
     LANGUAGES,
     NO_TIMESTAMPS,
@@ -20,10 +23,7 @@ from preprocess.demo.tokenizer import (
     TIMESTAMPS,
     TRANSCRIBE,
     TRANSLATE,
-    build_tokenizer,
 )
-from preprocess.demo.weights import Sizes, random_weights
-from shared.errors import UsageError
 from shared.schema import HOP_LENGTH, MAX_LABELS, N_FFT, SAMPLING_RATE, WINDOW_FRAMES, WINDOW_SAMPLES, fingerprint
 
 _FORMAT = 1

@@ -16,6 +16,7 @@ from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.transcribers import words
+from trainer.gate.difference import divergence, encoder_error
 from trainer.gate.judge import judge
 from trainer.gate.models import OriginalModel, as_array, load_export
 from trainer.gate.realtimestt import HeardClip, RealtimeSTTModel
@@ -140,14 +141,13 @@ def _compare(
 ) -> Comparison:
     # What the encoder makes of the clip itself: in 30 s that are mostly padding, damage would hide.
     before, after = (as_array(heard.encoded)[:, : -(-frames // 2)] for heard in (original, export))
-    divergence = (np.exp(original.next_tokens) * (original.next_tokens - export.next_tokens)).sum(axis=-1)
     same = original.next_tokens.argmax(axis=-1) == export.next_tokens.argmax(axis=-1)
     return Comparison(
         row_id=row_id,
         reference=text,
         pairs={decoding: _pair(reference, original, export, decoding) for decoding in Decoding},
-        encoder_error=float(np.linalg.norm(after - before) / np.linalg.norm(before)),
-        divergence=float(divergence.mean()),
+        encoder_error=encoder_error(before, after),
+        divergence=divergence(original.next_tokens, export.next_tokens),
         tokens=len(same),
         same_tokens=int(same.sum()),
     )

@@ -11,8 +11,8 @@ from transformers.models.whisper import tokenization_whisper
 
 from preprocess.demo.build import build_demo
 from preprocess.demo.model import build_model
-from preprocess.demo.tokenizer import LANGUAGES, SPECIAL_TOKENS, TIMESTAMPS
 from shared.errors import UsageError
+from shared.models.whisper_tokens import LANGUAGES, SPECIAL_TOKENS, TIMESTAMPS
 
 TEXT = "Schöne Grüße aus Köln: Größe 7, ÄÖÜ, 17 Uhr 45!"
 PROMPT = ["<|startoftranscript|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
