@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "preprocess.verify",
     "clean": "preprocess.clean",
     "demo": "preprocess.demo.__main__",
+    "check": "trainer.check",
     "estimate": "trainer.estimate",
     "train": "trainer.train",
     "evaluate": "trainer.evaluate",

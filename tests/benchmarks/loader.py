@@ -33,7 +33,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from shared.store import StoreSplit, open_split
-from tests.support.synthetic import speech_split
+from trainer.checking.speech import speech_split
 from trainer.data.loader import AHEAD, Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner

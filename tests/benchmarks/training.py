@@ -32,7 +32,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from shared.rows import rebuild
 from shared.store import StoreSplit
-from tests.support.synthetic import MINI, random_whisper, speech_seconds, speech_split
+from tests.support.synthetic import MINI
+from trainer.checking.probes.random_model import random_whisper
+from trainer.checking.speech import speech_seconds, speech_split
 from trainer.data.clips import Clip, Clips, Padding
 from trainer.data.collate import collate
 from trainer.data.loader import Loader, as_tensors

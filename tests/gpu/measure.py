@@ -29,7 +29,8 @@ from shared.command.cli import run_command
 from shared.errors import ResourceLimitError, UsageError
 from shared.units import format_count, parse_bytes
 from tests.gpu.trial import Figures, Trial, Workload
-from tests.support.synthetic import MINI, speech_seconds
+from tests.support.synthetic import MINI
+from trainer.checking.speech import speech_seconds
 from trainer.distributed.ranks import Ranks
 from trainer.model.flops import peak_flops
 from trainer.model.shape import PUBLISHED

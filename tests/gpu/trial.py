@@ -13,7 +13,8 @@ import torch
 
 from shared.errors import SpeechPrepError
 from shared.store import StoreSplit
-from tests.support.synthetic import random_whisper, speech_split
+from trainer.checking.probes.random_model import random_whisper
+from trainer.checking.speech import speech_split
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.distributed.ranks import Ranks

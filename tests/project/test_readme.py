@@ -13,6 +13,7 @@ from preprocess.demo.model import build_model
 from preprocess.settings import RunSettings
 from tests.support.hub import serve
 from trainer.auditing.settings import AuditSettings
+from trainer.check import CheckSettings
 from trainer.estimate import EstimateSettings
 from trainer.evaluation.settings import EvaluateSettings
 from trainer.exporting.settings import ExportSettings
@@ -146,7 +147,7 @@ def test_every_page_is_listed_and_every_link_leads_somewhere():
 
 
 def test_options_in_readme_and_docs_exist():
-    trainers = (TrainSettings, AuditSettings, EvaluateSettings, EstimateSettings, ExportSettings)
+    trainers = (TrainSettings, CheckSettings, AuditSettings, EvaluateSettings, EstimateSettings, ExportSettings)
     classes = (RunSettings, CleanSettings, *trainers)
     fields = {name: field for one in classes for name, field in one.model_fields.items()}
     known = {f"--{name.replace('_', '-')}" for name in fields}

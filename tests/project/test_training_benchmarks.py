@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from shared.schema import MAX_LABELS
-from tests.support.synthetic import END, MINI, START, random_whisper, speech_seconds, speech_split
+from tests.support.synthetic import MINI
+from trainer.checking.probes.random_model import random_whisper
+from trainer.checking.speech import END, START, speech_seconds, speech_split
 from trainer.model.whisper import positions, trained_parameters
 
 ROOT = Path(__file__).parents[2]
