@@ -37,7 +37,8 @@ LIMITS = {
     "export": 300.0,
     "ctranslate2": 300.0,
 }
-"""Seconds that a probe may take, several times what it does: what is not there then hangs."""
+"""Seconds that a probe may take on GPUs, several times what it does: what is not there then hangs."""
+_CPU_PATIENCE = 3
 _PLACE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
 _LOGGED = 4
 """Records of a training; the first, in which kernels and loss scale come to be, does not count."""
@@ -82,12 +83,12 @@ class Bench:
         self.worker.close()
 
     def _asked(self, probe: str, scope: Scope) -> Outcome:
-        return self.worker.ask(Task(probe, scope, self.folder), self.limits[probe])
+        return self.worker.ask(Task(probe, scope, self.folder), self._limit(probe, scope))
 
     def _links(self, scope: Scope) -> Outcome:
         self._make_room(scope)
         file = self.folder / "links.json"
-        found = self._run("links", ["trainer.checking.probes.links", str(file), str(scope.ranks)])
+        found = self._run("links", scope, ["trainer.checking.probes.links", str(file), str(scope.ranks)])
         if found.trouble:
             return found
         return Outcome.of("links", {"facts": read_json(file)}, seconds=found.seconds, said=found.said)
@@ -97,7 +98,7 @@ class Bench:
         if made.trouble:
             return made
         self._make_room(scope)
-        found = self._run("training", ["trainer.train", *training_options(scope, self.vram_budget)])
+        found = self._run("training", scope, ["trainer.train", *training_options(scope, self.vram_budget)])
         if found.trouble:
             return found
         facts = training_facts(self.folder / OUTPUT, scope)
@@ -108,15 +109,19 @@ class Bench:
         if scope.cuda:
             self.worker.close()
 
-    def _run(self, probe: str, arguments: Sequence[str]) -> Outcome:
+    def _limit(self, probe: str, scope: Scope) -> float:
+        """Seconds for *probe*: CPUs hardly hang, but others may have them too."""
+        return self.limits[probe] * (1 if scope.cuda else _CPU_PATIENCE)
+
+    def _run(self, probe: str, scope: Scope, arguments: Sequence[str]) -> Outcome:
         """An outcome without facts yet; its trouble is what the program said that it was."""
-        log, started = self.folder / f"{probe}.log", monotonic()
-        code = run_within(arguments, self.folder, self.environment, self.limits[probe], log)
+        log, started, limit = self.folder / f"{probe}.log", monotonic(), self._limit(probe, scope)
+        code = run_within(arguments, self.folder, self.environment, limit, log)
         text, seconds = said(log), monotonic() - started
         if code == 0:
             return Outcome(seconds=seconds, said=text)
         message, remedy = ("", "") if code is None else complaint(text)
-        return Outcome(None, message or how_it_ended(code, self.limits[probe]), remedy, seconds, text)
+        return Outcome(None, message or how_it_ended(code, limit), remedy, seconds, text)
 
 
 def training_options(scope: Scope, vram_budget: int | None) -> list[str]:

@@ -164,12 +164,15 @@ def kill(process: subprocess.Popen[Any]) -> None:
 
 def _end(process: subprocess.Popen[Any]) -> None:
     """Asks *process* to stop, and again, as a launcher ends its ranks at the second time; then kills it."""
-    for _ in range(2):
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE_SECONDS)
-    kill(process)
+    try:
+        for _ in range(2):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE_SECONDS)
+    finally:
+        # Also where whoever waits here loses patience.
+        kill(process)
 
 
 def _line(answers: IO[bytes], until: float) -> bytes | None:

@@ -11,6 +11,7 @@ from trainer.checking.probes.random_model import write_random_model
 from trainer.checking.speech import speech_split
 from trainer.checking.worker import EXPORT, MODEL, STORE, Task
 from trainer.checking.world import Export, Material, Spoken
+from trainer.checkpoints.checkpoint import load_training
 from trainer.exporting.conversion import convert, folder_bytes
 from trainer.exporting.files import Checkpoint
 from trainer.exporting.problems import file_problems
@@ -36,7 +37,11 @@ def probe_material(task: Task) -> Material:
 
 
 def probe_export(task: Task) -> Export:
-    """The last checkpoint, converted, and its files compared with what it asks for."""
+    """The last checkpoint, read with what goes on from it, converted, and the copy's files compared with it.
+
+    Raises SpeechPrepError where it cannot be read.
+    """
+    load_training(task.checkpoint)
     started = perf_counter()
     checkpoint, folder = Checkpoint.read(task.checkpoint), task.folder / EXPORT
     convert(checkpoint, folder, _STORED)
