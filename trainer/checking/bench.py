@@ -1,6 +1,7 @@
 """The machine under a check: each probe in a process of its own, with its time, and the files that they share."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,10 @@ _PLACE = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
 _LOGGED = 4
 """Records of a training; the first, in which kernels and loss scale come to be, does not count."""
 _MACHINES_OWN = {"HF_HOME", "HF_DATASETS_CACHE"}
+_ERROR, _ARROW = "error: ", "  -> "
+_NCCL_WARNING = re.compile(r"NCCL WARN (.+)")
+_EXCEPTION = re.compile(r"(?:\[rank\d+\]: ?)?([\w.]*(?:Error|Exception|Interrupt): .+)")
+"""An exception's own line, as Python and torch's ranks print it."""
 _PRECISION = "auto"
 """The training's: what a user's has who says nothing."""
 
@@ -120,8 +125,10 @@ class Bench:
         text, seconds = said(log), monotonic() - started
         if code == 0:
             return Outcome(seconds=seconds, said=text)
-        message, remedy = ("", "") if code is None else complaint(text)
-        return Outcome(None, message or how_it_ended(code, limit), remedy, seconds, text)
+        message, remedy = complaint(text)
+        ended = how_it_ended(code, limit)
+        trouble = message if message and code is not None else ": ".join(filter(None, (ended, message)))
+        return Outcome(None, trouble, remedy, seconds, text)
 
 
 def training_options(scope: Scope, vram_budget: int | None) -> list[str]:
@@ -167,14 +174,19 @@ def training_facts(output: Path, scope: Scope) -> dict[str, Any]:
 
 
 def complaint(text: str) -> tuple[str, str]:
-    """The last error, with its remedy, that a command of ours told in *text*; ("", "") where it told none."""
-    message = remedy = ""
-    for line in text.splitlines():
-        if line.startswith("error: "):
-            message, remedy = line.removeprefix("error: "), ""
-        elif line.startswith("  -> ") and message and not remedy:
-            remedy = line.removeprefix("  -> ")
-    return message, remedy
+    """The last error, with its remedy, that a command of ours told in *text*.
+
+    Else what NCCL warned of, first of all, or the last exception; ("", "") where nothing of it is there.
+    """
+    lines = text.splitlines()
+    told = [number for number, line in enumerate(lines) if line.startswith(_ERROR)]
+    if told:
+        below = lines[told[-1] + 1] if told[-1] + 1 < len(lines) else ""
+        remedy = below.removeprefix(_ARROW) if below.startswith(_ARROW) else ""
+        return lines[told[-1]].removeprefix(_ERROR), remedy
+    warned = [match[1] for match in map(_NCCL_WARNING.search, lines) if match]
+    raised = [match[1] for match in map(_EXCEPTION.match, lines) if match]
+    return f"NCCL: {warned[0]}" if warned else raised[-1] if raised else "", ""
 
 
 def _settings_of_trainings(environment: Mapping[str, str]) -> list[str]:
