@@ -16,7 +16,7 @@ gpu2:2143:2561 [1] include/shm.h:28 NCCL WARN Call to posix_fallocate failed : N
 gpu2:2143:2561 [1] NCCL INFO include/shm.h:41 -> 2
 """
 SHM_FULL_2026 = """\
-h:1:2 [0] shmutils.cc:88 NCCL WARN Error: failed to extend /dev/shm/nccl-WU88OE to 9637892 bytes: No space left on device
+h:1 [0] shmutils.cc:88 NCCL WARN Error: failed to extend /dev/shm/nccl-WU88OE to 9637892 bytes: No space left on device
 [rank0]: torch.distributed.DistBackendError: NCCL error in: NCCLUtils.hpp:268
 """
 NOTHING_SAID = """\
