@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TextIO
 
 from rich.console import Group, RenderableType
+from rich.control import Control
 from rich.live import Live
 from rich.text import Text
 
@@ -237,6 +238,7 @@ class _LiveView:
         self._snapshot: Snapshot | None = None
         self._phase = ""
         self._events: tuple[str, ...] = ()
+        self._size = console.size
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=_REFRESHES_PER_SECOND)
 
     def __enter__(self) -> Self:
@@ -264,6 +266,14 @@ class _LiveView:
         """A person reads the summary or the error."""
 
     def _draw(self) -> RenderableType:
+        """The screen; below nothing else once the window has another size."""
+        if self._console.size == self._size:
+            return self._picture()
+        self._size = self._console.size
+        # The terminal has broken the last picture's lines anew: where it begins is lost, and half of it would stay.
+        return Group(Control.home(), Control.clear(), self._picture())
+
+    def _picture(self) -> RenderableType:
         title = f"{self._title}: {self._phase}" if self._phase else self._title
         if self._snapshot is None:
             return Group(Text(one_line(title), style="bold"), *(Text(one_line(event)) for event in self._events))

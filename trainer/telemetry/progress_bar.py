@@ -16,6 +16,8 @@ from trainer.telemetry.records import EvaluationRecord, Phase, StepRecord
 from trainer.telemetry.sink import Sink
 
 _REFRESHES_PER_SECOND = 2
+_WIDE = 80
+"""Columns from which a bar has room between what it counts and its figures."""
 _NAMED = (Phase.EVALUATING, Phase.SAVING, Phase.UPLOADING)
 """What is shown below the steps while it goes on."""
 
@@ -120,13 +122,16 @@ class _Bar(Progress):
     """Rich's progress display: the steps, what else goes on, and a line of text, none while *note* is empty."""
 
     note = ""
+    _figures = ""
 
     def __init__(self, console: Console, max_steps: int, resumed_step: int) -> None:
+        # Rich draws while it is made, before it has a `console`.
+        self._screen = console
+        self._narrow = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), TimeElapsedColumn())
+        *before, elapsed = self._narrow
+        self._wide = (*before, TextColumn("{task.fields[figures]}", markup=False), elapsed)
         super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}", markup=False),
-            TimeElapsedColumn(),
+            *self._wide,
             console=console,
             refresh_per_second=_REFRESHES_PER_SECOND,
             expand=True,
@@ -137,6 +142,7 @@ class _Bar(Progress):
         self._named: tuple[Phase, TaskID] | None = None
 
     def show(self, step: int, figures: str) -> None:
+        self._figures = figures
         self.update(self._steps_task, completed=step, description=self._steps(step), figures=figures)
 
     def name(self, phase: Phase | None, done: int, total: int) -> None:
@@ -152,10 +158,13 @@ class _Bar(Progress):
         self.update(self._named[1], description=words, completed=done, total=total or None)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """The bars, with the note below them."""
+        """The bars, with the note below them; the figures, too, where the terminal has no room for them beside."""
+        is_wide = self._screen.width >= _WIDE
+        self.columns = self._wide if is_wide else self._narrow
         yield self.make_tasks_table(self.tasks)
-        if self.note:
-            yield Text(self.note, no_wrap=True, overflow="ellipsis")
+        for text in (self.note,) if is_wide else (self._figures, self.note):
+            if text:
+                yield Text(text, no_wrap=True, overflow="ellipsis")
 
     def _steps(self, step: int) -> str:
         return f"step {format_count(step)}/{format_count(self._max_steps)}"

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from dataclasses import asdict, fields, replace
 from io import BytesIO, StringIO, TextIOWrapper
@@ -347,3 +348,20 @@ def test_no_figure_loses_its_end(width):
         rows_quarantined=12_345,
     )  # fmt: skip
     assert not any("…" in line for line in screen(longest, width=width)[6:10])
+
+
+def test_a_window_of_another_size_is_cleared_once_so_that_no_half_of_the_last_picture_stays(monkeypatch):
+    size = os.terminal_size((100, 30))
+    monkeypatch.setattr("rich.console.os.get_terminal_size", lambda _descriptor: size)
+    stream = StringIO()
+    cleared = "\x1b[H\x1b[2J"
+    with make_view("live", title="demo", stream=stream, is_terminal=True) as view:
+        view.update(MIDWAY)
+        view._live.refresh()
+        assert cleared not in stream.getvalue()
+        size = os.terminal_size((60, 15))
+        view._live.refresh()
+        view._live.refresh()
+    assert stream.getvalue().count(cleared) == 1
+    after = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue().split(cleared)[1])
+    assert max(map(cell_len, after.splitlines())) <= 60

@@ -80,6 +80,14 @@ def test_the_bar_has_steps_rate_eta_loss_and_the_last_wer_with_its_normalisers(w
     assert wer == "WER 12.70 % raw, 11.30 % basic (step 12,000)"
 
 
+@pytest.mark.parametrize("width", [60, 72])
+def test_a_narrow_terminal_has_the_figures_below_the_bar_and_cuts_none(width):
+    bar, figures, wer = last_lines(shown(terminal=True, width=width), 3)
+    assert bar.startswith("step 12,000/60,000 ━")
+    assert figures == "24 clips/s, ETA 2 d 05 h, loss 0.312"
+    assert wer == "WER 12.70 % raw, 11.30 % basic (step 12,000)"
+
+
 def test_the_bar_moves_with_every_step_and_tells_the_time_left_before_there_is_a_record():
     def tell(bar, clock):
         for step in (1, 2, 3):
