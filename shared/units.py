@@ -57,6 +57,11 @@ def format_count(count: int) -> str:
     return f"{count:,}"
 
 
+def format_counted(count: int, noun: str) -> str:
+    """*count* of what *noun* names: `1 clip`, `970,064 clips`."""
+    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def format_share(share: float) -> str:
     """A share of 1 in percent: `12.34 %`."""
     return f"{100 * share:.2f} %"

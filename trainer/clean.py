@@ -68,7 +68,8 @@ def main(argv: Sequence[str]) -> int:
             if not settings.dry_run:
                 enact(one)
     total = format_bytes(sum(one.num_bytes for one in found))
-    say(f"{len(found)} entries, {total}: {'nothing was changed (--dry-run)' if settings.dry_run else 'done'}")
+    entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    say(f"{entries}, {total}: {'nothing was changed (--dry-run)' if settings.dry_run else 'done'}")
     return int(ExitCode.DONE)
 
 

@@ -19,7 +19,7 @@ from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.store import open_split
 from shared.system.home import expand_home
 from shared.text import one_line
-from shared.units import format_bytes, format_count
+from shared.units import format_bytes, format_count, format_counted
 from trainer.memory.choices import Choice, Need, advice, any_fits, choices, way_out
 from trainer.memory.footprint import USABLE_SHARE, dense_tokens
 from trainer.memory.length import Corpus, Effort, hour_line
@@ -156,12 +156,12 @@ def _gpu_here() -> str | None:
 
 def _heading(shape: ModelShape, settings: EstimateSettings, origin: str) -> list[str]:
     tokens = dense_tokens(shape, settings.clip_frames)
-    gpus = f"{settings.world_size} GPUs" if settings.world_size > 1 else "1 GPU"
+    gpus, clips = format_counted(settings.world_size, "GPU"), format_counted(settings.clips, "clip")
     usable = f"{100 * USABLE_SHARE:.0f} % of {format_bytes(settings.vram)}"
     return [
         f"{settings.model}, {format_count(shape.parameter_count)} parameters",
         f"({origin})",
-        f"micro-batch: {settings.clips} clips of {settings.clip_seconds:g} s and {tokens} tokens on each of {gpus}",
+        f"micro-batch: {clips} of {settings.clip_seconds:g} s and {tokens} tokens on each of {gpus}",
         f"fits: in {usable}; frames: the most of a micro-batch that does, 100 a second",
         "activations: with autocast's 16-bit weights, one chunk's logits, gradients",
     ]

@@ -13,6 +13,7 @@ from shared.units import (
     format_audio_rate,
     format_bytes,
     format_count,
+    format_counted,
     format_rate,
     format_seconds,
     parse_bytes,
@@ -133,6 +134,10 @@ def test_a_printed_time_read_back_is_within_half_of_its_last_unit(seconds):
 
 def test_counts_are_printed_with_thousands_separated():
     assert format_count(970_064) == "970,064"
+
+
+def test_one_thing_is_not_several():
+    assert [format_counted(count, "clip") for count in (0, 1, 970_064)] == ["0 clips", "1 clip", "970,064 clips"]
 
 
 def test_lengths_of_audio_are_printed_in_hours_from_one_hour_on():

@@ -249,7 +249,7 @@ def with_word(folder):
 
 def test_that_faster_whisper_loses_added_words_is_told_by_the_export(folder):
     (note,) = remarks(Checkpoint.read(with_word(folder)))
-    assert "leaves out 1 added words" in note
+    assert "leaves out 1 added word, numbered" in note
     assert "'Ibuprofen'" in note
 
 

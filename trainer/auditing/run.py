@@ -20,6 +20,7 @@ from shared.models.model_files import model_config, tokenizer_json
 from shared.store import StoreSplit, open_split
 from shared.system.home import expand_home
 from shared.text import open_tokenizer
+from shared.units import format_counted
 from trainer.auditing.listener import Listener
 from trainer.auditing.page import write_page
 from trainer.auditing.ranking import rank
@@ -108,7 +109,8 @@ def _audited(settings: AuditSettings, listener: Listener, rows: Sequence[int]) -
             for place, text in zip(shown, texts, strict=True):
                 hypotheses[place] = text
     table = audit_table(split, rows, heard, ranking, references=references, hypotheses=hypotheses)
-    return Audit(f"{len(rows)} rows of {split.name} of {split.root}, heard by {settings.model}", table, suspects)
+    title = f"{format_counted(len(rows), 'row')} of {split.name} of {split.root}, heard by {settings.model}"
+    return Audit(title, table, suspects)
 
 
 def _errors(references: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from shared.index import VERIFY, read_complete
 from shared.layout import StoreLayout, StoreRecord, read_record
 from shared.store import StoreSplit, open_split
 from shared.text import Labeller, tokenizer_fingerprint
+from shared.units import format_counted
 from trainer.data.rows import Rows
 
 WAIT_SECONDS = 1.0
@@ -66,7 +67,7 @@ def _progress(store: Path, split: str) -> str | None:
     if split not in record.splits or split in read_complete(layout):
         return None
     units = record.splits[split].num_units
-    return f"{len(layout.committed(split, units))} of {units} shards of {split!r}"
+    return f"{len(layout.committed(split, units))} of {format_counted(units, 'shard')} of {split!r}"
 
 
 def evaluation_split(record: StoreRecord, named: str | None) -> str | None:
@@ -115,7 +116,7 @@ def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_lo
     too_long = int(np.count_nonzero(split.num_frames > config.window_frames))
     if too_long and not allow_long_context:
         seconds = f"{config.limits.window_seconds:g}"
-        found = f"{split.root}: {too_long} clips of {split.name!r} are longer than the {seconds} s"
+        found = f"{split.root}: {split.name!r} has {format_counted(too_long, 'clip')} longer than the {seconds} s"
         remedy = f"--allow-long-context trains on them, or prepare with --max-duration {seconds}"
         raise UsageError(f"{found} that the model was made for", remedy)
 
@@ -153,5 +154,5 @@ def first_texts(split: StoreSplit) -> list[tuple[str, list[int]]]:
 def require_rows(split: Rows, rows: int) -> None:
     """Raises UsageError where *split* has fewer than *rows* rows."""
     if len(split) < rows:
-        message = f"{split.name!r} has {len(split)} rows, one step takes {rows}"
+        message = f"{split.name!r} has {format_counted(len(split), 'row')}, one step takes {rows}"
         raise UsageError(message, "lower --global-batch-size, or prepare more rows")

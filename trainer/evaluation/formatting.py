@@ -1,5 +1,6 @@
 """Figures of an evaluation in words, the same on the screen and on the page."""
 
+from shared.units import format_counted
 from trainer.evaluation.bootstrap import ConfidenceInterval, PairedDifference
 from trainer.evaluation.inputs import SilenceCheck
 
@@ -45,5 +46,5 @@ def format_silence(check: SilenceCheck | None) -> str:
     """`in 2 of 20 clips, 9 words`, `-` where it was not tried."""
     if check is None:
         return UNKNOWN
-    words = f", {check.words} word{'' if check.words == 1 else 's'}" if check.words else ""
-    return f"in {check.clips_with_text} of {check.clips} clip{'' if check.clips == 1 else 's'}{words}"
+    words = f", {format_counted(check.words, 'word')}" if check.words else ""
+    return f"in {check.clips_with_text} of {format_counted(check.clips, 'clip')}{words}"

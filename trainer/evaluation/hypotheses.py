@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from shared.errors import UsageError
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts
 
 _COMMA = pacsv.ParseOptions(newlines_in_values=True)
@@ -127,7 +128,8 @@ def _check_whole(path: Path, name: str, column: pa.ChunkedArray) -> None:
     if gaps := column.null_count:
         places = pc.indices_nonzero(pc.is_null(column))[:_ROWS_NAMED].to_pylist()
         more = " …" if gaps > len(places) else ""
+        of, which = format_counted(len(column), "row"), ", ".join(map(str, places))
         raise UsageError(
-            f"{path}: column {name!r} is null in {gaps} of {len(column)} rows ({', '.join(map(str, places))}{more})",
+            f"{path}: column {name!r} is null in {gaps} of {of} ({which}{more})",
             'write "" where a transcript is empty, and leave out rows without one',
         )

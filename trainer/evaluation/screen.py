@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.text import one_line
-from shared.units import format_audio, format_count, format_share
+from shared.units import format_audio, format_count, format_counted, format_share
 from trainer.evaluation.bootstrap import FEW_ROWS, PairedDifference
 from trainer.evaluation.formatting import (
     format_interval,
@@ -57,7 +57,7 @@ def render_evaluation(result: EvaluationResult) -> RenderableType:
         by_source = _by_group("source", shown, result.models, names, attrgetter("by_source"))
         parts += [Text(), _heading("by source"), by_source]
         if rest := sources[_SOURCES_SHOWN:]:
-            parts.append(Text(f"and {len(rest)} more sources", style="dim"))
+            parts.append(Text(f"and {format_counted(len(rest), 'more source')}", style="dim"))
     if any(model.transcripts.real_time_factor is not None or model.transcripts.silence for model in result.models):
         parts += [Text(), _decoding(result.models, names)]
     if found := notes(result):
@@ -77,7 +77,7 @@ def headline(result: EvaluationResult) -> str:
     facts = result.facts
     audio = "" if facts.audio_seconds is None else f", {format_audio(facts.audio_seconds)}"
     decoding = f", {facts.decoding}" if facts.decoding else ""
-    return one_line(f"{facts.title}: {format_count(len(facts.rows))} rows{audio}{decoding}")
+    return one_line(f"{facts.title}: {format_counted(len(facts.rows), 'row')}{audio}{decoding}")
 
 
 def model_line(model: ModelResult) -> str:

@@ -20,6 +20,7 @@ from shared.schema import HOP_LENGTH, SAMPLING_RATE, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
 from shared.system.home import expand_home
 from shared.text import normalise_transcript, one_line, open_tokenizer, tokenizer_fingerprint
+from shared.units import format_counted
 from trainer.data.dataset import first_texts, monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
 from trainer.evaluation.settings import EvaluateSettings
@@ -145,11 +146,12 @@ def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window
     chosen = monitored_rows(split, count)
     title = f"{split.name} of {store}"
     if len(chosen) < len(split):
-        title = f"{len(chosen)} clips of {title}"
+        title = f"{format_counted(len(chosen), 'clip')} of {title}"
     fitting = [row for row in chosen if split.num_frames[row] <= window]
     seconds = f"{window / _FRAMES_PER_SECOND:g} s"
     if not fitting:
-        found = f": all {len(chosen)} are longer than the window of {seconds}" if chosen else ""
+        them = f"all {len(chosen)} are" if chosen[1:] else "its only clip is"
+        found = f": {them} longer than the window of {seconds}" if chosen else ""
         raise UsageError(f"{title} has no rows to evaluate{found}", "name another --split or --store")
     if too_long := len(chosen) - len(fitting):
         title += f", without {too_long} over {seconds}"

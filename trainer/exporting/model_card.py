@@ -13,7 +13,7 @@ from shared.system.durable import write_durably
 from shared.system.home import expand_home
 from shared.system.locks import remove_unheld
 from shared.text import one_line
-from shared.units import format_bytes, format_count, format_rate, format_share
+from shared.units import format_bytes, format_count, format_counted, format_rate, format_share
 from trainer.evaluation.formatting import UNKNOWN
 from trainer.evaluation.metrics_file import NORMALISERS
 from trainer.exporting.files import read_json
@@ -119,6 +119,7 @@ def _environment() -> Environment:
         "bytes": format_bytes,
         "code": _code,
         "count": format_count,
+        "counted": format_counted,
         "line": _line,
         "share": format_share,
         "speed": _speed,

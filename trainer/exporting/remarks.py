@@ -7,6 +7,7 @@ from shared.models.tokens import FIRST_MOMENT, added_words, vocabulary
 from shared.schema import MAX_LABELS, WINDOW_FRAMES
 from shared.system.foreign_files import parse_json
 from shared.text import one_line
+from shared.units import format_counted
 from trainer.exporting.files import Checkpoint
 from trainer.model.generation import END, describe, foreign_settings
 
@@ -44,7 +45,7 @@ def _remarks(checkpoint: Checkpoint) -> Iterator[str]:
     if lost := [word for word, number in added.items() if number > end]:
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         yield (
-            f"faster-whisper leaves out {len(lost)} added words, whose numbers lie above {END}'s: "
+            f"faster-whisper leaves out {format_counted(len(lost), 'added word')}, numbered above {END}: "
             f"{', '.join(map(repr, lost[:_SHOWN]))}{more}; train without adding tokens, or decode with CTranslate2"
         )
     if places < MAX_LABELS:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.text import one_line
-from shared.units import format_audio, format_bytes, format_count, format_rate, format_share
+from shared.units import format_audio, format_bytes, format_counted, format_rate, format_share
 from trainer.evaluation.formatting import UNKNOWN
 from trainer.gate.judge import JUDGED_BY
 from trainer.gate.verdict import Checked, Comparison, GateRun
@@ -18,7 +18,7 @@ def render_exports(run: GateRun, sizes: Mapping[Path, int]) -> RenderableType:
     """All that *run* found; *sizes* are bytes by folder."""
     parts: list[RenderableType] = [_sizes(run, sizes)]
     if run.rows:
-        audio = f"{format_count(run.rows)} clips of {run.split}, {format_audio(run.audio_seconds)}, on {run.device}"
+        audio = f"{format_counted(run.rows, 'clip')} of {run.split}, {format_audio(run.audio_seconds)}, on {run.device}"
         parts += [Text(), Text(f"against the original: {audio}", style="bold"), _transcripts(run)]
         parts += [Text(), _figures(run), *_remarks(run)]
     for export in run.exports:

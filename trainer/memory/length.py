@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
-from shared.units import format_audio, format_count
+from shared.units import format_audio, format_counted
 from trainer.memory.words import hour_words
 from trainer.model.flops import epoch_flops, peak_flops
 from trainer.model.shape import ModelShape
@@ -34,7 +34,7 @@ class Corpus:
     def words(self) -> str:
         """`1,000 h of audio in 720,000 clips`."""
         hours = format_audio(self.times * float(self.frames.sum()) * HOP_LENGTH / SAMPLING_RATE)
-        return f"{hours} of audio in {format_count(round(self.times * len(self.frames)))} clips"
+        return f"{hours} of audio in {format_counted(round(self.times * len(self.frames)), 'clip')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Frames and floating point operations as people think of them: clips, seconds, hours. Pure."""
 
 from shared.schema import HOP_LENGTH, SAMPLING_RATE, WINDOW_FRAMES
-from shared.units import format_audio, format_count, format_seconds
+from shared.units import format_audio, format_count, format_counted, format_seconds
 
 BUSY_SHARES = (0.25, 0.45)
 """What trainings reach of a GPU's peak, from long micro-batches that barely fit to many short clips; no measurement."""
@@ -10,7 +10,7 @@ BUSY_SHARES = (0.25, 0.45)
 def frame_words(frames: int) -> str:
     """`12,000 frames (2 min 00 s, 4 clips of 30 s)`; clips that are shorter, and more, take the same."""
     seconds, windows = format_seconds(frames * HOP_LENGTH / SAMPLING_RATE), frames // WINDOW_FRAMES
-    clips = f", {format_count(windows)} clip{'' if windows == 1 else 's'} of 30 s" if windows else ""
+    clips = f", {format_counted(windows, 'clip')} of 30 s" if windows else ""
     return f"{format_count(frames)} frames ({seconds}{clips})"
 
 

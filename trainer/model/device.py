@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from shared.errors import UsageError
+from shared.units import format_counted
 
 LEAST_FREE = 4 << 30
 """Bytes that the largest Whisper needs to transcribe in 16 bits; with less free, something else has the GPU."""
@@ -27,7 +28,9 @@ def choose_device(wanted: str) -> torch.device:
     except RuntimeError as error:
         raise UsageError(f"--device {wanted}: no such device", "cpu, cuda, cuda:1, or auto") from error
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise UsageError(f"--device {wanted}: torch sees {count} GPUs", "name another, or leave --device out")
+        raise UsageError(
+            f"--device {wanted}: torch sees {format_counted(count, 'GPU')}", "name another, or leave --device out"
+        )
     return device
 
 

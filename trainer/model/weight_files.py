@@ -14,7 +14,7 @@ from shared.models.kinds import SAVE_WHOLE, WEIGHTS, refuse_pointer
 from shared.models.model_files import is_local, model_json, model_path, refuse_kind
 from shared.system.foreign_files import parse_json
 from shared.system.read_errors import refuse_unreadable
-from shared.units import format_bytes
+from shared.units import format_bytes, format_counted
 
 _AGAIN = "copy or download it again"
 _LENGTH = struct.Struct("<Q")
@@ -57,7 +57,8 @@ def _parts(model: str, index: str) -> list[Path]:
         raise UsageError(f"{index} of {model} names no files of weights", SAVE_WHOLE)
     found = {name: model_path(model, name) for name in names}
     if missing := [name for name, path in found.items() if path is None]:
-        message = f"{model}: {index} names {len(names)} files of weights, of which {', '.join(missing)} are not there"
+        of = format_counted(len(names), "file")
+        message = f"{model}: {index} names {of} of weights, of which {', '.join(missing)} are not there"
         raise UsageError(message, "copy or download them, too")
     return [path for path in found.values() if path is not None]
 

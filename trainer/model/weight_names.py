@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from shared.errors import UsageError
 from shared.models.kinds import SAVE_WHOLE
+from shared.units import format_counted
 
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
 _WRAPPERS = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "base_layer"}
@@ -129,7 +130,7 @@ def _require_shapes(
     other = [name for name, stored_name in own.items() if stored[stored_name].shape != tuple(expected[name])]
     for name in sorted(other)[:1]:
         found, asked = (_dims(shape) for shape in (stored[own[name]].shape, expected[name]))
-        more = f", and {len(other) - 1} more are of other sizes" if len(other) > 1 else ""
+        more = f", and {format_counted(len(other) - 1, 'weight')} more of other sizes" if len(other) > 1 else ""
         message = f"{model}: {own[name]} is {found}, its config.json asks for {asked}{more}"
         raise UsageError(message, "bring the config.json that was saved with these weights")
 

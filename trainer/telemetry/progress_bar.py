@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from shared.text import one_line
-from shared.units import format_count, format_rate, format_seconds
+from shared.units import format_count, format_counted, format_rate, format_seconds
 from trainer.telemetry.health import HealthWarning
 from trainer.telemetry.log_files import Clock
 from trainer.telemetry.record_lines import evaluation_line, loss_word, padding_words, step_line, wer_words
@@ -72,7 +72,7 @@ class ProgressBar(Sink):
         if self._bar is not None:
             self._bar.name(phase if phase in _NAMED else None, done, total)
         elif phase is Phase.EVALUATING and total and not done:
-            self._print(f"evaluating {format_count(total)} clips")
+            self._print(f"evaluating {format_counted(total, 'clip')}")
 
     def step(self, record: StepRecord) -> None:
         """Shows its figures, or prints a line."""

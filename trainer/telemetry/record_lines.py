@@ -4,7 +4,15 @@ import math
 from collections.abc import Mapping
 
 from shared.text import one_line
-from shared.units import format_audio_rate, format_bytes, format_count, format_rate, format_seconds, format_share
+from shared.units import (
+    format_audio_rate,
+    format_bytes,
+    format_count,
+    format_counted,
+    format_rate,
+    format_seconds,
+    format_share,
+)
 from trainer.telemetry.records import CheckpointRecord, EvaluationRecord, StepRecord, Transcript, WordErrors
 
 _PADDING = {"own": "", "window": " at 30 s"}
@@ -46,7 +54,7 @@ def evaluation_line(record: EvaluationRecord, *, best: bool) -> str:
     cer = ", ".join(f"{format_share(errors.cer)} {name}" for name, errors in record.overall.items())
     return (
         f"evaluation at step {format_count(record.step)}{padding_words(record)}: {wer_words(record.overall)}; "
-        f"CER {cer}; {format_count(record.rows)} clips in {format_seconds(record.seconds)}"
+        f"CER {cer}; {format_counted(record.rows, 'clip')} in {format_seconds(record.seconds)}"
         + (", the best so far" if best else "")
     )
 

@@ -30,8 +30,9 @@ class Forecast:
             return ""
         self._told = True
         one = self._seconds / timed
+        what = f"{format_count(left)} steps that are" if left > 1 else "step that is"
         return (
-            f"about {format_audio(left * one)} for the {format_count(left)} steps that are left of "
+            f"about {format_audio(left * one)} for the {what} left of "
             f"{epoch_words(self.max_steps, self.steps_per_epoch)}, at {format_seconds(one)} a step; evaluations and "
             "checkpoints come on top"
         )

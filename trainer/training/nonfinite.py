@@ -5,6 +5,7 @@ from pathlib import Path
 
 from shared.errors import SpeechPrepError
 from shared.system.durable import json_bytes
+from shared.units import format_counted
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import MicroBatch
 from trainer.data.rows import JoinedRows
@@ -44,5 +45,5 @@ def require_updates(state: TrainState, limit: int) -> None:
         "lower --learning-rate, raise --warmup-steps, or try --precision bf16, with another --output or without "
         "the last checkpoints of this one; see OUTPUT/nonfinite"
     )
-    message = f"{state.skipped} steps in a row gave no finite gradient, up to step {state.step}"
+    message = f"{format_counted(state.skipped, 'step')} in a row gave no finite gradient, up to step {state.step}"
     raise SpeechPrepError(message, remedy)

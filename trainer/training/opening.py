@@ -7,7 +7,7 @@ import torch
 
 from shared.command.terminal import Screen
 from shared.schema import WINDOW_FRAMES
-from shared.units import format_audio
+from shared.units import format_audio, format_counted
 from trainer.checkpoints.checkpoint import TrainState
 from trainer.data.micro_batches import Budget
 from trainer.memory.words import frame_words, hour_words
@@ -53,10 +53,10 @@ def opening_words(setup: Setup, data: Data, budget: Budget, last: int) -> str:
     devices = f"{ranks.world_size} x {device_name(ranks.device)}"
     stores = " and ".join(map(str, settings.store_folders))
     less = f" ({sum(map(len, data.train.splits)) - len(data.train)} left out)" if data.train.excluded else ""
+    steps = f"{format_counted(last, 'step')} of {format_counted(settings.global_batch_size, 'clip')}"
     return (
-        f"{settings.model} on {len(data.train)} clips{less} of {stores}: {last} steps of "
-        f"{settings.global_batch_size} clips on {devices}, {setup.options.optimiser}, micro-batches of at "
-        f"most {frame_words(budget.frames)}"
+        f"{settings.model} on {format_counted(len(data.train), 'clip')}{less} of {stores}: {steps} on {devices}, "
+        f"{setup.options.optimiser}, micro-batches of at most {frame_words(budget.frames)}"
     )
 
 
@@ -85,9 +85,10 @@ def remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[
         yield "warning: --precision fp16 on a CPU trains as on a GPU, to try it out: it is slow, ten times and more"
     asked = setup.settings.warmup_steps
     if (warmup := warmup_of(asked, last)) != asked:
-        yield f"--warmup-steps {asked} is more than the run has: {warmup} warm-up steps instead"
+        yield f"--warmup-steps {asked} is more than the run has: {format_counted(warmup, 'warm-up step')} instead"
     if state.step >= last:
-        yield f"{state.step} steps are done, of {last} that are asked for: nothing is left to train"
+        done = f"{format_counted(state.step, 'step')} {'is' if state.step == 1 else 'are'} done"
+        yield f"{done}, of {last} that are asked for: nothing is left to train"
     if data.evaluated is not None and setup.settings.generation_config == "model":
         yield "evaluations ask the model as its own generation_config.json says (--generation-config model)"
     if data.shape.window_frames != WINDOW_FRAMES:

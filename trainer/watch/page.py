@@ -9,6 +9,7 @@ from shared.units import (
     format_audio_rate,
     format_bytes,
     format_count,
+    format_counted,
     format_rate,
     format_seconds,
     format_share,
@@ -65,7 +66,7 @@ def _bars(moment: Moment) -> str:
     done = moment.phase is Phase.DONE
     shown = bar("Steps", step, most, words, "done" if done else "normal")
     if moment.total:
-        words = f"{moment.phase}: {format_count(moment.done)} of {format_count(moment.total)} clips"
+        words = f"{moment.phase}: {format_count(moment.done)} of {format_counted(moment.total, 'clip')}"
         shown += bar("Clips", moment.done, moment.total, words, "normal")
     return shown
 
