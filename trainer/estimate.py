@@ -81,7 +81,7 @@ def find_shape(model: str) -> tuple[ModelShape, str]:
     """
     if model in PUBLISHED:
         return PUBLISHED[model], "sizes from the built-in table: the Hub was not asked"
-    return ModelShape.from_config(model_config(model)), "sizes from its config.json"
+    return ModelShape.from_config(model_config(model), model), "sizes from its config.json"
 
 
 def _render(found: Sequence[Choice], measured: Sequence[str] | None = None) -> Table:

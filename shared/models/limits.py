@@ -19,11 +19,11 @@ class ModelLimits:
     window_frames: int = WINDOW_FRAMES
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Those of the parsed *config*. Raises UsageError where one is no positive whole number."""
-        labels = _positive(config, "max_target_positions", MAX_LABELS)
+    def from_config(cls, config: Mapping[str, Any], model: str = "") -> Self:
+        """Those of the parsed *config* of *model*. Raises UsageError where one is no positive whole number."""
+        labels = positive(config, "max_target_positions", model, MAX_LABELS)
         # The second convolution makes one position of two frames.
-        return cls(labels, 2 * _positive(config, "max_source_positions", WINDOW_FRAMES // 2))
+        return cls(labels, 2 * positive(config, "max_source_positions", model, WINDOW_FRAMES // 2))
 
     @property
     def window_seconds(self) -> float:
@@ -31,10 +31,15 @@ class ModelLimits:
         return self.window_frames * HOP_LENGTH / SAMPLING_RATE
 
 
-def _positive(config: Mapping[str, Any], name: str, missing: int) -> int:
+def positive(config: Mapping[str, Any], name: str, model: str = "", missing: int | None = None) -> int:
+    """The entry *name* of *config*, that of *model*, or *missing* where it has none.
+
+    Raises UsageError where that is no positive whole number.
+    """
     value = config.get(name, missing)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"config.json has {name} = {value!r}, not a positive whole number", "name a Whisper model")
+        file = f"config.json of {model}" if model else "config.json"
+        raise UsageError(f"{file} has {name} = {value!r}, not a positive whole number", "name a Whisper model")
     return value
 
 

@@ -40,7 +40,9 @@ def model_facts(model: str | None, num_mel_bins: int | None, tokenizer: str | No
     if stated and num_mel_bins and stated != num_mel_bins:
         raise UsageError(f"--num-mel-bins {num_mel_bins}, but {model} takes {stated}", "leave --num-mel-bins out")
     text = tokenizer_json(tokenizer or str(model), "--tokenizer" if tokenizer else "--model")
-    return ModelFacts(stated or num_mel_bins or DEFAULT_NUM_MEL_BINS, text, ModelLimits.from_config(config))
+    return ModelFacts(
+        stated or num_mel_bins or DEFAULT_NUM_MEL_BINS, text, ModelLimits.from_config(config, model or "")
+    )
 
 
 def model_config(model: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from trainer.evaluation.settings import EvaluateSettings
 from trainer.evaluation.transcribe import transcribed
 from trainer.evaluation.transcribers import open_transcriber
 from trainer.exporting.conversion import convert
-from trainer.exporting.files import Checkpoint
+from trainer.exporting.files import Checkpoint, expected_config
 from trainer.exporting.problems import file_problems
 from trainer.exporting.remarks import remarks, require_window
 from trainer.model.export_limits import export_limits
@@ -297,3 +297,28 @@ def test_an_adapter_beside_a_copied_config_is_not_trained_from_its_base(folder):
     shutil.move(folder / "model.safetensors", folder / "adapter_model.safetensors")
     with pytest.raises(UsageError, match="LoRA adapter"):
         read_model(str(folder), print)
+
+
+@pytest.mark.parametrize("name", ["suppress_tokens", "begin_suppress_tokens"])
+def test_numbers_that_no_token_has_are_no_part_of_an_export(folder, tmp_path, name):
+    """CTranslate2 takes them for places in its memory, and ends in a segmentation fault or says something else."""
+    edited(folder, "generation_config.json", **{name: [-1, 5, 3_401, 99_999]})
+    config = expected_config(Checkpoint.read(folder))
+    assert config["suppress_ids" if name == "suppress_tokens" else "suppress_ids_begin"] == [5]
+
+
+@pytest.mark.parametrize("ids", [[-5], [5, 99_999], ["5"]], ids=str)
+def test_an_export_that_ctranslate2_would_break_on_is_refused(folder, tmp_path, ids):
+    convert(Checkpoint.read(folder), tmp_path / "export", "float32")
+    edited(tmp_path / "export", "config.json", suppress_ids_begin=ids)
+    with pytest.raises(UsageError, match="suppress_ids_begin"):
+        open_transcriber(str(tmp_path / "export"), language="de", beam_size=1, device=CPU)
+
+
+@pytest.mark.parametrize(
+    "entries", [{"num_mel_bins": True}, {"max_target_positions": "448"}, {"d_model": 64.0}], ids=str
+)
+def test_a_size_that_is_none_is_told_with_its_model(folder, entries):
+    edited(folder, "config.json", **entries)
+    with pytest.raises(UsageError, match=rf"config\.json of {folder} has {next(iter(entries))} = "):
+        ModelFiles.read(str(folder))

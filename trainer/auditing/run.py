@@ -75,7 +75,7 @@ def _listener(settings: AuditSettings, model: str, split: StoreSplit) -> Listene
     if is_ctranslate2(model):
         raise UsageError(f"{model} is a CTranslate2 model, which tells no losses", "name the checkpoint it was made of")
     text = tokenizer_json(model)
-    shape = ModelShape.from_config(model_config(model))
+    shape = ModelShape.from_config(model_config(model), model)
     check_split(split, shape, text, allow_long_context=True)
     device = choose_device(settings.device)
     whisper = load_model(model, Screen(stderr=True).say)

@@ -138,7 +138,7 @@ def _require_comparable(splits: Sequence[StoreSplit]) -> None:
 def _limits(model: str) -> ModelLimits:
     if is_ctranslate2(model):
         return export_limits(expand_home(model))
-    return ModelLimits.from_config(model_config(model))
+    return ModelLimits.from_config(model_config(model), model)
 
 
 def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window: int) -> tuple[list[int], str]:

@@ -151,6 +151,7 @@ def open_transcriber(
     prompt = [_special(tokenizer, token.format(language=language), name) for token in _PROMPT]
     if is_ctranslate2(name):
         model = _load_ctranslate2(name, device)
+        _require_tokens(name, tokenizer)
         decoding = Decoding.of(tokenizer, beam_size)
         _compare_beginnings(name, decoding, tell)
         return _CTranslate2Model(
@@ -163,7 +164,7 @@ def open_transcriber(
             _with_room(name, export_limits(expand_home(name))),
             model_hints(tokenizer.get_vocab(), never_trained=False),
         )
-    limits = _with_room(name, ModelLimits.from_config(model_config(name)))
+    limits = _with_room(name, ModelLimits.from_config(model_config(name), name))
     whisper = load_model(name, tell).train(mode=False).to(device=device)
     bins = whisper.config.num_mel_bins
     decoding = Decoding.of(tokenizer, beam_size, own)
@@ -186,6 +187,17 @@ def _compare_beginnings(name: str, decoding: Decoding, tell: Callable[[str], Non
         tell(
             f"{name}: its config.json keeps tokens {found} from coming first, elsewhere {list(decoding.not_first)} are"
         )
+
+
+def _require_tokens(name: str, tokenizer: Tokenizer) -> None:
+    """Raises UsageError where the export *name* keeps numbers from coming first that are no tokens.
+
+    CTranslate2 writes beside its memory with them.
+    """
+    found, size = optional_json(name, "config.json").get("suppress_ids_begin"), tokenizer.get_vocab_size()
+    if isinstance(found, list) and not all(isinstance(number, int) and 0 <= number < size for number in found):
+        message = f"config.json of {name} has suppress_ids_begin {found}, not all of them its {size} tokens"
+        raise UsageError(message, "export the model again, with trainer.export")
 
 
 def _load_ctranslate2(name: str, device: torch.device) -> Any:

@@ -83,13 +83,18 @@ def require_language(checkpoint: Checkpoint, language: str) -> None:
 
 
 def expected_config(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The export's `config.json`: what CTranslate2 suppresses, aligns with and knows as languages."""
-    return {
-        HEADS: list(checkpoint.alignment.heads),
+    """The export's `config.json`: what CTranslate2 suppresses, aligns with and knows as languages.
+
+    Numbers that no token has are left out: CTranslate2 would write beside its memory with them.
+    """
+    size = checkpoint.shape.vocab_size
+    ids = {
         "lang_ids": _language_ids(checkpoint),
-        "suppress_ids": list(checkpoint.generation.get("suppress_tokens") or []),
-        "suppress_ids_begin": list(checkpoint.generation.get("begin_suppress_tokens") or []),
+        "suppress_ids": checkpoint.generation.get("suppress_tokens") or [],
+        "suppress_ids_begin": checkpoint.generation.get("begin_suppress_tokens") or [],
     }
+    kept = {name: [number for number in numbers if 0 <= number < size] for name, numbers in ids.items()}
+    return {HEADS: list(checkpoint.alignment.heads)} | kept
 
 
 def expected_preprocessor(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def export_limits(folder: Path) -> ModelLimits:
     damaged, or states no positive whole number.
     """
     config = optional_json(str(folder), "config.json")
-    return ModelLimits.from_config(config | _positions(folder / "model.bin"))
+    return ModelLimits.from_config(config | _positions(folder / "model.bin"), str(folder))
 
 
 def _positions(path: Path) -> dict[str, int]:

@@ -44,7 +44,7 @@ class ModelFiles:
         config = model_config(model)
         text = tokenizer_json(model)
         ids = _vocabulary(text, model)
-        shape = ModelShape.from_config(config)
+        shape = ModelShape.from_config(config, model)
         if (highest := max(ids.values(), default=0)) >= shape.vocab_size:
             message = f"the tokenizer of {model} has tokens up to {highest}, its config.json a vocab_size of "
             remedy = "bring the tokenizer that belongs to it, or save it after model.resize_token_embeddings"

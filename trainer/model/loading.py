@@ -35,7 +35,7 @@ def read_model(name: str, tell: Callable[[str], None]) -> WhisperForConditionalG
     weights that are no numbers.
     """
     config = model_config(name)
-    ModelShape.from_config(config)
+    ModelShape.from_config(config, name)
     facts = token_facts(name)
     stored = read_weights(name)
     model = _empty(name, config)

@@ -111,7 +111,7 @@ def read_own_settings(model: str) -> dict[str, Any]:
     found = optional_json(model, FILE)
     place = _Place(FILE if found else LEGACY, model, _OF_SEARCH)
     settings = _checked(_Search, own_settings(found or config), place)
-    for problem in _contradictions(settings, ModelShape.from_config(config).vocab_size):
+    for problem in _contradictions(settings, ModelShape.from_config(config, model).vocab_size):
         raise place.wrong(problem)
     return settings.model_dump(exclude_unset=True)
 

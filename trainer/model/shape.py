@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Self
 
 from shared.errors import UsageError
-from shared.models.limits import ModelLimits
+from shared.models.limits import ModelLimits, positive
 
 CONV_WIDTH = 3
 """Kernel of both convolutions; the second has stride 2, so that two frames make one position."""
@@ -56,15 +56,17 @@ class ModelShape:
     max_target_positions: int
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The shape that *config*, a parsed `config.json`, states.
+    def from_config(cls, config: Mapping[str, Any], model: str = "") -> Self:
+        """The shape that *config*, the parsed `config.json` of *model*, states.
 
         Raises UsageError when it is no Whisper model's, or a size is missing or not a positive whole number.
         """
         kind = config.get("model_type")
         if kind != "whisper":
             raise UsageError(f"config.json is of model_type {kind!r}", "name a Whisper model")
-        sizes = {field.name: _size(config, _CONFIG_NAMES.get(field.name, field.name)) for field in fields(cls)}
+        sizes = {
+            field.name: positive(config, _CONFIG_NAMES.get(field.name, field.name), model) for field in fields(cls)
+        }
         return cls(**sizes)
 
     def to_config(self) -> dict[str, Any]:
@@ -139,13 +141,6 @@ def _attention(width: int, *, in_encoder: bool) -> list[Weight]:
 def _feed_forward(width: int, inner: int, *, in_encoder: bool) -> list[Weight]:
     dims = ((inner, width), (inner,), (width, inner), (width,))
     return [Weight(each, in_encoder, is_cast=True) for each in dims]
-
-
-def _size(config: Mapping[str, Any], name: str) -> int:
-    value = config.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"config.json has {name} = {value!r}, not a positive whole number", "name a Whisper model")
-    return value
 
 
 def _published(
