@@ -1,0 +1,72 @@
+"""A GPU's way of training on a CPU: fp16, 8-bit AdamW, micro-batches sized by trying, a card of limited memory."""
+
+import json
+
+import pytest
+
+from shared.command.cli import run_command
+from tests.support.card import Card
+from tests.support.training import tiny_model, training_store
+from trainer.train import main
+from trainer.training.loop import TrainingLoop
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+MIB = 1 << 20
+TOLD = "measuring what the largest micro-batches take"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("card")
+    training_store(folder / "store", tiny_model(folder / "model"), clips=16, test_clips=2)
+    return folder
+
+
+def run(folder, card, *options):
+    """The exit status of a training on *card*, whose settings are those of a GPU: fp16 and 8-bit AdamW by default."""
+    arguments = ["--store", str(folder / "store"), "--model", str(folder / "model"), "--output", str(folder / "out")]
+    arguments += ["--global-batch-size", "8", "--full-context-share", "0", "--gradient-checkpointing", "never"]
+    arguments += ["--logging-steps", "1", "--eval-padding", "own", "--warmup-steps", "1", "--report-to", "none"]
+    with pytest.MonkeyPatch.context() as patch, card.installed(patch):
+        return run_command(main, [*arguments, "--no-metrics", *options])
+
+
+def test_a_card_is_measured_kept_to_and_not_measured_again(folder, capsys, monkeypatch):
+    card = Card(24 * MIB)
+    assert run(folder, card, "--max-steps", "2") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert TOLD in said
+    assert "adamw-8bit" in said
+    assert "ran out" not in said
+    assert 12 * MIB < card.peak <= card.limit <= 24 * MIB
+    steps = json.loads((folder / "out" / "metrics.json").read_text())["steps"]
+    assert [step["loss_scale"] for step in steps] == [2.0**16] * 2
+    assert all(0 < step["vram_bytes"] <= card.limit for step in steps)
+    # The same command goes on with what was measured; memory that runs out meanwhile costs a fifth of a micro-batch.
+    before, card = frames(folder), Card(24 * MIB)
+    go_round = TrainingLoop.run
+
+    def runs_out(loop):
+        card.fails_at = card.allocations + 200
+        return go_round(loop)
+
+    monkeypatch.setattr(TrainingLoop, "run", runs_out)
+    assert run(folder, card, "--max-steps", "4") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert TOLD not in said
+    assert "GPU memory ran out: micro-batches of" in said
+    assert frames(folder) == int(0.8 * before)
+    assert card.emptied
+
+
+def frames(folder):
+    state = max((folder / "out").glob("checkpoint-*/training/state.json"))
+    return json.loads(state.read_text())["frames"]
+
+
+def test_a_card_that_is_too_small_is_said_to_be_before_anything_is_trained(folder, tmp_path, capsys):
+    assert run(folder, Card(6 * MIB), "--max-steps", "2", "--output", str(tmp_path / "small")) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the longest clip does not fit into the GPU's memory" in said
+    assert "trainer.estimate" in said
+    assert "Traceback" not in said
