@@ -300,7 +300,7 @@ def test_an_adapter_beside_a_copied_config_is_not_trained_from_its_base(folder):
 
 
 @pytest.mark.parametrize("name", ["suppress_tokens", "begin_suppress_tokens"])
-def test_numbers_that_no_token_has_are_no_part_of_an_export(folder, tmp_path, name):
+def test_numbers_that_no_token_has_are_no_part_of_an_export(folder, name):
     """CTranslate2 takes them for places in its memory, and ends in a segmentation fault or says something else."""
     edited(folder, "generation_config.json", **{name: [-1, 5, 3_401, 99_999]})
     config = expected_config(Checkpoint.read(folder))
