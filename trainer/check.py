@@ -4,6 +4,7 @@ Two ranks train a model of the real size with random weights on made-up clips; n
 the report. Without a GPU all of it runs on CPUs but CUDA. Exit status: 0 where nothing is to be fixed, else 1.
 """
 
+import os
 import signal
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from trainer.checking.world import State, Wishes, World
 from trainer.settings import TrainerSettings, parse_memory
 
 _ABOUT = "Try this machine's GPUs as a training will use them: one screen of lines, each ok or what to do."
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 Size = Literal["demo", "tiny", "base", "small", "medium", "large-v3", "large-v3-turbo"]
 
 
@@ -54,9 +56,9 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(CheckSettings, argv, prog="python -m trainer.check", about=_ABOUT)
     work = expand_home(settings.work_dir) if settings.work_dir else settings.base
     report = expand_home(settings.report)
-    if not work.is_dir() or not report.absolute().parent.is_dir():
-        missing = work if not work.is_dir() else report.absolute().parent
-        raise UsageError(f"{missing} is no folder", "name one with --work-dir or --report")
+    for folder in (work, report.absolute().parent):
+        if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
+            raise UsageError(f"{folder} is no folder that can be written to", "name one: --work-dir, --report")
     wishes = Wishes(settings.size, settings.nproc_per_node, settings.vram_budget)
     started = monotonic()
     say("Trying what a training needs, in some minutes; Ctrl-C leaves nothing behind.")
@@ -73,13 +75,14 @@ def main(argv: Sequence[str]) -> int:
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """What asks this process to end lets it tidy up; raises InterruptedRunError for it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING}
     try:
         yield
     except KeyboardInterrupt as error:
         raise InterruptedRunError("stopped, and nothing is left behind") from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _examined(world: World, folder: Path) -> World:

@@ -48,8 +48,8 @@ _ERROR, _ARROW = "error: ", "  -> "
 _NCCL_WARNING = re.compile(r"NCCL WARN (.+)")
 _EXCEPTION = re.compile(r"(?:\[rank\d+\]: ?)?([\w.]*(?:Error|Exception|Interrupt): .+)")
 """An exception's own line, as Python and torch's ranks print it."""
-_PRECISION = "auto"
-"""The training's: what a user's has who says nothing."""
+_PRECISION = "fp16"
+"""What a GPU has where nobody says; CPUs are slow at it, but go the same way."""
 
 
 @dataclass(slots=True)

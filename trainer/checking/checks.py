@@ -33,6 +33,7 @@ class Check:
     unneeded: Callable[[World], str] = _needed
 
 
+_WITHOUT_TORCH = {"", "driver", "torch"}
 _REPORT = "please send the report"
 _NCCL = "try NCCL_P2P_DISABLE=1, then NCCL_SHM_DISABLE=1; the report has NCCL's own words"
 CHECKS = (
@@ -63,7 +64,7 @@ def examine(world: World, ask: Ask, begin: Callable[[Check], None] = lambda _che
 
 
 def _judged(check: Check, world: World, ask: Ask) -> World:
-    if why := check.unneeded(world):
+    if why := _vain(check, world):
         return _with(world, check, left_out(why))
     if check.probe and check.probe not in world.outcomes:
         world = replace(world, outcomes={**world.outcomes, check.probe: ask(check.probe, world)})
@@ -74,6 +75,14 @@ def _judged(check: Check, world: World, ask: Ask) -> World:
     if outcome is not None and outcome.facts is None:
         return _with(world, check, _troubled(check, outcome))
     return _with(world, check, check.judge(world))
+
+
+def _vain(check: Check, world: World) -> str:
+    """Why *check* is left out; "" where it is not."""
+    torch = world.outcomes.get("torch")
+    if torch is not None and torch.facts is None and check.probe not in _WITHOUT_TORCH:
+        return "torch does not work"
+    return check.unneeded(world)
 
 
 def _troubled(check: Check, outcome: Outcome) -> Verdict:

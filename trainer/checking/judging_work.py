@@ -109,7 +109,7 @@ def training(world: World) -> Verdict:
         return fix(f"all {found.steps} steps had an overflow", f"train with --precision bf16; {_BUG}")
     first, last = found.losses[0], found.losses[-1]
     on = f"{found.ranks} GPU{'' if found.ranks == 1 else 's'}" if scope.cuda else f"{found.ranks} CPU ranks"
-    return ok(f"{scope.size} on {on}, {found.steps} steps, loss {first:.2f} to {last:.2f}")
+    return ok(f"{scope.size} on {on} in fp16, {found.steps} steps, loss {first:.2f} to {last:.2f}")
 
 
 def speed(world: World) -> Verdict:
@@ -118,7 +118,7 @@ def speed(world: World) -> Verdict:
     assert found is not None
     words = f"{format_rate(found.samples_per_second)} clips/s of 4.3 s"
     if not scope.cuda or build is None:
-        return ok(f"{words}; nothing is expected of CPUs")
+        return ok(f"{words}, in fp16, at which CPUs are slow")
     expected = expected_rate(scope, build.names[0])
     if expected is None:
         return ok(f"{words}; what to expect of this GPU is not known")

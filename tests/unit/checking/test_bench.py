@@ -50,7 +50,7 @@ def test_its_options_are_a_trainings_and_leave_no_trace_elsewhere(monkeypatch, t
     found = parse_settings(TrainSettings, options, prog="train", about="")
     assert found.nproc_per_node == 2
     assert found.vram_budget == 12 << 30
-    assert (found.optim, found.precision, found.metrics, found.report_to) == ("auto", "auto", False, ("none",))
+    assert (found.optim, found.precision, found.metrics, found.report_to) == ("auto", "fp16", False, ("none",))
     assert found.max_steps == found.save_steps == 12
     assert found.output_folder.name == "output"
 

@@ -55,7 +55,7 @@ def test_nccl_that_hangs_is_a_line_with_what_to_try_and_the_rest_goes_on_with_on
     name, verdict, world = the_one_to_fix(TWO | {"links": HANGS, "training": alone})
     assert (name, verdict.words) == ("ranks", "did not end within 120 s")
     assert "NCCL_P2P_DISABLE=1" in verdict.remedy
-    assert "on 1 GPU," in world.verdicts["training"].words
+    assert "on 1 GPU in fp16," in world.verdicts["training"].words
 
 
 def test_a_driver_that_is_too_old_for_torch_is_told_with_both_versions_and_both_ways_out():
@@ -103,6 +103,14 @@ def test_a_driver_that_does_not_answer_is_one_line_and_torch_is_not_blamed(drive
     assert words in verdict.words
     assert remedy in verdict.remedy
     assert world.verdicts["GPUs"] == left_out("torch sees none of them")
+
+
+def test_a_torch_that_does_not_even_start_is_told_once():
+    broken = Outcome(trouble="ImportError: libcudart.so.13: cannot open shared object file")
+    name, verdict, world = the_one_to_fix(TWO | {"torch": broken})
+    assert name == "torch"
+    assert "libcudart" in verdict.words
+    assert world.verdicts["training"] == world.verdicts["fp16"] == left_out("torch does not work")
 
 
 def test_a_driver_that_hangs_is_a_line_and_torch_is_asked_all_the_same():

@@ -27,6 +27,11 @@ def test_what_the_user_wishes_counts_but_no_more_ranks_than_gpus():
     assert scope(NONE, NO_CARD, ranks=3).ranks == 3
 
 
+def test_every_rank_has_clips_however_many_there_are():
+    assert scope(NONE, NO_CARD, ranks=40).batch >= 40
+    assert scope(TWO).batch == 48
+
+
 def test_ranks_that_cannot_reach_each_other_are_not_started_together():
     assert scope(TWO | {"links": Outcome(trouble="did not end")}).ranks == 1
 
