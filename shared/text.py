@@ -162,12 +162,18 @@ def _plain_text_tokenizer(tokenizer_json: str) -> Tokenizer:
 
 
 def open_tokenizer(tokenizer_json: str, model: str) -> Tokenizer:
-    """The tokenizer that *tokenizer_json*, a file of *model*, holds. Raises UsageError when it is none."""
+    """The tokenizer that *tokenizer_json*, a file of *model*, holds. Raises UsageError when it is none.
+
+    It neither pads nor cuts off, whatever its file says: that was for somebody's batches.
+    """
     try:
-        return Tokenizer.from_str(tokenizer_json)
+        tokenizer = Tokenizer.from_str(tokenizer_json)
     except Exception as error:  # tokenizers raises no narrower class
         message = f"tokenizer.json of {model} cannot be read: {error}"
         raise UsageError(message, "check that it is a fast tokenizer's, and whole") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def tokenizer_fingerprint(tokenizer_json: str) -> str:

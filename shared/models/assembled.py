@@ -53,8 +53,13 @@ def _is_special(token: str, entry: Mapping[str, Any]) -> bool:
 
 
 def taken_apart(tokenizer: Mapping[str, Any]) -> dict[str, str]:
-    """The files of before, by name, that say what *tokenizer*, a parsed `tokenizer.json`, does."""
+    """The files of before, by name, that say what *tokenizer*, a parsed `tokenizer.json`, does.
+
+    Raises ValueError, KeyError, TypeError or AttributeError for what is no byte-pair tokenizer, as Whisper's are.
+    """
     model = tokenizer["model"]
+    if model.get("type", "BPE") != "BPE":
+        raise ValueError(f"it is a {model['type']} tokenizer, and Whisper's are BPE")
     merges = [rule if isinstance(rule, str) else " ".join(rule) for rule in model["merges"]]
     added = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     return {

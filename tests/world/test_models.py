@@ -15,7 +15,9 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from shared.command.terminal import Screen
 from shared.errors import UsageError
 from shared.models.limits import ModelLimits
+from shared.models.tokens import vocabulary
 from shared.store import open_split
+from shared.text import open_tokenizer
 from tests.support.training import sentences, tiny_model, training_store
 from trainer.auditing import listener
 from trainer.auditing.run import audit
@@ -26,11 +28,13 @@ from trainer.evaluation.settings import EvaluateSettings
 from trainer.evaluation.transcribe import transcribed
 from trainer.evaluation.transcribers import open_transcriber
 from trainer.exporting.conversion import convert
-from trainer.exporting.files import Checkpoint, expected_config
+from trainer.exporting.files import Checkpoint, expected_config, require_language
 from trainer.exporting.problems import file_problems
-from trainer.exporting.remarks import remarks, require_window
+from trainer.exporting.remarks import remarks, require_tokens, require_window
 from trainer.model.export_limits import export_limits
 from trainer.model.files import ModelFiles
+from trainer.model.generation import Decoding
+from trainer.model.hints import model_hints
 from trainer.model.loading import never_trained, read_model
 from trainer.model.shape import ModelShape
 
@@ -322,3 +326,71 @@ def test_a_size_that_is_none_is_told_with_its_model(folder, entries):
     edited(folder, "config.json", **entries)
     with pytest.raises(UsageError, match=rf"config\.json of {folder} has {next(iter(entries))} = "):
         ModelFiles.read(str(folder))
+
+
+def renamed(folder, token, other):
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace(f"<|{token}|>", f"<|{other}|>"))
+    return folder
+
+
+@pytest.mark.parametrize("token", ["nospeech", "startofprev", "translate"])
+def test_a_tokenizer_that_faster_whisper_breaks_on_is_refused_before_the_export_and_told_earlier(folder, token):
+    checkpoint = Checkpoint.read(renamed(folder, token, "gone"))
+    with pytest.raises(UsageError, match=rf"has no <\|{token}\|>, which faster-whisper asks for"):
+        require_tokens(checkpoint)
+    assert any(
+        f"<|{token}|>" in hint for hint in model_hints(vocabulary(checkpoint.tokenizer_json), never_trained=False)
+    )
+
+
+def test_the_older_name_of_silence_is_one(folder):
+    require_tokens(Checkpoint.read(renamed(folder, "nospeech", "nocaptions")))
+
+
+def test_a_language_that_faster_whisper_does_not_know_is_refused_before_the_export(folder):
+    checkpoint = Checkpoint.read(renamed(folder, "de", "nds"))
+    with pytest.raises(UsageError, match="faster-whisper knows no language 'nds'"):
+        require_language(checkpoint, "nds")
+    with pytest.raises(UsageError, match="model knows no language 'de'"):
+        require_language(checkpoint, "de")
+    require_language(checkpoint, "en")
+
+
+@pytest.mark.parametrize("kind", ["WordLevel", "no merges"])
+def test_a_tokenizer_that_no_earlier_reader_could_have_is_refused_before_anything_is_trained(folder, kind):
+    value = json.loads((folder / "tokenizer.json").read_text())
+    vocab = value["model"]["vocab"]
+    value["model"] = (
+        {"type": "WordLevel", "vocab": vocab, "unk_token": "!"} if kind == "WordLevel" else {"vocab": vocab}
+    )
+    (folder / "tokenizer.json").write_text(json.dumps(value))
+    with pytest.raises(UsageError, match=r"tokenizer\.json of .* is damaged: .*(WordLevel|merges)"):
+        ModelFiles.read(str(folder))
+
+
+def test_what_somebodys_batches_were_padded_with_is_no_blank(folder):
+    plain = Decoding.of(open_tokenizer((folder / "tokenizer.json").read_text(), "plain"))
+    value = json.loads((folder / "tokenizer.json").read_text())
+    value["padding"] = {"strategy": {"Fixed": 12}, "direction": "Left", "pad_to_multiple_of": None, "pad_id": 1}
+    value["padding"] |= {"pad_type_id": 0, "pad_token": "<|endoftext|>"}
+    value["truncation"] = {"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    tokenizer = open_tokenizer(json.dumps(value), "padded")
+    assert Decoding.of(tokenizer) == plain
+    assert len(tokenizer.encode("eins zwei drei vier fünf").ids) > 2
+
+
+def test_a_pickle_of_something_else_than_weights_is_told_as_one_without_advice_to_run_it(folder):
+    (folder / "model.safetensors").unlink()
+    torch.save({0: torch.zeros(2)}, folder / "pytorch_model.bin")
+    with pytest.raises(UsageError, match="something else than weights by name"):
+        read_model(str(folder), print)
+    torch.save(torch.nn.Linear(2, 2), folder / "pytorch_model.bin")
+    with pytest.raises(UsageError, match="or no plain weights") as error:
+        read_model(str(folder), print)
+    assert "weights_only" not in str(error.value)
+    assert "\x1b" not in str(error.value)
+    (folder / "pytorch_model.bin").unlink()
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "config.json"}}')
+    with pytest.raises(UsageError, match="names no files of weights"):
+        read_model(str(folder), print)

@@ -75,11 +75,13 @@ def _language_ids(checkpoint: Checkpoint) -> list[int]:
 
 
 def require_language(checkpoint: Checkpoint, language: str) -> None:
-    """Raises UsageError where *checkpoint* has no token for *language*."""
-    if f"<|{language}|>" not in vocabulary(checkpoint.tokenizer_json):
-        raise UsageError(
-            f"{checkpoint.folder} knows no language {language!r}", "--language names one by its code: de, en, fr"
-        )
+    """Raises UsageError where *checkpoint* has no token for *language*, or faster-whisper does not know it."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES  # noqa: PLC0415 - as above
+
+    knows_not = None if f"<|{language}|>" in vocabulary(checkpoint.tokenizer_json) else str(checkpoint.folder)
+    # Whose list is the same.
+    if who := knows_not or (None if language in LANGUAGES else "faster-whisper"):
+        raise UsageError(f"{who} knows no language {language!r}", "--language names one by its code: de, en, fr")
 
 
 def expected_config(checkpoint: Checkpoint) -> dict[str, Any]:

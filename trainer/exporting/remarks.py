@@ -10,6 +10,7 @@ from shared.text import one_line
 from shared.units import format_counted
 from trainer.exporting.files import Checkpoint
 from trainer.model.generation import END, describe, foreign_settings
+from trainer.model.hints import missing_tokens
 
 _SHOWN = 3
 _PROMPT = 4
@@ -24,6 +25,13 @@ def require_window(checkpoint: Checkpoint) -> None:
         seconds = f"{checkpoint.shape.limits.window_seconds:g}"
         message = f"{checkpoint.folder} was made for windows of {seconds} s; faster-whisper hands every model 30 s"
         raise UsageError(message, "use it with transformers, or fine-tune a model with max_source_positions 1500")
+
+
+def require_tokens(checkpoint: Checkpoint) -> None:
+    """Raises UsageError for a model whose tokenizer lacks what faster-whisper asks every model for."""
+    if missing := missing_tokens(vocabulary(checkpoint.tokenizer_json)):
+        message = f"the tokenizer of {checkpoint.folder} has no {', '.join(missing)}, which faster-whisper asks for"
+        raise UsageError(message, "bring the tokenizer.json of its base model, or use it with transformers")
 
 
 def remarks(checkpoint: Checkpoint) -> list[str]:

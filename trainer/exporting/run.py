@@ -25,7 +25,7 @@ from trainer.exporting.model_card import (
     write_card,
 )
 from trainer.exporting.problems import file_problems
-from trainer.exporting.remarks import remarks, require_window
+from trainer.exporting.remarks import remarks, require_tokens, require_window
 from trainer.exporting.screen import render_exports
 from trainer.exporting.settings import ExportSettings
 from trainer.gate.measure import Candidate, check_files, gate_rows, run_gate
@@ -45,6 +45,7 @@ def run_export(settings: ExportSettings) -> bool:
     console = Screen()
     checkpoint = Checkpoint.read(settings.checkpoint_folder)
     require_window(checkpoint)
+    require_tokens(checkpoint)
     split = _find_split(settings, checkpoint)
     require_language(checkpoint, _language(settings, split))
     # Before anything is converted: a split without clips would leave an export that nobody checked.

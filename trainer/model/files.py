@@ -68,6 +68,8 @@ class ModelFiles:
 
 def _vocabulary(text: str, model: str) -> dict[str, int]:
     try:
+        # Checkpoints and exports have it in earlier readers' files as well, which is not to fail after days.
+        taken_apart(parse_json(text))
         return vocabulary(text)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"tokenizer.json of {model} is damaged: {error!r}", "download the model again") from error

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from shared.system.read_errors import refuse_unreadable
 from shared.units import format_bytes, format_counted
 
 _AGAIN = "copy or download it again"
+_OF_WEIGHTS = {".safetensors", ".bin"}
 _LENGTH = struct.Struct("<Q")
 _MOST_HEADER = 100_000_000
 """Bytes that safetensors allows its own header."""
@@ -53,7 +55,7 @@ def _parts(model: str, index: str) -> list[Path]:
     table = model_json(model, index).get("weight_map")
     names = sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
     # An index may come from anywhere, and its files lie beside it.
-    if not names or any(Path(name).name != name for name in names):
+    if not names or any(Path(name).name != name or Path(name).suffix not in _OF_WEIGHTS for name in names):
         raise UsageError(f"{index} of {model} names no files of weights", SAVE_WHOLE)
     found = {name: model_path(model, name) for name in names}
     if missing := [name for name, path in found.items() if path is None]:
@@ -106,11 +108,17 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
         value = _unpickled(path)
     except Exception as error:  # what reads a pickle for its weights alone raises anything where there is more, or less
         refuse_unreadable(path, error)
-        message = f"{path} cannot be loaded: it is cut off, or no plain weights: {first_line(error)}"
+        # torch's own words are advice to load it all the same, and run what is in it.
+        found = "" if isinstance(error, UnpicklingError) else f": {first_line(error)}"
+        message = f"{path} cannot be loaded: it is cut off, or no plain weights{found}"
         raise UsageError(message, _PICKLE_REMEDY) from error
-    if not isinstance(value, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in value.values()):
+    if not isinstance(value, Mapping) or not all(_is_weight(*entry) for entry in value.items()):
         raise UsageError(f"{path} holds something else than weights by name", _PICKLE_REMEDY)
     return dict(value)
+
+
+def _is_weight(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, torch.Tensor)
 
 
 def _unpickled(path: Path) -> Any:

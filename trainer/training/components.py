@@ -7,12 +7,12 @@ from functools import partial
 from typing import Self
 
 import torch
-from tokenizers import Tokenizer
 from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.system.home import expand_home
+from shared.text import open_tokenizer
 from trainer.checkpoints.checkpoint import checkpoints as written
 from trainer.checkpoints.output_folder import check_room, small_files
 from trainer.checkpoints.writer import Checkpoints, still_to_come
@@ -141,7 +141,7 @@ def make_evaluator(setup: Setup, data: Data, frames: int) -> Evaluator | None:
         return None
     settings = setup.settings
     rows = monitored_rows(data.evaluated, len(data.evaluated) if settings.eval_full else settings.eval_rows)
-    tokenizer = Tokenizer.from_str(data.tokenizer_json)
+    tokenizer = open_tokenizer(data.tokenizer_json, settings.model)
     window = settings.eval_padding == "window"
     own = read_own_settings(settings.model) if settings.generation_config == "model" else None
     limits = data.shape.limits

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from shared.command.terminal import Screen
+from shared.models.tokens import vocabulary
 from shared.schema import WINDOW_FRAMES
 from shared.units import format_audio, format_counted
 from trainer.checkpoints.checkpoint import TrainState
@@ -13,6 +14,7 @@ from trainer.data.micro_batches import Budget
 from trainer.memory.words import frame_words, hour_words
 from trainer.model.device import device_name
 from trainer.model.flops import epoch_flops, peak_flops
+from trainer.model.hints import missing_tokens
 from trainer.settings import TrainSettings
 from trainer.telemetry.records import Phase
 from trainer.training.components import Data, Setup
@@ -94,6 +96,8 @@ def remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[
     if data.shape.window_frames != WINDOW_FRAMES:
         seconds = f"{data.shape.limits.window_seconds:g}"
         yield f"the model's window is {seconds} s: faster-whisper, which hands every model 30 s, will not run it"
+    if missing := missing_tokens(vocabulary(data.tokenizer_json)):
+        yield f"the tokenizer has no {', '.join(missing)}: faster-whisper, which asks for them, will not run the model"
     if data.evaluated is None:
         yield "the store has no test or validation split: nothing is evaluated, the last is the best"
     elif len(data.evaluated.splits) < len(data.train.splits):
