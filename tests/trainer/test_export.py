@@ -19,9 +19,12 @@ from trainer.exporting.conversion import convert, export_folders
 from trainer.exporting.files import RECORD, Checkpoint, file_digest
 from trainer.exporting.problems import file_problems
 from trainer.exporting.settings import spread_quantizations
+from trainer.gate.apart import ExportApart
+from trainer.gate.exported import load_export
 from trainer.gate.measure import Candidate, gate_rows, run_gate
-from trainer.gate.models import OriginalModel, load_export
-from trainer.gate.realtimestt import RealtimeSTTModel
+from trainer.gate.original import OriginalModel
+from trainer.gate.realtimestt import RealtimeSTTModel, WholeCall
+from trainer.gate.whole_calls import check_calls
 from trainer.train import main as train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -112,7 +115,7 @@ def test_a_float32_export_says_word_for_word_what_the_original_says_under_both_d
     candidates = [Candidate(tmp_path / "out", "float32")]
     run = run_gate(original, candidates, split, gate_rows(split, 8), language="de", threads=1)
     (found,) = run.exports
-    assert [(each.equal, each.rows, each.difference) for each in found.verdict.agreements] == [(8, 8, 0.0)] * 2
+    assert [(each.equal, each.rows, each.difference) for each in found.verdict.agreements] == [(8, 8, 0.0)] * 3
     assert found.verdict.figures.encoder_error < 1e-5
     assert found.verdict.figures.divergence < 1e-9
     assert found.verdict.figures.same_tokens == 1
@@ -165,7 +168,9 @@ def test_several_types_lie_side_by_side_and_their_sizes_are_shown(trained, tmp_p
         (line,) = [line for line in said.splitlines() if line.startswith(f"{name} ") and " MB " in line]
         assert "s/s" in line
     assert "int8_float16: this device lacks it and computed int8_float32" in said
-    assert "int8: its transcripts are measured, not judged" in said
+    assert "float16: 97 % of transcripts have to be equal or as good, WERs within 0.1 points" in said
+    assert "int8: 80 % of transcripts have to be equal or as good, WERs within 1.0 points" in said
+    assert f"{ROWS} of them also as sound: VAD filter, realtime lane, word timestamps" in said
 
 
 def test_the_types_may_follow_one_option_or_repeat_it():
@@ -263,6 +268,35 @@ def test_an_export_that_cannot_be_loaded_fails_with_the_reason(trained, broken, 
     (broken / "model.bin").write_bytes((broken / "model.bin").read_bytes()[:1_000])
     assert export(trained, broken) == 1
     assert "faster-whisper cannot load it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"alignment_heads": [[-1, 0]]}, "word timestamps) with row"),
+        ({"suppress_ids_begin": [-5]}, "faster-whisper ended with SIGSEGV"),
+    ],
+)
+def test_what_ends_faster_whisper_with_a_segmentation_fault_is_a_verdict(trained, broken, capsys, changes, words):
+    edited(broken / "config.json", **changes)
+    signed_again(broken)
+    assert export(trained, broken) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "faster-whisper ended with SIGSEGV" in said
+    assert words in said
+    assert "float16: FAILED" in said
+    assert "This export failed its check" in (broken / "README.md").read_text()
+
+
+def test_an_export_that_says_otherwise_of_sound_fails_the_whole_calls(trained, good, monkeypatch):
+    split = open_split(trained / "store", "test")
+    reference = RealtimeSTTModel(OriginalModel(trained / "out" / "best", "cpu"), "de")
+    with ExportApart(good, "de", device="cpu", threads=1, max_length=448) as export:
+        assert not list(check_calls(reference, [export, None], split, [0, 1]))
+        monkeypatch.setattr(RealtimeSTTModel, "whole_call", lambda *_: WholeCall("etwas anderes", [], 1.0))
+        ((place, problem),) = check_calls(reference, [export], split, [0, 1])
+        assert place == 0
+        assert "it says otherwise in 2 of 2 clips" in problem
 
 
 def test_a_sample_is_transcribed_from_its_sound_by_the_original_and_every_export(trained, good, sound, capsys):

@@ -164,6 +164,10 @@ def _meet(place: Place, device: torch.device) -> None:
         waits = _JOIN_TIMEOUT if by_hand else _TIMEOUT
         store, rank, world_size = next(rendezvous(place.meeting, place.rank, place.world_size, timeout=waits))
     except dist.DistError as error:
+        if "EADDRINUSE" in str(error) or "already in use" in str(error):
+            where = f"MASTER_PORT {os.environ.get('MASTER_PORT')} of this machine"
+            message = f"the ranks cannot meet: another program listens on {where}"
+            raise RanksMissingError(message, "name a free one on every rank: MASTER_PORT=29517, say") from error
         message = f"the {place.world_size} ranks that WORLD_SIZE tells of did not come together: {first_line(error)}"
         raise RanksMissingError(message, "start all of them, or unset RANK and WORLD_SIZE") from error
     store.set_timeout(_TIMEOUT)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -60,11 +61,43 @@ def convert(checkpoint: Checkpoint, folder: Path, quantization: str) -> bool:
     return True
 
 
+def require_room(checkpoint: Checkpoint, folders: Mapping[str, Path]) -> None:
+    """Raises ResourceLimitError where the disks of *folders* have no room for all of those that are yet to be made.
+
+    UsageError where one cannot be made, or written to.
+    """
+    needed: dict[int, int] = {}
+    for quantization, folder in folders.items():
+        if folder.is_dir() and any(folder.iterdir()):
+            continue
+        is_there = folder.exists()
+        with hold(folder, "--output"):
+            disk = folder.stat().st_dev
+            _try_writing(folder)
+            needed[disk] = needed.get(disk, 0) + _bytes_of(checkpoint, quantization)
+            free = shutil.disk_usage(folder).free
+        if not is_there:
+            folder.rmdir()
+        if free < needed[disk]:
+            size = format_bytes(needed[disk])
+            message = f"an export as {', '.join(folders)} takes {size}, {folder.parent} has {format_bytes(free)} free"
+            raise ResourceLimitError(message, "make room, or name another --output, or fewer --quantization")
+
+
+def _try_writing(folder: Path) -> None:
+    """Raises UsageError where nothing can be made in *folder*, or beside it, where an export is made."""
+    try:
+        for where in (folder, folder.parent):
+            with TemporaryFile(dir=where):
+                pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}", "name another --output") from error
+
+
 def _make(folder: Path, checkpoint: Checkpoint, identity: Mapping[str, str]) -> None:
     aside = folder.parent / f"{PARTIAL}{folder.name}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        _check_room(folder.parent, checkpoint, identity["quantization"])
         _fill(aside, checkpoint, identity)
         fsync_tree(aside)
         aside.rename(folder)
@@ -91,12 +124,8 @@ def _require_same(folder: Path, identity: Mapping[str, str]) -> None:
     raise UsageError(f"{folder} exists and holds {holds}", "name another --output, or remove it")
 
 
-def _check_room(folder: Path, checkpoint: Checkpoint, quantization: str) -> None:
-    size = checkpoint.shape.parameter_count * _BYTES.get(quantization, 1) + _REST
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        message = f"an export as {quantization} takes {format_bytes(size)}, {folder} has {format_bytes(free)} free"
-        raise ResourceLimitError(message, "make room, or name another --output")
+def _bytes_of(checkpoint: Checkpoint, quantization: str) -> int:
+    return checkpoint.shape.parameter_count * _BYTES.get(quantization, 1) + _REST
 
 
 def _converter(checkpoint: Checkpoint) -> Any:

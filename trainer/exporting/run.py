@@ -13,7 +13,7 @@ from shared.layout import StoreLayout, read_record
 from shared.store import StoreSplit, open_split
 from trainer.checkpoints.hub_upload import claim, upload
 from trainer.data.dataset import check_split, evaluation_split
-from trainer.exporting.conversion import convert, export_folders, folder_bytes
+from trainer.exporting.conversion import convert, export_folders, folder_bytes, require_room
 from trainer.exporting.files import Checkpoint, require_language
 from trainer.exporting.model_card import (
     SETTINGS,
@@ -28,9 +28,10 @@ from trainer.exporting.problems import file_problems
 from trainer.exporting.remarks import remarks, require_tokens, require_window
 from trainer.exporting.screen import render_exports
 from trainer.exporting.settings import ExportSettings
+from trainer.gate.apart import ExportApart
 from trainer.gate.measure import Candidate, check_files, gate_rows, run_gate
-from trainer.gate.models import OriginalModel, load_export
-from trainer.gate.realtimestt import transcribe_file
+from trainer.gate.original import OriginalModel
+from trainer.gate.realtimestt import RealtimeSTTModel
 from trainer.gate.verdict import GateRun
 from trainer.model.device import for_ctranslate2
 
@@ -52,6 +53,7 @@ def run_export(settings: ExportSettings) -> bool:
     rows = gate_rows(split, settings.gate_rows) if split is not None else []
     hub = claim(settings.push_to_hub, console.say) if settings.push_to_hub is not None else None
     folders = export_folders(settings.output_folder, settings.quantization)
+    require_room(checkpoint, folders)
     for name, folder in folders.items():
         made = convert(checkpoint, folder, name)
         console.say(f"{name}: {'made' if made else 'made before, from this checkpoint:'} {folder}")
@@ -121,11 +123,12 @@ def _check(
             tell = partial(progress.advance, task)
             run = run_gate(original, candidates, split, rows, language=language, threads=threads, tell=tell)
     if settings.sample is not None and run.passed:
-        models = {"original": original} | {
-            name: load_export(folder, device, threads) for name, folder in folders.items()
-        }
-        for name, model in models.items():
-            text = transcribe_file(model, settings.sample, language)
+        text = RealtimeSTTModel(original, language).transcribe_file(settings.sample)
+        console.say(f"sample, original: {text or '(nothing)'}")
+        opened = partial(ExportApart, device=device, threads=threads, max_length=original.max_length)
+        for name, folder in folders.items():
+            with opened(folder, language) as export:
+                text = export.call("transcribe_file", settings.sample)
             console.say(f"sample, {name}: {text or '(nothing)'}")
     return run
 

@@ -10,17 +10,20 @@ from rich.text import Text
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_counted, format_rate, format_share
 from trainer.evaluation.formatting import UNKNOWN
-from trainer.gate.judge import JUDGED_BY
+from trainer.gate.judge import JUDGED_BY, ROUNDING
 from trainer.gate.verdict import Checked, Comparison, GateRun
+from trainer.gate.whole_calls import CLIPS
 
 
 def render_exports(run: GateRun, sizes: Mapping[Path, int]) -> RenderableType:
     """All that *run* found; *sizes* are bytes by folder."""
     parts: list[RenderableType] = [_sizes(run, sizes)]
     if run.rows:
+        whole = min(run.rows, CLIPS)
         audio = f"{format_counted(run.rows, 'clip')} of {run.split}, {format_audio(run.audio_seconds)}, on {run.device}"
         parts += [Text(), Text(f"against the original: {audio}", style="bold"), _transcripts(run)]
         parts += [Text(), _figures(run), *_remarks(run)]
+        parts += [Text(f"{whole} of them also as sound: VAD filter, realtime lane, word timestamps", style="dim")]
     for export in run.exports:
         parts += list(_verdict(export, checked=bool(run.rows)))
     return Group(*parts)
@@ -73,8 +76,12 @@ def _remarks(run: GateRun) -> Iterator[Text]:
     for export in run.exports:
         if export.computed_otherwise:
             yield Text(f"{export.stored}: this device lacks it and computed {export.computed}", style="dim")
-        if not export.verdict.transcripts_judged:
-            yield Text(f"{export.stored}: its transcripts are measured, not judged", style="dim")
+        allowed = export.verdict.tolerance
+        yield Text(
+            f"{export.stored}: {100 * allowed.equal:.0f} % of transcripts have to be equal or as good, WERs within "
+            f"{100 * allowed.difference:.1f} points",
+            style="dim",
+        )
 
 
 def _verdict(export: Checked, *, checked: bool) -> Iterator[Text]:
@@ -96,8 +103,8 @@ def _said(export: Checked, *, checked: bool) -> str:
     """What no problem means."""
     if not checked:
         return "its files are in order; its transcripts were not checked"
-    if not export.verdict.transcripts_judged:
-        return "the original but for rounding; what that does to its transcripts stands above"
+    if export.verdict.tolerance != ROUNDING:
+        return "says what the original says but for its rounding; what that does to its transcripts stands above"
     return "says what the original says"
 
 

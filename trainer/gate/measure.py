@@ -5,7 +5,9 @@ The store's log-mel goes into the models as it is, so that no audio is needed.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,14 @@ from shared.schema import WINDOW_FRAMES
 from shared.store import StoreSplit
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.transcribers import words
+from trainer.gate.apart import FAULTS, ExportApart
+from trainer.gate.exported import as_array
 from trainer.gate.difference import divergence, encoder_error
 from trainer.gate.judge import judge
-from trainer.gate.models import OriginalModel, as_array, load_export
+from trainer.gate.original import OriginalModel
 from trainer.gate.realtimestt import HeardClip, RealtimeSTTModel
 from trainer.gate.verdict import Checked, Comparison, Decoding, GateRun, Pair
+from trainer.gate.whole_calls import check_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,16 @@ class _Running:
     """An export in the course of the gate."""
 
     candidate: Candidate
-    model: RealtimeSTTModel | None
+    model: ExportApart | None
     problems: list[str]
-    computed: str = ""
     rows: list[Comparison] = field(default_factory=list)
     seconds: float = 0.0
+    computed: str = ""
+
+    def stop(self, problem: str) -> None:
+        """It is run no more."""
+        self.problems.append(problem)
+        self.model = None
 
     def finish(self, audio_seconds: float) -> Checked:
         """The verdict, and the speed over clips of *audio_seconds*."""
@@ -83,13 +93,22 @@ def run_gate(
     tell: Callable[[], None] = lambda: None,
 ) -> GateRun:
     """Every one of *rows* of *split* through *original* and all *candidates*; *tell* is called after each."""
-    device = original.model.device
-    reference = RealtimeSTTModel(original, language)
-    running = [_start(candidate, device, language, threads) for candidate in candidates]
-    for export in running:
-        if export.model is not None:
-            # faster-whisper asks every model for 448 places; one that has fewer cannot be asked beyond them.
-            export.model.model.max_length = original.max_length
+    with ExitStack() as stack:
+        opened = partial(ExportApart, device=original.model.device, threads=threads, max_length=original.max_length)
+        running = [_start(candidate, opened, language, stack) for candidate in candidates]
+        return _run(RealtimeSTTModel(original, language), running, split, rows, tell)
+
+
+def _run(
+    reference: RealtimeSTTModel,
+    running: Sequence[_Running],
+    split: StoreSplit,
+    rows: Sequence[int],
+    tell: Callable[[], None],
+) -> GateRun:
+    device = reference.model.model.device
+    for number, problem in check_calls(reference, [export.model for export in running], split, rows):
+        running[number].problems.append(problem)
     spent = 0.0
     for number, row in enumerate(rows):
         if number == 1:
@@ -104,13 +123,14 @@ def run_gate(
     return GateRun(split.name, len(rows), audio, device, timed / spent if spent else None, exports)
 
 
-def _start(candidate: Candidate, device: str, language: str, threads: int) -> _Running:
-    problems = list(candidate.file_problems)
+def _start(candidate: Candidate, opened: Callable[..., ExportApart], language: str, stack: ExitStack) -> _Running:
+    running = _Running(candidate, None, list(candidate.file_problems))
     try:
-        model = load_export(candidate.folder, device, threads)
-        return _Running(candidate, RealtimeSTTModel(model, language), problems, str(model.model.compute_type))
-    except (RuntimeError, ValueError, TypeError) as error:
-        return _Running(candidate, None, [*problems, f"faster-whisper cannot load it: {error}"])
+        running.model = stack.enter_context(opened(candidate.folder, language))
+        running.computed = running.model.computed
+    except FAULTS as error:
+        running.stop(f"faster-whisper cannot load it: {error}")
+    return running
 
 
 def _one_row(reference: RealtimeSTTModel, running: Sequence[_Running], split: StoreSplit, row: int) -> float:
@@ -126,10 +146,9 @@ def _one_row(reference: RealtimeSTTModel, running: Sequence[_Running], split: St
         if export.model is None:
             continue
         try:
-            second = export.model.hear(features, labels)
-        except (RuntimeError, ValueError, TypeError) as error:
-            export.problems.append(f"it cannot transcribe row {row_id}: {error}")
-            export.model = None
+            second = export.model.call("hear", features, labels, True)  # noqa: FBT003 - calls apart have no names
+        except FAULTS as error:
+            export.stop(f"it cannot transcribe row {row_id}: {error}")
             continue
         export.seconds += second.seconds
         export.rows.append(_compare(reference, first, second, row_id=row_id, text=text, frames=frames))

@@ -13,12 +13,17 @@ TOSS_UP = 1e-3
 
 
 class Decoding(StrEnum):
-    """How RealtimeSTT decodes: one temperature, five beams, no prompt; the value stands beside every figure."""
+    """How RealtimeSTT decodes: one temperature, no prompt, five beams where nothing else is said.
+
+    The value stands beside every figure.
+    """
 
     BATCHED = "no timestamps"
     """`AudioToTextRecorder`'s default, `batch_size=16`: faster-whisper's batched pipeline, which leaves them out."""
     SEQUENTIAL = "timestamps"
     """`batch_size=0`: faster-whisper's sequential path, with timestamp tokens and their rules."""
+    REALTIME = "realtime, 3 beams"
+    """`enable_realtime_transcription`: as the first, with `beam_size_realtime=3`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The least share of transcripts that must be *equal*, or as good; and the most that word error rates may differ.
+
+    Of rates in either direction, 1 is 100 %.
+    """
+
+    equal: float
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """The typical row's encoder error, the mean divergence, and the share of equal next tokens, with their limits."""
 
@@ -109,10 +125,10 @@ class Agreement:
 class GateVerdict:
     """What the gate says of one export; *problems* are why it failed, [] when it did not.
 
-    *transcripts_judged* is False for types whose transcripts are only measured. *worst* are the rows that differ most.
+    *tolerance* is what its transcripts were judged by. *worst* are the rows that differ most.
     """
 
-    transcripts_judged: bool
+    tolerance: Tolerance
     problems: Sequence[str]
     figures: Figures | None
     agreements: Sequence[Agreement]

@@ -74,7 +74,7 @@ def start_tensorboard(log_dir: Path, port: int | None) -> TensorBoardServer:
     Returns at once; the pages answer some seconds later (`TensorBoardServer.wait`). What it prints goes to
     `tensorboard.log` in *log_dir*. Raises UsageError when the port is taken.
     """
-    port = _usual_port() if port is None else _free_port(port)
+    port = _usual_port() if port is None else free_port(port)
     folder = log_dir.absolute() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     # The fast loader does not read what `purge_step` says: a resumed run would show steps that are yet to be made.
@@ -96,11 +96,12 @@ def start_tensorboard(log_dir: Path, port: int | None) -> TensorBoardServer:
 def _usual_port() -> int:
     for port in range(_USUAL_PORT, _USUAL_PORT + _TRIES):
         with suppress(UsageError):
-            return _free_port(port)
-    return _free_port(0)
+            return free_port(port)
+    return free_port(0)
 
 
-def _free_port(port: int) -> int:
+def free_port(port: int) -> int:
+    """*port* of 127.0.0.1, or one that is free for 0. Raises UsageError where it is taken."""
     with socket.socket() as probe:
         # As servers do it: a port that only remembers old connections is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.command.cli import python_command
-from shared.errors import UsageError
+from shared.errors import UsageError, first_line
 from shared.text import one_line
 from trainer.telemetry.health import HealthWarning
 from trainer.telemetry.records import EvaluationRecord, StepRecord
@@ -17,6 +17,7 @@ _RUN_NAME = "wandb_run.txt"
 """In the log folder: the id of the run to go on with."""
 _PROJECT = "whisper-finetuning"
 """Where `WANDB_PROJECT` names none."""
+_REMEDY = "`wandb login`, WANDB_MODE=offline, or --report-to tensorboard"
 
 
 class WandbWriter(Sink):
@@ -34,8 +35,7 @@ class WandbWriter(Sink):
         try:
             self._run: Any = self._wandb.init(project=project, dir=str(folder), id=run_id, resume="allow")
         except self._wandb.Error as error:
-            remedy = "`wandb login`, WANDB_MODE=offline, or --report-to tensorboard"
-            raise UsageError(f"--report-to wandb: {error}", remedy) from error
+            raise UsageError(f"--report-to wandb: {error}", _REMEDY) from error
         known.write_text(f"{self._run.id}\n")
 
     def step(self, record: StepRecord) -> None:
@@ -60,6 +60,19 @@ class WandbWriter(Sink):
     def close(self) -> None:
         """Uploads the rest and ends the run."""
         self._run.finish()
+
+
+def require_login(wandb: Any = None) -> None:
+    """Raises UsageError where wandb is not installed, or would need a login that nobody made or that it does not know.
+
+    Whoever sits at a terminal is asked for one. *wandb* as in `WandbWriter`.
+    """
+    wandb = _import_wandb() if wandb is None else wandb
+    try:
+        # False is offline: then there is nothing to log in to.
+        wandb.login(verify=True)
+    except wandb.Error as error:
+        raise UsageError(f"--report-to wandb: {first_line(error)}", _REMEDY) from error
 
 
 def _import_wandb() -> Any:

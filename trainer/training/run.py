@@ -15,7 +15,7 @@ from shared.errors import RankLostError, ResourceLimitError, SpeechPrepError, St
 from shared.system.durable import json_bytes
 from shared.system.stop_request import StopRequest
 from trainer.checkpoints.checkpoint import BEST, TRAINING, TrainState, latest, point_best_at
-from trainer.checkpoints.hub_upload import claim, upload
+from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
 from trainer.checkpoints.writer import described
 from trainer.data.loader import Loader
@@ -34,6 +34,7 @@ from trainer.training.frame_budget import find_budget
 from trainer.training.loop import TrainingLoop
 from trainer.training.meter import Meter
 from trainer.training.opening import Opening, length_words, opening_words, remarks, wants_tensorboard
+from trainer.training.preflight import preflight
 from trainer.training.resume import content_unknown, find_checkpoint, go_on, identity, run_state, stepper_from
 from trainer.watch.watch import new_facts, watched
 
@@ -54,8 +55,7 @@ def open_training(settings: TrainSettings) -> Iterator[TrainingLoop]:
         if ranks.is_main:
             stack.enter_context(hold_output(settings.output_folder))
             stack.enter_context(hold_logs(log_folder(settings, settings.output_folder)))
-            # All that days of training end with is asked for now.
-            hub = claim(settings.push_to_hub, console.say) if settings.push_to_hub is not None else None
+            hub = preflight(settings, console.say)
             facts = new_facts(settings.model, " and ".join(map(str, settings.store_folders)), settings.output_folder)
             watch = pages.enter_context(watched(settings, facts, console.say, stop))
         else:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from shared.errors import ResourceLimitError, StoreBusyError, UsageError
 from shared.models.assembled import for_old_readers
 from shared.system.locks import hold
 from tests.support.training import tiny_model
-from trainer.exporting.conversion import PARTIAL, convert, export_folders, folder_bytes
+from trainer.exporting.conversion import PARTIAL, convert, export_folders, folder_bytes, require_room
 from trainer.exporting.files import FILES, RECORD, Checkpoint
 from trainer.exporting.problems import file_problems
 
@@ -159,8 +161,32 @@ def test_an_export_that_has_no_room_is_not_begun(model, tmp_path):
     huge = {"vocab_size": 10**9, "d_model": 10**6}
     checkpoint = checkpoint_with(model, tmp_path / "model", "config.json", **huge)
     with pytest.raises(ResourceLimitError, match=r"takes .* PB"):
-        convert(checkpoint, tmp_path / "export", "float32")
+        require_room(checkpoint, {"float32": tmp_path / "export"})
     assert not (tmp_path / "export").exists()
+
+
+def test_room_for_all_types_is_looked_for_before_the_first_is_made(model, good, tmp_path, monkeypatch):
+    checkpoint, each = Checkpoint.read(model), 300 << 20
+    free = SimpleNamespace(free=each)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: free)
+    folders = {"float16": tmp_path / "a", "int8": tmp_path / "b", "float32": tmp_path / "c"}
+    require_room(checkpoint, folders)
+    free.free = 150 << 20
+    with pytest.raises(ResourceLimitError, match="as float16, int8, float32 takes") as caught:
+        require_room(checkpoint, folders)
+    assert "fewer --quantization" in caught.value.remedy
+    require_room(checkpoint, {"float16": tmp_path / "a"})
+    assert not list(tmp_path.iterdir())
+    free.free = 0
+    require_room(checkpoint, {"float16": good})
+
+
+def test_an_output_that_cannot_be_written_to_is_told_before_anything_is_converted(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / "file" / "export", Path("/proc/export")):
+        with pytest.raises(UsageError, match="cannot use") as caught:
+            require_room(Checkpoint.read(model), {"float16": output})
+        assert "another --output" in caught.value.remedy
 
 
 def test_a_checkpoint_without_its_configuration_is_refused(model, tmp_path):

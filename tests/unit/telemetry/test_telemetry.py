@@ -22,7 +22,7 @@ from trainer.telemetry.scalars import STEP_TAGS, evaluation_scalars
 from trainer.telemetry.sink import Sink
 from trainer.telemetry.telemetry import Telemetry, open_telemetry
 from trainer.telemetry.tensorboard import TensorBoardWriter, owner
-from trainer.telemetry.wandb import WandbWriter
+from trainer.telemetry.wandb import WandbWriter, require_login
 
 STAMP = "2026-01-02T03:04:05Z"
 RECORD = StepRecord(
@@ -342,6 +342,22 @@ def test_wandb_goes_on_with_the_run_that_is_resumed_and_with_no_other(tmp_path, 
     WandbWriter(tmp_path, tmp_path, None, wandb).close()
     WandbWriter(tmp_path, tmp_path, resumed_step, wandb).close()
     assert [options["id"] for options in wandb.asked] == [None, run_id]
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_wandbs_login_is_asked_for_before_the_work_and_none_is_needed_offline(said):
+    asked = []
+    require_login(SimpleNamespace(Error=RuntimeError, login=lambda **options: asked.append(options) or said))
+    assert asked == [{"verify": True}]
+
+
+def test_a_login_that_wandb_has_not_is_told_with_its_remedy():
+    def login(**_):
+        raise RuntimeError("No API key configured. Use `wandb login` to log in.\nand more")
+
+    with pytest.raises(UsageError, match="--report-to wandb: No API key configured") as caught:
+        require_login(SimpleNamespace(Error=RuntimeError, login=login))
+    assert "WANDB_MODE=offline" in caught.value.remedy
 
 
 def test_wandb_that_does_not_start_is_a_matter_of_settings(tmp_path):

@@ -1,6 +1,6 @@
-"""Original and export behind one interface, faster-whisper's own, so that both are decoded by the same code.
+"""The original behind faster-whisper's own interface, so that it is decoded by the same code as the export.
 
-The original is a `faster_whisper.WhisperModel` in which transformers does what CTranslate2 does elsewhere.
+It is a `faster_whisper.WhisperModel` in which transformers does what CTranslate2 does elsewhere.
 """
 
 import logging
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import ctranslate2
 import numpy as np
 import torch
 from faster_whisper import WhisperModel
@@ -70,46 +69,3 @@ class OriginalModel(WhisperModel):  # type: ignore[misc]  # as above
     def next_tokens(self, encoded: torch.Tensor, labels: Sequence[int], prompt_labels: int) -> NDArray[np.float64]:
         """Log probabilities [places, vocabulary] after each of *labels* from the last of *prompt_labels* on."""
         return self.model.next_tokens(encoded, labels)[prompt_labels - 1 :]
-
-
-class ExportedModel(WhisperModel):  # type: ignore[misc]  # as above
-    """An export as faster-whisper loads it."""
-
-    def next_tokens(self, encoded: Any, labels: Sequence[int], prompt_labels: int) -> NDArray[np.float64]:
-        """As `OriginalModel.next_tokens`.
-
-        CTranslate2 is given *labels* as a prompt; of the text in a prompt it tells the logits step by step.
-        """
-        found = self.model.generate(
-            encoded,
-            [list(labels)],
-            beam_size=1,
-            max_length=2 * len(labels) + 2,
-            suppress_blank=False,
-            suppress_tokens=[],
-            return_logits_vocab=True,
-        )[0]
-        places = len(labels) - prompt_labels + 1
-        logits = np.stack([as_array(step).reshape(-1) for step in found.logits[0][:places]]).astype(np.float64)
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        log_probabilities: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-        return log_probabilities
-
-
-def load_export(folder: Path, device: str, threads: int) -> ExportedModel:
-    """The export in *folder*, computed in its own type or what *device* has instead; RuntimeError if it cannot be."""
-    before, where = ctranslate2.get_log_level(), torch.device(device)
-    # It warns of a type that the device lacks; the table says so in words.
-    ctranslate2.set_log_level(logging.ERROR)
-    try:
-        return ExportedModel(str(folder), device=where.type, device_index=where.index or 0, cpu_threads=threads)
-    finally:
-        ctranslate2.set_log_level(before)
-
-
-def as_array(value: Any) -> NDArray[np.float32]:
-    """A tensor of either library as float32, on the CPU."""
-    if isinstance(value, torch.Tensor):
-        return value.float().cpu().numpy()
-    moved = value.to(ctranslate2.DataType.float32).to_device(ctranslate2.Device.cpu)
-    return np.array(moved)

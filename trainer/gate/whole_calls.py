@@ -1,0 +1,64 @@
+"""Calls of an export as RealtimeSTT makes them, sound to text: VAD filter, realtime lane, times of words.
+
+What an export says is judged clip by clip elsewhere, within rounding; here it is whether such a call works at all, and
+says about the same as the original's.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.rows import rebuild
+from shared.schema import SAMPLING_RATE
+from shared.store import StoreSplit
+from shared.text import normalise_transcript
+from trainer.gate.apart import FAULTS, ExportApart
+from trainer.gate.realtimestt import RealtimeSTTModel, WholeCall
+from trainer.gate.sound import audible
+
+CLIPS = 8
+"""Of the gate's rows; their sound is made from the store's log-mel."""
+_MOST_OTHER = 0.5
+_SILENCE = np.zeros(SAMPLING_RATE, np.float32)
+
+
+def check_calls(
+    reference: RealtimeSTTModel, exports: Sequence[ExportApart | None], split: StoreSplit, rows: Sequence[int]
+) -> Iterator[tuple[int, str]]:
+    """The place among *exports*, and in words what is wrong when that one is called for the first of *rows*.
+
+    One that raises, or whose process ends, is called no more; None is passed over.
+    """
+    sounds = {f"row {int(split.row_id[row])}": audible(_log_mel(split, row)) for row in rows[:CLIPS]}
+    before = {name: reference.whole_call(samples, False) for name, samples in sounds.items()}  # noqa: FBT003 - as there
+    for number, export in enumerate(exports):
+        for problem in _problems(export, sounds, before) if export is not None else ():
+            yield number, problem
+
+
+def _problems(
+    export: ExportApart, sounds: dict[str, NDArray[np.float32]], before: dict[str, WholeCall]
+) -> Iterator[str]:
+    differ = []
+    for name, samples in {"silence": _SILENCE, **sounds}.items():
+        try:
+            heard: WholeCall = export.call("whole_call", samples, True)  # noqa: FBT003 - as above
+        except FAULTS as error:
+            yield f"called as RealtimeSTT does (3 beams, VAD filter, word timestamps) with {name}: {error}"
+            return
+        if heard.problem:
+            yield f"word timestamps of {name}: {heard.problem}"
+        if name in before and normalise_transcript(heard.text) != normalise_transcript(before[name].text):
+            differ.append(name)
+    if len(differ) > _MOST_OTHER * len(sounds):
+        yield (
+            f"called as RealtimeSTT does, with sound and VAD filter, it says otherwise in {len(differ)} of "
+            f"{len(sounds)} clips, at most half may: {', '.join(differ)}"
+        )
+
+
+def _log_mel(split: StoreSplit, row: int) -> NDArray[np.float32]:
+    frames = int(split.num_frames[row])
+    whole = rebuild(split.payload(row), split.spec, frames, float(split.floor[row]))
+    return np.ascontiguousarray(whole[:frames].T)
