@@ -57,7 +57,7 @@ def upload(folder: Path, repository: str, *, without: str) -> str:
 def _require_name(repository: str) -> None:
     from huggingface_hub import constants  # noqa: PLC0415 - only those who upload need it
     from huggingface_hub.errors import HFValidationError  # noqa: PLC0415 - as above
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # noqa: PLC0415 - lazily loaded
+    from huggingface_hub.utils._validators import validate_repo_id  # noqa: PLC0415 - as above
 
     try:
         validate_repo_id(repository)

@@ -19,8 +19,8 @@ from shared.store import StoreSplit
 from trainer.data.dataset import monitored_rows
 from trainer.evaluation.transcribers import words
 from trainer.gate.apart import FAULTS, ExportApart
-from trainer.gate.exported import as_array
 from trainer.gate.difference import divergence, encoder_error
+from trainer.gate.exported import as_array
 from trainer.gate.judge import judge
 from trainer.gate.original import OriginalModel
 from trainer.gate.realtimestt import HeardClip, RealtimeSTTModel

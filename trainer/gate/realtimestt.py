@@ -113,7 +113,7 @@ class RealtimeSTTModel:
 
         Where the VAD filter takes them for no speech they are heard without it.
         """
-        call = {"beam_size": _REALTIME_BEAM_SIZE, "batch_size": _BATCH_SIZE, "initial_prompt": None}
+        call: dict[str, Any] = {"beam_size": _REALTIME_BEAM_SIZE, "batch_size": _BATCH_SIZE, "initial_prompt": None}
         call |= {"suppress_tokens": [-1], "temperature": 0.0, "word_timestamps": words}
         call |= _language(self.model, self.language)
         segments, info = BatchedInferencePipeline(self.model).transcribe(samples, vad_filter=True, **call)

@@ -2,6 +2,7 @@
 
 import ast
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,14 @@ def test_ranks_that_never_come_are_told_and_ctrl_c_ends_the_waiting(monkeypatch)
         pass
     assert found == [signal.SIG_DFL]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_port_to_meet_at_that_is_taken_is_told_as_that(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for name, value in {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+            monkeypatch.setenv(name, value)
+        told = f"another program listens on MASTER_PORT {port}"
+        with pytest.raises(RanksMissingError, match=told) as caught, join_ranks():
+            pass
+    assert "a free one on every rank" in caught.value.remedy
