@@ -18,7 +18,6 @@ from preprocess.inspection.log_mel_picture import save_log_mel_png
 from preprocess.inspection.screen import render_source, render_store
 from preprocess.inspection.source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspection.store import store_facts
-from preprocess.reporting.summary_screen import next_lines
 from preprocess.settings import (
     DURATION_COLUMN,
     END_COLUMN,
@@ -30,6 +29,7 @@ from preprocess.settings import (
 from preprocess.sources.base import Access, Columns, Source, split_named
 from preprocess.sources.open import access_of
 from shared.command.cli import parse_settings, python_command, run_command
+from shared.command.next_command import next_lines
 from shared.command.settings import Folders
 from shared.command.terminal import Screen, json_line, say
 from shared.errors import ExitCode, UsageError
@@ -124,7 +124,10 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     _show(asdict(facts), render_source(facts), drawn, settings)
     if opened.source is not None and not settings.json_:
         model = ["--model", settings.model or _USUAL_MODEL]
-        options = [*facts.options, *_access_options(access)]
+        longest = (
+            ["--max-duration", f"{settings.max_duration:g}"] if "max_duration" in settings.model_fields_set else []
+        )
+        options = [*facts.options, *_access_options(access), *longest]
         _say([python_command(), "-m", "preprocess.plan", "--source", uri, *model, *options])
     return int(ExitCode.USAGE if facts.problems else ExitCode.DONE)
 

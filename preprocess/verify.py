@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
+from rich.console import Group
 from rich.progress import track
 
 from preprocess.planning.source_check import check_source
+from preprocess.reporting.next_steps import training_command
 from preprocess.sources.open import access_of
 from shared.command.cli import parse_settings, run_command
+from shared.command.next_command import next_lines
 from shared.command.settings import LayeredSettings
 from shared.command.terminal import Screen, complain, say
 from shared.errors import ExitCode, UsageError
@@ -58,6 +61,9 @@ def main(argv: Sequence[str]) -> int:
     rows, size = sum(check.rows for check in checks), sum(check.num_bytes for check in checks)
     verdict = f"{len(problems)} problems" if problems else "everything is as it was written"
     say(f"{settings.store}: {format_count(rows)} rows, {format_bytes(size)} checked: {verdict}")
+    if not problems and StoreLayout(settings.store).complete.is_file():
+        console = Screen()
+        console.print(Group(*next_lines(training_command(settings.store), console.width)), crop=False)
     return int(ExitCode.FAILED if problems else ExitCode.DONE)
 
 

@@ -3,13 +3,17 @@
 import sys
 from collections.abc import Sequence
 
+from rich.console import Group
+
 from shared.command.cli import parse_settings, run_command
+from shared.command.next_command import next_lines
 from shared.command.terminal import Screen, say
 from shared.errors import ExitCode, UsageError
 from shared.system.home import expand_home
 from trainer.evaluation.html_report import require_writable, write_evaluation
 from trainer.evaluation.hypotheses import read_hypotheses
 from trainer.evaluation.inputs import EvaluationFacts
+from trainer.evaluation.next_step import export_command
 from trainer.evaluation.results import evaluate_transcripts
 from trainer.evaluation.screen import render_evaluation
 from trainer.evaluation.settings import EvaluateSettings
@@ -55,6 +59,9 @@ def main(argv: Sequence[str]) -> int:
     if settings.output is not None:
         write_evaluation(result, settings.output)
         say(f"written: {settings.output / 'metrics.json'}, {settings.output / 'evaluation.html'}")
+    if settings.hypotheses is None:
+        console = Screen()
+        console.print(Group(*next_lines(export_command(result, settings), console.width)), crop=False)
     return int(ExitCode.DONE)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from preprocess.planning.estimate import Estimate
 from preprocess.planning.plan_facts import PlanFigures, SplitFigures
-from preprocess.reporting.summary_screen import next_lines
+from shared.command.next_command import next_lines
 from shared.schema import FeatureDtype
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_seconds

@@ -1,10 +1,8 @@
 """The end of a run on one 80 x 24 screen: what was made, what it cost, what to type next."""
 
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -12,22 +10,21 @@ from rich.text import Text
 
 from preprocess.features.stages import WAITING
 from preprocess.reporting.run_summary import RunSummary, SplitSummary, scored, stage_shares
+from shared.command.next_command import next_lines
 from shared.reading.duplicates import Repeats
-from shared.text import one_line, printable
+from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
 
 _SPLITS_SHOWN = 3
 _REASONS_SHOWN = 3
 _BESIDE = 80
 """Columns from which the stages stand beside the other figures."""
-_NEXT, _CONTINUED = "Next:", " \\"
 
 
 def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
     """*summary* on at most 24 lines of *width* columns; below 80 columns it takes more lines.
 
-    The next command is quoted for a shell and broken with backslashes, so that it can be copied as it stands: a word
-    that is longer than a line is left to the terminal, so print it uncropped.
+    The next command is quoted for a shell and broken with backslashes, so that it can be copied as it stands.
     """
     facts, stages = _facts(summary), _stages(stage_shares(summary.stage_seconds, summary.actor_seconds))
     return Group(
@@ -190,16 +187,3 @@ def _stages(shares: Mapping[str, float]) -> Table:
         bar = ProgressBar(total=1, completed=share, complete_style=style, finished_style=style)
         table.add_row(Text(name, style="dim"), bar, f"{100 * share:.0f} %")
     return table
-
-
-def next_lines(command: Sequence[str], width: int) -> list[Text]:
-    """*command*, quoted for a shell and broken with backslashes at *width* columns, under an empty line."""
-    if not command:
-        return []
-    lines = [""]
-    for word in map(printable, map(shlex.quote, command)):
-        if lines[-1] and cell_len(f"{_NEXT}{lines[-1]} {word}{_CONTINUED}") > width:
-            lines.append("")
-        lines[-1] += f" {word}"
-    text = f"{_CONTINUED}\n{' ' * len(_NEXT)}".join(lines)
-    return [Text(), Text.assemble((_NEXT, "dim"), (text, "bold"), no_wrap=True, overflow="ignore")]

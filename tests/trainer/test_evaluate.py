@@ -148,7 +148,7 @@ def test_the_command_that_a_training_ends_with_works_also_where_clips_are_over_3
         *("--max-steps", "1", "--global-batch-size", "4", "--eval-rows", "1", "--report-to", "none"),
     )
     assert run_command(train, options) == 0
-    (printed,) = re.findall("next: (.*)", (output / "training.log").read_text())
+    (printed,) = re.findall("Next: (.*)", (output / "training.log").read_text())
     _, flag, module, *options = shlex.split(printed)
     assert [flag, module] == ["-m", "trainer.evaluate"]
     capsys.readouterr()

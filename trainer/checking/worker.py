@@ -178,9 +178,10 @@ def _end(process: subprocess.Popen[Any]) -> None:
 def _line(answers: IO[bytes], until: float) -> bytes | None:
     """The next line; b"" where there comes none any more, None where it is not there in time."""
     found = b""
+    watched = select.poll()
+    watched.register(answers, select.POLLIN)
     while not found.endswith(b"\n"):
-        ready, _, _ = select.select([answers], [], [], max(0.0, until - monotonic()))
-        if not ready:
+        if not watched.poll(1_000 * max(0.0, until - monotonic())):
             return None
         part = answers.read(1 << 16)
         if not part:

@@ -1,5 +1,6 @@
 """An export from its settings to its verdict: conversion, gate, model card, upload."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from trainer.exporting.model_card import (
     training_stores,
     write_card,
 )
+from trainer.exporting.next_step import ANY_SOUND, transcription_command
 from trainer.exporting.problems import file_problems
 from trainer.exporting.remarks import remarks, require_tokens, require_window
 from trainer.exporting.screen import render_exports
@@ -62,6 +64,11 @@ def run_export(settings: ExportSettings) -> bool:
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
     for text in remarks(checkpoint):
         console.say(f"note: {text}")
+    if run.passed:
+        command = transcription_command(run.exports[0].folder, settings.sample, _language(settings, split))
+        console.say(f"Next: {shlex.join(command)}")
+        if settings.sample is None:
+            console.say(f"  with a recording of yours in place of {ANY_SOUND}")
     if hub is not None and run.passed:
         console.say(f"uploaded to {upload(settings.output_folder, hub, without='.*')}")
     return run.passed

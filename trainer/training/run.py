@@ -19,6 +19,7 @@ from trainer.checkpoints.hub_upload import upload
 from trainer.checkpoints.output_folder import hold_logs, hold_output, log_folder
 from trainer.checkpoints.writer import described
 from trainer.data.loader import Loader
+from trainer.data.rows import JoinedRows
 from trainer.data.spec_augment import SpecAugment
 from trainer.distributed.place import ORPHANED
 from trainer.distributed.ranks import Ranks, is_lost, join_ranks
@@ -179,7 +180,12 @@ def _finish(settings: TrainSettings, data: Data, loop: TrainingLoop, hub: str | 
         telemetry.event(f"uploaded to {address}")
     wer = "" if state.best_wer is None else f", raw WER {100 * state.best_wer:.2f} % after step {state.best_step}"
     telemetry.event(f"done: the best model is {output / 'best'}{wer}")
-    rows = data.evaluated or data.train
+    telemetry.event(f"Next: {shlex.join(_evaluation_command(settings, data.evaluated or data.train))}")
+
+
+def _evaluation_command(settings: TrainSettings, rows: JoinedRows) -> list[str]:
+    """What compares the best model with the one that the training began with, on *rows*."""
+    output = settings.output_folder
     stores = [word for store in rows.splits for word in ("--store", str(store.root))]
-    words = [python_command(), "-m", "trainer.evaluate", *stores, "--split", rows.name, "--model", str(output / BEST)]
-    telemetry.event(f"next: {shlex.join(words)}")
+    compared = ["--model", str(output / BEST), "--baseline", settings.model, "--output", f"{output}-evaluation"]
+    return [python_command(), "-m", "trainer.evaluate", *stores, "--split", rows.name, *compared]

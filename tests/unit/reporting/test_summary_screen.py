@@ -107,9 +107,9 @@ def test_all_stages_and_the_time_that_none_accounts_for_are_shown():
     "folder",
     [
         "/data/features",
-        "/" + "z" * 99,
         "/data/Übung with 'spaces'/$HOME",
         "/" + "x" * 64,
+        "/" + "z" * 200,
         *("/" + "y" * n for n in range(28, 46)),
     ],
 )
