@@ -30,18 +30,19 @@ PLANS = [SimpleNamespace(num_rows=150), SimpleNamespace(num_rows=50)]
         ("5%", 11, ExitCode.QUARANTINE_EXCEEDED),
     ],
 )
-def test_more_quarantined_rows_than_allowed_is_4_and_says_so(allowed, quarantined, status, tmp_path, capsys):
+def test_more_quarantined_rows_than_allowed_is_4_and_says_so(allowed, quarantined, status, tmp_path):
     job = SimpleNamespace(plans=PLANS, layout=StoreLayout(tmp_path))
     summary = SimpleNamespace(quarantined=Counter({"too_long": quarantined}))
-    assert _verdict(job, RunSettings(demo=True, max_quarantine=allowed), summary) == status
-    assert (f"{quarantined} rows were quarantined" in capsys.readouterr().err) == (status != ExitCode.DONE)
+    ending = _verdict(job, RunSettings(demo=True, max_quarantine=allowed), summary)
+    assert ending.exit_code == status
+    assert (f"{quarantined} rows were quarantined" in ending.error) == (status != ExitCode.DONE)
 
 
-def test_what_was_left_out_on_demand_is_not_counted_against_max_quarantine(tmp_path, capsys):
+def test_what_was_left_out_on_demand_is_not_counted_against_max_quarantine(tmp_path):
     job = SimpleNamespace(plans=PLANS, layout=StoreLayout(tmp_path))
     summary = SimpleNamespace(quarantined=Counter({"test_leak": 40, "too_long": 1}))
-    assert _verdict(job, RunSettings(demo=True, max_quarantine="1"), summary) == ExitCode.DONE
-    assert capsys.readouterr().err == ""
+    ending = _verdict(job, RunSettings(demo=True, max_quarantine="1"), summary)
+    assert (ending.exit_code, ending.error) == (ExitCode.DONE, "")
 
 
 def test_a_finished_store_stays_finished_whatever_another_user_left_in_its_scratch(

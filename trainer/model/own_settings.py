@@ -37,7 +37,8 @@ class _Checked(BaseModel):
 class _TokenFacts(_Checked):
     """What is said of tokens."""
 
-    alignment_heads: list[tuple[int, int]] | None = None
+    alignment_heads: Any = None
+    """Whatever it is: heads that there are not have their substitute (`trainer.model.pointers`)."""
     begin_suppress_tokens: list[int] | None = None
     bos_token_id: int | None = None
     decoder_start_token_id: int | list[int] | None = None

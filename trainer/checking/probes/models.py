@@ -16,8 +16,9 @@ from trainer.exporting.conversion import convert, folder_bytes
 from trainer.exporting.files import Checkpoint
 from trainer.exporting.problems import file_problems
 from trainer.gate.difference import divergence, encoder_error
+from trainer.gate.exported import as_array, load_export
 from trainer.gate.judge import limits
-from trainer.gate.models import OriginalModel, as_array, load_export
+from trainer.gate.original import OriginalModel
 from trainer.model.device import for_ctranslate2
 
 _STORED = "float16"
