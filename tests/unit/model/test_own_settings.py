@@ -120,6 +120,7 @@ def test_what_nobody_could_have_seen_in_them_is_told_when_it_shows(whole):
 
 @pytest.mark.parametrize(
     "entries",
+    [{"pad_token_id": "x"}, {"lang_to_id": []}, {"suppress_tokens": 5}, {"eos_token_id": {}}],
     ids=str,
 )
 @pytest.mark.parametrize("read", [ModelFiles.read, lambda name: read_model(name, print)], ids=["files", "weights"])
