@@ -13,6 +13,7 @@ import torch
 
 from shared.command.cli import parse_settings, run_command
 from shared.errors import UsageError
+from tests.support.card import Card
 from tests.support.training import tiny_model, training_store
 from trainer.estimate import EstimateSettings, find_shape, main
 from trainer.memory.activations import OPTIMISERS, StepOptions
@@ -20,7 +21,8 @@ from trainer.memory.choices import ORDER, advice, any_fits, choices, way_out
 from trainer.memory.footprint import dense_tokens, footprint
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainSettings
-from trainer.training.measured_step import take_steps
+from trainer.training import measured_step
+from trainer.training.measured_step import measured_bytes, take_steps
 
 REPOSITORY = Path(__file__).parents[2]
 TURBO = PUBLISHED["openai/whisper-large-v3-turbo"]
@@ -205,24 +207,47 @@ def test_help_fits_80_columns_and_needs_no_torch(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+SMALL = ModelShape(
+    d_model=32,
+    encoder_layers=2,
+    decoder_layers=1,
+    encoder_ffn_dim=64,
+    decoder_ffn_dim=64,
+    encoder_heads=2,
+    decoder_heads=2,
+    vocab_size=100,
+    num_mel_bins=8,
+    max_source_positions=50,
+    max_target_positions=20,
+)
+
+
 @pytest.mark.parametrize("freeze_encoder", [False, True])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_step_that_is_measured_has_the_shape_and_leaves_optimiser_state(checkpointing, freeze_encoder):
-    shape = ModelShape(
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=1,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
-        encoder_heads=2,
-        decoder_heads=2,
-        vocab_size=100,
-        num_mel_bins=8,
-        max_source_positions=50,
-        max_target_positions=20,
-    )
     options = StepOptions("adamw", checkpointing, frames=2 * 40, tokens=2 * 10, freeze_encoder=freeze_encoder)
-    stepper = take_steps(shape, options, clips=2, device=torch.device("cpu"), dtype=torch.bfloat16)
+    stepper = take_steps(SMALL, options, clips=2, device=torch.device("cpu"), dtype=torch.bfloat16)
     moments = sum(state["exp_avg"].numel() for state in stepper.optimiser.state.values())
-    assert moments == shape.trained_count(freeze_encoder=freeze_encoder)
-    assert sum(parameter.numel() for parameter in stepper.model.parameters()) == shape.parameter_count
+    assert moments == SMALL.trained_count(freeze_encoder=freeze_encoder)
+    assert sum(parameter.numel() for parameter in stepper.model.parameters()) == SMALL.parameter_count
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A card in the CPU's place, of which torch says that it is the only GPU."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda _device: "NVIDIA GeForce RTX 4060 Ti")
+    monkeypatch.setattr(measured_step, "current_gpu", lambda: torch.device("cpu"))
+    return Card(1 << 30).installed(monkeypatch)
+
+
+def test_what_a_card_took_is_measured_and_too_much_is_told(card):
+    options = StepOptions("adamw", autocast=False, frames=2 * 40, tokens=2 * 10)
+    with card:
+        taken = measured_bytes(SMALL, options, 2, vram_bytes=1 << 29)
+        assert measured_bytes(SMALL, options, 2, vram_bytes=taken // 2) is None
+    # Weights, gradients and two moments, and what a step keeps on top.
+    stays = 16 * SMALL.parameter_count
+    assert stays < taken < 3 * stays
+    assert card.limit == taken // 2
+    assert card.emptied == 2

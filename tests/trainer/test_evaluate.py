@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -308,3 +309,12 @@ def test_several_stores_are_test_sets_of_one_evaluation(folder, tmp_path, capsys
     assert [scores["raw"]["rows"] for scores in model["by_set"].values()] == [2, 2]
     assert model["overall"]["raw"]["rows"] == 4
     assert model["by_set"]["store"] == model["by_set"]["mls"]
+
+
+def test_in_float16_as_on_a_gpu_a_model_says_what_it_says_in_float32(folder, monkeypatch):
+    heard, log_mel = [], windows(open_split(folder / "store", "test"), [0])[:, :200]
+    for context in (lambda _device: nullcontext(), lambda _device: torch.autocast("cpu", torch.float16)):
+        monkeypatch.setattr("trainer.evaluation.transcribers.half_on_gpu", context)
+        model = open_transcriber(str(folder / "model"), language="de", beam_size=1, device=torch.device("cpu"))
+        heard.append(model(log_mel, max_length=12))
+    assert heard[0] == heard[1]

@@ -144,3 +144,11 @@ def test_what_does_not_fit_is_said_before_anything_is_heard(folder, tmp_path, ca
     assert run_command(main, [*named, *(["--output", str(tmp_path / "out")] if options else [])]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not list(Path(tmp_path).glob("out/*"))
+
+
+def test_in_float16_as_on_a_gpu_the_figures_are_those_of_float32(listener, monkeypatch):
+    single = listener.hear([0, 1])
+    monkeypatch.setattr(listening, "half_on_gpu", lambda _device: torch.autocast("cpu", torch.float16))
+    half = listener.hear([0, 1])
+    assert np.allclose(half.loss, single.loss, rtol=1e-2)
+    assert np.array_equal(half.peak, single.peak)

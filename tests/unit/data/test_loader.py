@@ -7,6 +7,7 @@ import torch
 
 from shared.store import open_split
 from tests.support.training import tiny_model, training_store
+from trainer.data.buffers import Buffers
 from trainer.data.loader import Loader
 from trainer.data.micro_batches import Budget
 from trainer.data.step_planner import Lengths, StepPlanner
@@ -78,3 +79,24 @@ def test_what_fails_in_a_thread_is_told_to_who_asks_for_it(split):
         assert gate.begun.wait(30)
         with pytest.raises(OSError, match="is gone"):
             next(batches)
+
+
+def test_for_a_gpu_batches_lie_in_pinned_memory_and_the_features_own_is_used_again(split, monkeypatch):
+    """What is pinned is a copy, so that the memory it was formed in is free at once; values are those of a CPU."""
+    plain = loader(split, None)
+    other, pinned, given = loader(split, None), [], []
+    other.device = torch.device("cuda")
+
+    def pin(tensor):
+        pinned.append(tensor.shape)
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(Loader, "_sent", lambda _loader, tensors: tensors)
+    monkeypatch.setattr(Buffers, "give", lambda buffers, memory: buffers is other._buffers and given.append(memory))
+    with plain, other:
+        for step in range(3):
+            for (_, mine), (_, theirs) in zip(plain.step(step)[1], other.step(step)[1], strict=True):
+                torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+        assert not other._given
+    assert len(pinned) == 5 * len(given) > 0

@@ -5,9 +5,12 @@ import os
 import pytest
 import torch
 
+from shared.errors import ResourceLimitError
 from shared.schema import FeatureSpec
 from tests.support.training import ROOT, tiny_model, training_store
 from tests.support.warm import WarmProcess
+from trainer.distributed.gradients import GradientExchange
+from trainer.distributed.ranks import Ranks
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +52,16 @@ def test_a_rank_that_runs_out_of_memory_keeps_no_other_waiting_and_the_step_can_
     two = gradients(folder, 2, 60, failing)
     for mine, other in zip(one, two, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-13)
+
+
+def test_where_not_even_zeros_have_room_the_run_ends_with_what_to_do(monkeypatch):
+    exchange = GradientExchange(torch.nn.Linear(2, 2), Ranks(0, 1, torch.device("cpu")))
+
+    def no_room(*_arguments):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(exchange, "_parallel", object())
+    monkeypatch.setattr(exchange, "_bucket_sizes", lambda: [6])
+    monkeypatch.setattr(torch.nn.Parameter, "new_zeros", no_room)
+    with pytest.raises(ResourceLimitError, match=r"gradients were exchanged[\s\S]*smaller --frame-budget"):
+        exchange.make_up()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import trainer.distributed.ranks
+import trainer.distributed.ranks as ranks_module
 from shared.errors import RanksMissingError, UsageError
 from trainer.distributed.place import Place
 from trainer.distributed.ranks import Ranks, _as_bytes, _device, _from_bytes, join_ranks
@@ -86,3 +87,30 @@ def test_a_port_to_meet_at_that_is_taken_is_told_as_that(monkeypatch):
         with pytest.raises(RanksMissingError, match=told) as caught, join_ranks():
             pass
     assert "a free one on every rank" in caught.value.remedy
+
+
+def test_a_rank_computes_on_the_gpu_of_its_number(monkeypatch):
+    taken = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    assert _device(Place(3, 4, 1, 2, "file:///x", launcher=1)) == torch.device("cuda", 1)
+    assert taken == [torch.device("cuda", 1)]
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "gloo"), ("cuda:1", "nccl")])
+def test_tensors_travel_as_the_device_has_it_and_small_values_by_gloo(device, backend, monkeypatch):
+    made = []
+    monkeypatch.setattr(ranks_module, "rendezvous", lambda *_, **__: iter([(Store(), 1, 2)]))
+    monkeypatch.setattr(ranks_module, "_groups", {})
+    monkeypatch.setattr(ranks_module.dist, "init_process_group", lambda backend, **_: made.append(backend))
+    monkeypatch.setattr(ranks_module.dist, "new_group", lambda **options: made.append(options["backend"]))
+    ranks_module._meet(Place(1, 2, 1, 2, "file:///x", launcher=1), torch.device(device))
+    assert made == [backend, "gloo"]
+
+
+class Store:
+    """What ranks meet at."""
+
+    def set_timeout(self, _timeout):
+        """As torch's."""

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UsageError
-from trainer.model.device import LEAST_FREE, choose_device, for_ctranslate2, lacks_cublas, roomiest
+from trainer.model.device import (
+    LEAST_FREE,
+    choose_device,
+    current_gpu,
+    device_name,
+    for_ctranslate2,
+    half_on_gpu,
+    lacks_cublas,
+    roomiest,
+)
 
 GIB = 1 << 30
 
@@ -76,3 +85,20 @@ def test_the_libraries_of_a_package_will_do(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     only({str(folder / name) for name in ("libcublas.so.12", "libcublasLt.so.12")}, monkeypatch)
     assert not lacks_cublas()
+
+
+def test_the_gpu_of_this_process_and_its_name_are_torchs(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", {torch.device("cuda:1"): "NVIDIA X"}.get)
+    assert current_gpu() == torch.device("cuda:1")
+    assert device_name(current_gpu()) == "NVIDIA X"
+    assert device_name(torch.device("cpu")) == "CPU"
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")
+def test_a_finished_model_is_asked_in_float16_on_a_gpu_alone(monkeypatch):
+    monkeypatch.setattr(torch.amp.autocast_mode, "is_autocast_available", lambda _type: True)
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    on_gpu, on_cpu = half_on_gpu(torch.device("cuda:1")), half_on_gpu(torch.device("cpu"))
+    assert (on_gpu.device, on_gpu.fast_dtype, on_gpu._enabled) == ("cuda", torch.float16, True)
+    assert on_cpu._enabled is False

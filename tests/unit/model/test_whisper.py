@@ -219,3 +219,9 @@ def test_pickled_weights_that_are_more_than_weights_are_refused_with_a_remedy(tm
     with pytest.raises(UsageError, match=str(folder)) as caught:
         load_model(str(folder))
     assert caught.value.remedy
+
+
+def test_a_process_that_trains_does_without_cudnns_attention():
+    torch.backends.cuda.enable_cudnn_sdp(enabled=True)
+    prepare_model(tiny_whisper())
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
