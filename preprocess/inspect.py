@@ -50,7 +50,7 @@ class InspectSettings(Folders):
     source: str | None = Field(None, description="data set (as for preprocess.run) or folder of a store")
     store: Path | None = Field(None, description="folder of a store")
     config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
-    follow_links: bool = Field(default=False, description="read what links in the data set's folder lead to, elsewhere")
+    follow_links: bool = Field(default=False, description="follow links that lead out of the data set's folder")
     audio_root: Path | None = Field(None, description="folder of the clips, as for preprocess.run")
     split: str | None = Field(None, description="split to look into [the first]")
     row: int | None = Field(None, ge=0, description="row of the split, as the data set counts, from 0 [the first]")

@@ -33,9 +33,9 @@ class SourceSettings(Folders):
     )
     demo: bool = Field(default=False, description="use the built-in German demo corpus and model")
     config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
-    follow_links: bool = Field(default=False, description="read what links in the data set's folder lead to, elsewhere")
+    follow_links: bool = Field(default=False, description="follow links that lead out of the data set's folder")
     audio_root: Path | None = Field(
-        None, description="folder of the clips, where their names are absolute, climb (../) or begin elsewhere"
+        None, description="folder of the clips, where their names are absolute, go up (../) or start elsewhere"
     )
     split: tuple[str, ...] = Field((), description="split to prepare; repeatable [all; of Common Voice train dev test]")
     store: Path | None = Field(None, description="folder of the store [CACHE_DIR/features/NAME]")
@@ -44,7 +44,7 @@ class SourceSettings(Folders):
     tokenizer: str | None = Field(None, description="tokenizer.json, folder or Hub id [that of --model]")
     language: str = Field("de", description="language token of the labels")
     feature_dtype: FeatureDtype = Field("float16", description="float16 loses nothing, uint8 halves the store")
-    shard_size: int = Field(256_000_000, ge=1, description="bytes a shard aims at, such as 256MB")
+    shard_size: int = Field(256_000_000, ge=1, description="target size of a shard, such as 256MB")
     limit: int | None = Field(None, ge=1, description="only the first N rows of each split [all]")
     test_fraction: float = Field(0.0, ge=0, lt=1, description="share of rows for a test split, where there is none")
     max_duration: float = Field(
@@ -54,7 +54,7 @@ class SourceSettings(Folders):
         default=False, description="leave timestamps such as <|0.00|> out of transcripts [quarantine such rows]"
     )
     drop_test_leaks: bool = Field(
-        default=False, description="leave out rows of train that a row of test or validation equals [tell them only]"
+        default=False, description="leave out rows of train that equal a row of test or validation [only report them]"
     )
     audio_column: str = Field("audio", description="column with the encoded audio, or with the clip's file")
     text_column: str = Field("transkription", description="column with the transcript")
@@ -122,7 +122,7 @@ class RunSettings(PageSettings, SourceSettings):
     stall_timeout: float = Field(
         600.0,
         gt=0,
-        description="seconds without progress: for want of disk or memory the run ends, an actor at one row is ended",
+        description="seconds without progress until a run short of disk or memory ends, or a stuck actor is replaced",
     )
     recycle_units: int = Field(100, ge=0, description="shards after which an actor starts anew; 0: never")
     recycle_growth: int = Field(
@@ -131,12 +131,12 @@ class RunSettings(PageSettings, SourceSettings):
         description="bytes by which an actor grows before it starts anew; 0: never [512MB]",
     )
     repair: bool = Field(
-        default=False, description="read every shard, set what is bad aside in the store's set-aside/, make it again"
+        default=False, description="read every shard, move bad ones to the store's set-aside/ and make them again"
     )
     ray_address: str | None = Field(None, description="join a Ray cluster of this machine [start one here]")
     report: bool = Field(default=True, description="write report.html into the store at the end (--no-report: do not)")
     log_format: Literal["text", "json"] = Field(
-        "text", description="lines of LOG_DIR/preprocess.log; json: those of stdout as well, where no screen is live"
+        "text", description="format of LOG_DIR/preprocess.log; json: of stdout as well, unless a live screen is shown"
     )
     view: Literal["auto", "live", "plain", "json"] = Field(
         "auto", description="how progress is shown; auto: live in a terminal, else plain"

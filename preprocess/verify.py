@@ -27,10 +27,10 @@ class VerifySettings(LayeredSettings):
 
     store: Path | None = Field(None, description="folder of the store [required]")
     source: str | None = Field(
-        None, description="read this source as well, and name the shards that were made from other rows than it has now"
+        None, description="also read this source, and name the shards whose rows it no longer has"
     )
     config_name: str | None = Field(None, description="the --config-name that the store was made with")
-    follow_links: bool = Field(default=False, description="as the store was made")
+    follow_links: bool = Field(default=False, description="follow links, as when the store was made")
     audio_root: Path | None = Field(None, description="the --audio-root that the store was made with")
     threads: int = Field(2, ge=1, le=64, description="shards checked at once")
 

@@ -262,9 +262,7 @@ class RunLoop:
     def _give_up(self) -> NoReturn:
         self.run.view.event("stopping: open shards are given up, committed ones stay")
         self.cluster.stop(STOP_SECONDS)
-        raise InterruptedRunError(
-            f"stopped with {self.run.stats.shards_in_words}", "the same command goes on from there"
-        )
+        raise InterruptedRunError(f"stopped: {self.run.stats.shards_in_words}", "the same command goes on from there")
 
 
 def _holders(reading: MemoryReading | None) -> Iterable[psutil.Process]:

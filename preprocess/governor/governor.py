@@ -181,7 +181,7 @@ def _disk_words(reading: DiskReading) -> str:
     used, budget = format_bytes(reading.used_bytes), format_bytes(reading.budget_bytes)
     if reading.free_bytes < reading.reserve_bytes or not reading.inodes_free:
         what = format_bytes(reading.free_bytes) if reading.inodes_free else "no inodes"
-        return f"the disk has {what} free, {format_bytes(reading.reserve_bytes)} are to stay free"
+        return f"the disk has {what} free, {format_bytes(reading.reserve_bytes)} must stay free"
     return f"the store takes {used} of its disk budget of {budget} and needs {format_bytes(reading.missing_bytes)} more"
 
 

@@ -150,7 +150,7 @@ def _objections(row: Heard, usual: float, pace_of: str) -> Iterable[tuple[float,
             words = f"{row.pace:.1f} {pace_of} a second, {usual:.1f} are usual: another clip's text?"
             yield 10 * max(times, 1 / max(times, 0.01)), words
     if row.level_db < _QUIETEST_DB:
-        yield -row.level_db / 10, f"hardly to be heard: {row.level_db:.0f} dB"
+        yield -row.level_db / 10, f"barely audible: {row.level_db:.0f} dB"
     if row.clipped > _MOST_CLIPPED:
         yield 3 + row.clipped, f"clipped: {100 * row.clipped:.1f} % of it at full scale"
     if row.silent > _MOST_SILENT:

@@ -40,7 +40,7 @@ def chosen_config(root: Path, name: str | None) -> Config | None:
     where, configs, default = _described(root)
     if not configs:
         if name is not None:
-            raise SourceError(f"{root} has no README.md that describes configs", "leave --config-name away")
+            raise SourceError(f"{root} has no README.md that describes configs", "leave --config-name out")
         return None
     chosen = _chosen_name(where, configs, default) if name is None else name
     if chosen not in configs:

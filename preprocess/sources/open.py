@@ -90,7 +90,7 @@ def open_source(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -> So
 def open_kind(kind: Kind, path: str, columns: Columns, access: Access) -> Source:
     """The source of *kind* at *path*, as `find_kind` gave them. Raises as `open_source`."""
     if access.config_name is not None and not kind.has_configs:
-        raise SourceError(f"{path} is a {kind.name}, which has no configs", "leave --config-name away")
+        raise SourceError(f"{path} is a {kind.name}, which has no configs", "leave --config-name out")
     return kind.open(path, columns, access)
 
 

@@ -32,8 +32,8 @@ S = TypeVar("S", bound=LayeredSettings)
 INTERNAL_NAMES = {"TRAINER_LAUNCHER", "TRAINER_RENDEZVOUS"}
 """What a launcher tells its ranks: no settings."""
 _LAYERS = (
-    "Every option can also be set, in falling order, by an environment variable ({prefix}{example}=...; folders as "
-    "BASE_DIR=...), in .env, or in a TOML file (--config FILE). Sizes read 256MB or 2GiB."
+    "Every option can also be set by an environment variable ({prefix}{example}=...; folders as BASE_DIR=...), in .env "
+    "or in a TOML file (--config FILE); the first of these that sets it counts. Sizes are written 256MB or 2GiB."
 )
 
 

@@ -77,7 +77,9 @@ class PageSettings(LayeredSettings):
     """Where a service tells of itself while it works; it says its own port."""
 
     metrics: bool = Field(default=True, description="serve metrics and a status page (--no-metrics: do not)")
-    metrics_host: str = Field("127.0.0.1", description="address of metrics and status page; others can see them there")
+    metrics_host: str = Field(
+        "127.0.0.1", description="address that serves metrics and status page; on a public one others can see them"
+    )
     metrics_port: int = Field(9108, ge=0, le=65535, description="their port; 0: any that is free")
     metrics_allow_host: tuple[str, ...] = Field(
         (), description="further host name to serve the status page under; repeatable"

@@ -13,4 +13,4 @@ def expand_home(path: Path | str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"nobody knows the home folder in {path}", "write the path in full, or set HOME") from error
+        raise UsageError(f"the home folder in {path} is unknown", "write the path in full, or set HOME") from error

@@ -48,7 +48,7 @@ def read_lhotse(found: Mapping[Path, Sequence[Item]], root: Path, columns: Colum
     parts = {path: lhotse_part(items) for path, items in found.items()}
     used = [path for path, part in parts.items() if part == (_CUT if _CUT in parts.values() else _SUPERVISION)]
     if not used:
-        message = f"{root} has lhotse's recordings and neither supervisions nor cuts, so that nobody knows their words"
+        message = f"{root} has lhotse's recordings and neither supervisions nor cuts, so their transcripts are unknown"
         raise SourceError(message, "name the file of the supervisions or of the cuts")
     splits, notes = [], []
     for path in used:

@@ -175,7 +175,7 @@ def test_a_home_folder_that_nobody_knows_is_named_with_a_remedy(option, monkeypa
     monkeypatch.setattr(Path, "expanduser", unknown)
     assert run_command(run, [option, "~/x"]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        "error: nobody knows the home folder in ~/x",
+        "error: the home folder in ~/x is unknown",
         "  -> write the path in full, or set HOME",
     ]
 
