@@ -68,7 +68,7 @@ class TrainSettings(PageSettings, TrainerSettings):
     warmup_steps: int = Field(500, ge=0, description="steps over which the learning rate rises")
     max_steps: int | None = Field(None, ge=1, description="optimiser steps [as many as --num-epochs takes]")
     num_epochs: float = Field(
-        3.0, gt=0, le=1e6, allow_inf_nan=False, description="passes over the split, where no --max-steps says"
+        3.0, gt=0, le=1e6, allow_inf_nan=False, description="passes over the split, unless --max-steps is given"
     )
     global_batch_size: int = Field(48, ge=1, description="clips in one optimiser step, over all ranks")
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="AdamW's")
@@ -86,7 +86,7 @@ class TrainSettings(PageSettings, TrainerSettings):
     )
     allow_long_context: bool = Field(default=False, description="clips over 30 s, with longer sinusoids")
     spec_augment: bool = Field(default=False, description="mask times and bins of the training clips")
-    seed: int = Field(42, ge=0, description="of the order of clips and of all chance")
+    seed: int = Field(42, ge=0, description="seed of the order of clips and of everything random")
 
     vram_budget: int | None = Field(None, ge=1, description="bytes of the GPU to use, such as 16GB [all it has]")
     frame_budget: int | None = Field(

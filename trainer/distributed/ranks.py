@@ -192,7 +192,7 @@ def _device(place: Place) -> torch.device:
     # On every rank alike: one that stays away would be waited for.
     ranks, gpus = max(place.local_world_size, place.local_rank + 1), torch.cuda.device_count()
     if gpus < ranks:
-        message = f"{ranks} ranks are to share the GPUs of this machine, one each, and it has {gpus}"
+        message = f"{ranks} ranks need a GPU each, and this machine has {gpus}"
         raise UsageError(message, f"--nproc-per-node {gpus}")
     device = torch.device("cuda", place.local_rank)
     torch.cuda.set_device(device)

@@ -121,7 +121,7 @@ def _require_all(
         raise UsageError(f"{message}{_some(missing)}{also}", f"{SAVE_WHOLE}, with the config.json of these weights")
     if unknown:
         message = f"{model} has {len(unknown)} of {len(stored)} weights that its config.json does not ask for: "
-        raise UsageError(f"{message}{_some(unknown)}", "bring the config.json that was saved with these weights")
+        raise UsageError(f"{message}{_some(unknown)}", "use the config.json that was saved with these weights")
 
 
 def _require_shapes(
@@ -132,7 +132,7 @@ def _require_shapes(
         found, asked = (_dims(shape) for shape in (stored[own[name]].shape, expected[name]))
         more = f", and {format_counted(len(other) - 1, 'weight')} more of other sizes" if len(other) > 1 else ""
         message = f"{model}: {own[name]} is {found}, its config.json asks for {asked}{more}"
-        raise UsageError(message, "bring the config.json that was saved with these weights")
+        raise UsageError(message, "use the config.json that was saved with these weights")
 
 
 def _dims(shape: Iterable[int]) -> str:

@@ -189,4 +189,4 @@ class TrainingLoop:
         path = write_nonfinite(output, self.loader.split, plan.step + 1, rank, result.bad) if result.bad else None
         for written in self.stepper.ranks.gather(None if path is None else str(path)):
             if written is not None:
-                self.telemetry.event(f"step {plan.step + 1}: the loss is no number; its rows are in {written}")
+                self.telemetry.event(f"step {plan.step + 1}: the loss is not a number; its rows are in {written}")

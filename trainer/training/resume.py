@@ -19,7 +19,7 @@ from trainer.training.step import Stepper
 _IDENTITY = "the checkpoints in --output were made with others"
 _CONTENT, _EXCLUDED = "content", "excluded"
 _SAME = {
-    frozenset({_CONTENT}): "bring back the store as it was",
+    frozenset({_CONTENT}): "restore the store as it was",
     frozenset({_EXCLUDED}): "give an --exclude-rows of the same rows",
     frozenset({_EXCLUDED, "rows"}): "give an --exclude-rows of the same rows",
 }

@@ -85,7 +85,7 @@ def _in_plain_words() -> Iterator[None]:
     except RuntimeError as error:
         if not is_lost(error):
             raise
-        message = "another rank of this run has ended, which says why by itself"
+        message = "another rank of this run has ended, which gives the reason itself"
         raise RankLostError(message, "the same command goes on at the last checkpoint") from error
 
 

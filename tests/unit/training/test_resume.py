@@ -56,7 +56,9 @@ def test_the_same_content_is_gone_on_with(find):
 
 def test_other_content_of_the_same_store_is_not_gone_on_with(find, other):
     before = resume.identity(SETTINGS, opened(STORE))
-    with pytest.raises(UsageError, match=r"content '801add.*' before, 'd09eed.*' now[\s\S]*bring back the store"):
+    with pytest.raises(
+        UsageError, match=r"content '801add.*' before, 'd09eed.*' now[\s\S]*restore the store as it was"
+    ):
         find(before, other)
 
 
