@@ -20,8 +20,9 @@ FOREIGN = {
     *("--force-reinstall", "--head", "--pytorch"),
     *("--host", "--load", "--logdir", "--port", "--load_fast"),
     *("--version", "--no-json"),
+    *("--exclude", "--gpus", "--shm-size"),
 }
-"""Options of pip, Ray, other converters and TensorBoard, and of `speech-prep` itself."""
+"""Options of pip, Ray, other converters, TensorBoard, the Hub's and container engines, and of `speech-prep` itself."""
 
 
 def strings(tree):

@@ -110,6 +110,17 @@ def test_what_can_be_followed_is(whole, folder, entries, recwarn):
     assert not [warning for warning in recwarn if "length" in str(warning.message)]
 
 
+def test_memory_that_runs_out_meanwhile_is_no_matter_of_settings(whole, folder, monkeypatch):
+    def full(*_arguments, **_named):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("trainer.model.generation.generate_stated", full)
+    tokenizer = Tokenizer.from_file(str(whole / "tokenizer.json"))
+    own = read_own_settings(str(edited(folder, num_beams=2)))
+    with pytest.raises(torch.OutOfMemoryError):
+        heard(load_model(str(whole)).eval(), tokenizer, Decoding.of(tokenizer, own=own))
+
+
 def test_what_nobody_could_have_seen_in_them_is_told_when_it_shows(whole):
     tokenizer = Tokenizer.from_file(str(whole / "tokenizer.json"))
     everything = list(range(tokenizer.get_vocab_size()))
