@@ -16,7 +16,7 @@ from rich.text import Text
 
 from preprocess.inspection.log_mel_picture import save_log_mel_png
 from preprocess.inspection.screen import render_source, render_store
-from preprocess.inspection.source import clip_facts, open_explaining, read_row, row_log_mel, source_facts
+from preprocess.inspection.source import Rules, clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspection.store import store_facts
 from preprocess.settings import (
     DURATION_COLUMN,
@@ -58,6 +58,9 @@ class InspectSettings(Folders):
     json_: bool = Field(default=False, description="print one JSON object")
     num_mel_bins: int = Field(DEFAULT_NUM_MEL_BINS, ge=1, le=512, description="log-mel bins of a data set's picture")
     max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds that a run would take")
+    strip_timestamps: bool = Field(
+        default=False, description="leave timestamps such as <|0.00|> out of transcripts, as a run would"
+    )
     model: str | None = Field(None, description="Whisper model whose tokenizer counts labels a second [count letters]")
     audio_column: str = Field("audio", description="column with the encoded audio")
     text_column: str = Field("transkription", description="column with the transcript")
@@ -114,8 +117,9 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     opened = open_explaining(uri, columns, access)
     split = _chosen_split(opened.source, settings.split)
     row = None if opened.source is None else read_row(opened.source, split, settings.row or 0)
-    clip = None if row is None else clip_facts(row, settings.max_duration)
-    facts = source_facts(uri, opened, split, clip, settings.max_duration, labeller=_labeller(settings))
+    rules = Rules(settings.max_duration, settings.strip_timestamps)
+    clip = None if row is None else clip_facts(row, rules)
+    facts = source_facts(uri, opened, split, clip, rules, labeller=_labeller(settings))
     picture = None
     if row is not None and clip is not None and clip.seconds is not None and settings.png is not None:
         title = f"{Path(uri).name}, {split}, row {row.row_id}"
@@ -127,7 +131,8 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
         longest = (
             ["--max-duration", f"{settings.max_duration:g}"] if "max_duration" in settings.model_fields_set else []
         )
-        options = [*facts.options, *_access_options(access), *longest]
+        stripped = ["--strip-timestamps"] if settings.strip_timestamps else []
+        options = [*facts.options, *_access_options(access), *longest, *stripped]
         _say([python_command(), "-m", "preprocess.plan", "--source", uri, *model, *options])
     return int(ExitCode.USAGE if facts.problems else ExitCode.DONE)
 

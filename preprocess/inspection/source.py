@@ -132,6 +132,14 @@ def open_explaining(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -
     return OpenedSource(None, kind, columns, schema, problems)
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a run takes: clips of up to *max_seconds*; with *strip_timestamps* also those with times in their words."""
+
+    max_seconds: float
+    strip_timestamps: bool = False
+
+
 def _schema(kind: Kind, path: str) -> pa.Schema | None:
     try:
         return kind.schema(path)
@@ -145,7 +153,7 @@ def source_facts(
     opened: OpenedSource,
     split: str,
     row: ClipFacts | None,
-    max_seconds: float,
+    rules: Rules,
     *,
     labeller: Labeller | None = None,
 ) -> SourceFacts:
@@ -155,7 +163,7 @@ def source_facts(
     """
     source, sampled, heard = opened.source, [], []
     for sampled_row in _sampled_rows(source, split) if source is not None else ():
-        sampled.append(clip_facts(sampled_row, max_seconds))
+        sampled.append(clip_facts(sampled_row, rules))
         heard += _heard(sampled_row, sampled[-1].transkription, labeller)
     pace_of = "letters" if labeller is None else "labels"
     layouts, notes = _usable_splits(source, split) if source is not None else ([], [])
@@ -225,14 +233,15 @@ def read_row(source: Source, split: str, number: int) -> SourceRow:
     return next(source.reader(split, number, number + 1).rows())
 
 
-def clip_facts(row: SourceRow, max_seconds: float) -> ClipFacts:
-    """What *row* holds; a clip over *max_seconds* would be quarantined."""
+def clip_facts(row: SourceRow, rules: Rules) -> ClipFacts:
+    """What *row* holds, and whether a run with these *rules* would quarantine it."""
     transkription = normalise_transcript(row.transkription or "")
     seconds, rejected = None, ""
     try:
-        samples, sampling_rate = _decoded(row, max_seconds)
+        samples, sampling_rate = _decoded(row, rules.max_seconds)
         seconds = len(samples) / sampling_rate
-        rejected = _objection(seconds, stored_transcript(transkription), max_seconds)
+        stored = stored_transcript(transkription, strip_timestamps=rules.strip_timestamps)
+        rejected = _objection(seconds, stored, rules.max_seconds)
     except RowRejectedError as error:
         rejected = f"{error.reason}: {error.message}"
     return ClipFacts(

@@ -244,6 +244,16 @@ def test_a_sample_is_told_with_its_worst_row_on_one_screen(inspected, tmp_path, 
     assert all(line.isprintable() for line in lines)
 
 
+@pytest.mark.parametrize("stripped", [False, True])
+def test_timestamps_in_a_transcript_are_an_objection_unless_they_are_left_out(tmp_path, capsys, stripped):
+    path = write_source(tmp_path / "train.parquet", [(wav(3_200), "a.wav", "<|0.00|> Hallo<|0.20|>")])
+    option = ["--strip-timestamps"] if stripped else []
+    assert run_command(main, [str(path), "--json", *option]) == ExitCode.DONE
+    assert (json.loads(capsys.readouterr().out)["row"]["rejected"] == "") == stripped
+    assert run_command(main, [str(path), *option]) == ExitCode.DONE
+    assert ("--strip-timestamps" in capsys.readouterr().out.split("Next:")[1]) == stripped
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_the_next_command_is_a_plan_that_needs_nothing_more(source, demo_model, capsys, named):
     rename(source, {"transkription": "satz"})

@@ -3,7 +3,7 @@
 import pytest
 
 from preprocess.inspection.screen import _sampled
-from preprocess.inspection.source import ClipFacts, clip_facts
+from preprocess.inspection.source import ClipFacts, Rules, clip_facts
 from preprocess.sources.base import SourceRow
 from tests.support.recordings import ffmpeg
 
@@ -13,7 +13,7 @@ def test_a_codecs_padding_makes_no_clip_too_long_that_a_run_takes(tmp_path, max_
     path = tmp_path / "a.mp3"
     ffmpeg("-f", "lavfi", "-i", "sine=d=10", "-ar", "16000", "-c:a", "libmp3lame", "-write_xing", "0", str(path))
     row = SourceRow(0, path.read_bytes(), "a.mp3", "Zehn Sekunden", "korpus")
-    assert (clip_facts(row, max_seconds).rejected == "") == usable
+    assert (clip_facts(row, Rules(max_seconds)).rejected == "") == usable
 
 
 @pytest.mark.parametrize(("bad", "last"), [(3, "would be quarantined: row 2, too_long"), (4, "and 1 more of them")])
