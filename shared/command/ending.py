@@ -31,6 +31,9 @@ def ending_of(error: BaseException) -> Ending | None:
                 "look at the data set or model that was named",
             )
             return Ending(int(ExitCode.USAGE), message, remedy)
+        case OSError(errno=errno.ENAMETOOLONG):
+            message = f"no file system takes so long a name: {error.filename}"
+            return Ending(int(ExitCode.USAGE), message, "name an existing folder or file, or a Hub id (owner/name)")
         case OSError():
             code = ExitCode.RESOURCE_LIMIT if error.errno in _DISK_FULL else ExitCode.FAILED
             return Ending(int(code), str(error), "the same command goes on once that is put right")
