@@ -2,7 +2,7 @@
 
 import struct
 
-from preprocess.audio import mpeg_frames
+from preprocess.audio import adts, mpeg_frames
 from preprocess.audio.starts import after_tags, kind_at
 
 _HEADER_BYTES = 27
@@ -21,7 +21,7 @@ def next_ogg(encoded: bytes, at: int) -> int:
     beginning = True
     while at >= 0 and at + _HEADER_BYTES <= len(encoded):
         if not encoded.startswith(_MAGIC, at):
-            if kind_at(encoded, at) or mpeg_frames.begins(encoded, after_tags(encoded, at)):
+            if kind_at(encoded, at) or _frames_begin(encoded, after_tags(encoded, at)):
                 return at
             at = encoded.find(_MAGIC, at + 1)
             continue
@@ -33,6 +33,10 @@ def next_ogg(encoded: bytes, at: int) -> int:
         head = at + _HEADER_BYTES + num_segments
         at = head + sum(encoded[at + _HEADER_BYTES : head])
     return len(encoded)
+
+
+def _frames_begin(encoded: bytes, at: int) -> bool:
+    return mpeg_frames.begins(encoded, at) or adts.begins(encoded, at)
 
 
 def next_wavpack(encoded: bytes, at: int) -> int:

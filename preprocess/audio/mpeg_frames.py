@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from preprocess.audio import adts
 from preprocess.audio.starts import after_tags, kind_at
 
 _JUNK_BYTES = 1 << 20
@@ -97,6 +98,17 @@ def streams(encoded: bytes, at: int = 0) -> list[Stream]:
     return found
 
 
+def follow(encoded: bytes, at: int, number: int) -> bool:
+    """True where *number* whole frames of one kind follow each other from byte *at* on."""
+    first = _frame_at(encoded, at)
+    for _ in range(number):
+        frame = _frame_at(encoded, at)
+        if first is None or frame is None or frame.kind != first.kind or at + frame.size > len(encoded):
+            return False
+        at += frame.size
+    return True
+
+
 def begins(encoded: bytes, at: int) -> bool:
     """True where frames follow each other from byte *at* on."""
     return _confirmed(encoded, at)
@@ -144,12 +156,16 @@ def _next_frame(encoded: bytes, at: int, most_junk: int) -> int | None:
     if _confirmed(encoded, at):
         return at
     end = min(at + most_junk, len(encoded))
-    while kind_at(encoded, at) is None and (found := _SYNC.search(encoded, at, end)):
+    while not _is_other(encoded, at) and (found := _SYNC.search(encoded, at, end)):
         at = found.start()
         if _confirmed(encoded, at):
             return at
         at += 1
     return None
+
+
+def _is_other(encoded: bytes, at: int) -> bool:
+    return kind_at(encoded, at) is not None or adts.begins(encoded, at)
 
 
 def _confirmed(encoded: bytes, at: int) -> bool:

@@ -1,10 +1,11 @@
 """A file's parts: whole files one after the other in it, as `cat` or a chain of Ogg links makes them."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from preprocess.audio import links, mp4_boxes, mpeg_frames
+from preprocess.audio import adts, links, mp4_boxes, mpeg_frames, stated_ends
 from preprocess.audio.mpeg_frames import Stream
 from preprocess.audio.riff import read_wav
 from preprocess.audio.starts import after_tags, kind_at, next_of, starts_behind
@@ -12,6 +13,11 @@ from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 
 _MAX_PARTS = 1_000
+_UNANNOUNCED_FRAMES = 5
+"""Frames in a row that are no chance among the bytes of a codec, in millions of clips."""
+_LAST_FRAMES = 12 << 10
+"""Bytes that some frames of MPEG audio or AAC, with a tag behind them, fit into."""
+_SYNC = re.compile(rb"\xff[\xe2-\xff][^\xff]")
 _READ_AHEAD = 1 << 16
 """Bytes that a decoder may have looked at behind the end of its file."""
 
@@ -47,9 +53,20 @@ def mpeg_parts(encoded: bytes, at: int = 0) -> list[Part]:
 
 
 def next_file(encoded: bytes, at: int) -> int:
-    """Where a file of any kind, or the tag of MPEG audio, begins behind byte *at*; the end where none does."""
+    """Where a file of any kind, or MPEG audio or AAC, begins behind byte *at*; the end where none does."""
     begun = (start for start in starts_behind(encoded, at) if _begins(encoded, _start(encoded, start)))
-    return min(begun, default=len(encoded))
+    named = min(begun, default=len(encoded))
+    # Frames that nothing announces go on to the end, as a rule, and looking for them there costs little.
+    bare = _next_frames(encoded, max(at + 1, len(encoded) - _LAST_FRAMES)) < len(encoded)
+    return min(named, _next_frames(encoded, at + 1)) if bare else named
+
+
+def _next_frames(encoded: bytes, at: int) -> int:
+    """Where frames of MPEG audio or AAC begin from byte *at* on that nothing announces; the end where none do."""
+    for found in _SYNC.finditer(encoded, at):
+        if mpeg_frames.follow(encoded, found.start(), _UNANNOUNCED_FRAMES) or adts.begins(encoded, found.start()):
+            return found.start()
+    return len(encoded)
 
 
 def behind_flac(encoded: bytes, read_bytes: int) -> int:
@@ -77,9 +94,13 @@ def _parts(encoded: bytes) -> Iterator[Part]:
             yield Part(encoded if end - start == len(encoded) else encoded[start:end], kind)
             at = end
             continue
+        if (end := adts.end_of(encoded, start)) > start:
+            yield Part(encoded if end - start == len(encoded) else encoded[start:end])
+            at = end
+            continue
         found = mpeg_parts(encoded, start) if mpeg_frames.begins(encoded, start) else []
         at_end = found[-1].stream.runs[-1][1] if found and found[-1].stream else len(encoded)
-        if len(found) == 1 and not at and kind_at(encoded, _start(encoded, at_end)) is None:
+        if len(found) == 1 and not at and not _begins(encoded, _start(encoded, at_end)):
             yield found[0]._replace(alone=True)
         else:
             yield from found
@@ -89,7 +110,7 @@ def _parts(encoded: bytes) -> Iterator[Part]:
 
 
 def _begins(encoded: bytes, at: int) -> bool:
-    return kind_at(encoded, at) is not None or mpeg_frames.begins(encoded, at)
+    return kind_at(encoded, at) is not None or mpeg_frames.begins(encoded, at) or adts.begins(encoded, at)
 
 
 def _start(encoded: bytes, at: int) -> int:
@@ -106,6 +127,12 @@ _ENDS: Mapping[str, Callable[[bytes, int], int]] = {
     "ogg": links.next_ogg,
     "mp4": mp4_boxes.next_file,
     "wavpack": links.next_wavpack,
+    "aiff": stated_ends.end_of_aiff,
+    "avi": stated_ends.end_of_avi,
+    "au": stated_ends.end_of_au,
+    "caf": stated_ends.end_of_caf,
+    "w64": stated_ends.end_of_w64,
+    "ebml": stated_ends.end_of_ebml,
     # What is in it may begin as other files do: `behind_flac`.
     "flac": partial(next_of, "flac"),
     # Keeps the header of the WAV that it was made from.

@@ -143,6 +143,20 @@ def test_behind_a_file_of_any_format_one_of_any_other_is_heard(files, first):
         assert found == pytest.approx(alone[first] + alone[second], abs=0.1 * 16_000), second
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """Frames with no tag or header before them."""
+    folder, plain = tmp_path_factory.mktemp("bare"), ("-write_xing", "0", "-id3v2_version", "0")
+    return {"mp3": speech(folder / "a.mp3", 1.0, 16_000, options=plain), "aac": speech(folder / "a.aac", 1.0, 16_000)}
+
+
+@pytest.mark.parametrize("second", ["mp3", "aac"])
+@pytest.mark.parametrize("first", SUFFIXES)
+def test_frames_that_nothing_announces_are_heard_behind_a_file(files, bare, first, second):
+    alone = len(decode(files[first], LIMITS)) + len(decode(bare[second], LIMITS))
+    assert len(decode(files[first] + bare[second], LIMITS)) == pytest.approx(alone, abs=0.15 * 16_000)
+
+
 @pytest.mark.parametrize("suffix", ["wav", "wv"])
 @pytest.mark.parametrize("tail", [b"TAG" + bytes(125), bytes(3_000), b"ID3\3\0\0\0\0\1\0" + bytes(128)])
 def test_tags_and_zeros_behind_a_file_are_no_damage(files, suffix, tail):
