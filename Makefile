@@ -67,7 +67,7 @@ soak: .venv/test.installed
 	$(BIN)/python -m tests.cluster.soak
 
 bench: .venv/test.installed
-	$(BIN)/python tests/benchmarks/log_mel.py
+	$(BIN)/python tests/benchmarks/stages.py
 	$(BIN)/python tests/benchmarks/pipeline.py
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/loader.py

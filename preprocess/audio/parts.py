@@ -18,8 +18,8 @@ _UNANNOUNCED_FRAMES = 5
 _LAST_FRAMES = 12 << 10
 """Bytes that some frames of MPEG audio or AAC, with a tag behind them, fit into."""
 _SYNC = re.compile(rb"\xff[\xe2-\xff][^\xff]")
-_READ_AHEAD = 1 << 16
-"""Bytes that a decoder may have looked at behind the end of its file."""
+_READ_AHEAD = 12 << 10
+"""Bytes that a decoder may have looked at behind the end of its file: libFLAC reads 8 KiB at a time."""
 
 
 class Part(NamedTuple):

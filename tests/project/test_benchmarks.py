@@ -34,11 +34,15 @@ def run(tmp_path_factory):
     return benchmark
 
 
-def test_log_mel_is_compared_with_peers_that_give_the_same_features(run):
-    figures, _ = run("log_mel")
+def test_each_stage_is_compared_with_peers_and_log_mel_has_the_same_features(run):
+    figures, _ = run("stages")
     assert figures["max_abs_error"] <= 1e-4
     assert {"ours, float32", "asrfront", "WhisperFeatureExtractor"} <= figures["milliseconds"]["log-mel"].keys()
-    assert all(time >= 0 for times in figures["milliseconds"].values() for time in times.values())
+    assert {f"decode {name}" for name in ("16 kHz WAV", "16 kHz FLAC", "16 kHz MP3", "48 kHz Opus")} < figures[
+        "milliseconds"
+    ].keys()
+    assert figures["milliseconds"].keys() == figures["page_faults"].keys()
+    assert all(time > 0 for times in figures["milliseconds"].values() for time in times.values())
 
 
 def test_the_pipeline_is_compared_with_peers_that_give_the_same_features_and_its_figures_agree(run):

@@ -1,6 +1,8 @@
 """Each stage of the pipeline alone against its peers, on one thread: milliseconds of CPU time for a clip of 3.7 s.
 
-python tests/benchmarks/log_mel.py [--clips 20] [--rounds 15] [--json FILE]
+Beside it the pages that the kernel had to bring in for it, which are memory traffic that a warm buffer is spared.
+
+python tests/benchmarks/stages.py [--clips 20] [--rounds 15] [--json FILE]
 
 The contenders of a stage take turns, round by round, and medians are reported. CPU time, not wall time: it does not
 count what other processes take of a core. asrfront is C and the nearest peer; it computes the same frames but the last.
@@ -15,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from statistics import median
 from time import process_time
 
@@ -54,8 +57,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         stages = {
             "log-mel": log_mel_stage(clips),
+            "decode 16 kHz WAV": decode_stage(clips, "WAV", "PCM_16", SAMPLING_RATE),
             "decode 16 kHz FLAC": decode_stage(clips, "FLAC", "PCM_16", SAMPLING_RATE),
+            "decode 16 kHz MP3": decode_stage(clips, "MP3", "MPEG_LAYER_III", SAMPLING_RATE),
             "decode 48 kHz MP3": decode_stage(clips, "MP3", "MPEG_LAYER_III", 48_000),
+            "decode 48 kHz Opus": decode_stage(clips, "OGG", "OPUS", 48_000),
             "resample 48 to 16 kHz": resample_stage(clips),
             "write a row": write_stage(clips, Path(folder)),
         }
@@ -67,7 +73,12 @@ def main() -> int:
     error = max_abs_error(clips)
     print_table(found, error)
     if options.json:
-        options.json.write_text(json.dumps({"milliseconds": found, "max_abs_error": error}, indent=2) + "\n")
+        milliseconds, faults = (
+            {stage: {name: cost[part] for name, cost in costs.items()} for stage, costs in found.items()}
+            for part in range(2)
+        )
+        figures = {"milliseconds": milliseconds, "page_faults": faults, "max_abs_error": error}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0 if error <= 1e-4 else 1
 
 
@@ -141,16 +152,19 @@ def write_stage(clips: list[np.ndarray], folder: Path) -> dict[str, Contender]:
     }
 
 
-def compare(contenders: dict[str, Contender], clips: int, rounds: int, times: int) -> dict[str, float]:
-    """Median milliseconds of CPU time a clip; the contenders take turns, each *times* over all clips."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+def compare(contenders: dict[str, Contender], clips: int, rounds: int, times: int) -> dict[str, tuple[float, float]]:
+    """Medians a clip: milliseconds of CPU time, page faults. The contenders take turns, each *times* over all clips."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, work in contenders.items():
-            started = process_time()
+            started, pages = process_time(), getrusage(RUSAGE_SELF).ru_minflt
             for number in range(clips * times):
                 work(number % clips)
-            found[name].append((process_time() - started) / (clips * times) * 1e3)
-    return {name: median(values) for name, values in found.items()}
+            spent, brought = process_time() - started, getrusage(RUSAGE_SELF).ru_minflt - pages
+            found[name].append((spent / (clips * times) * 1e3, brought / (clips * times)))
+    return {
+        name: (median(ms for ms, _ in costs), median(faults for _, faults in costs)) for name, costs in found.items()
+    }
 
 
 def max_abs_error(clips: list[np.ndarray]) -> float:
@@ -164,13 +178,13 @@ def max_abs_error(clips: list[np.ndarray]) -> float:
     return worst
 
 
-def print_table(found: dict[str, dict[str, float]], error: float) -> None:
-    """Milliseconds, and each contender's as a multiple of ours."""
-    table = Table("stage", "contender", "ms a clip", "x ours")
-    for stage, times in found.items():
-        unit = next(iter(times.values()))
-        for name, milliseconds in times.items():
-            table.add_row(stage, name, f"{milliseconds:.3f}", f"{milliseconds / unit:.2f}")
+def print_table(found: dict[str, dict[str, tuple[float, float]]], error: float) -> None:
+    """Milliseconds, each contender's as a multiple of ours, and page faults."""
+    table = Table("stage", "contender", "ms a clip", "x ours", "page faults")
+    for stage, costs in found.items():
+        unit, _ = next(iter(costs.values()))
+        for name, (milliseconds, faults) in costs.items():
+            table.add_row(stage, name, f"{milliseconds:.3f}", f"{milliseconds / unit:.2f}", f"{faults:.0f}")
             stage = ""  # noqa: PLW2901 - a stage is named once
     Console(highlight=False).print(table, f"largest difference from WhisperFeatureExtractor: {error:.1e}")
 
