@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CLIPS, REPEAT = 12, 2
 ARGUMENTS = {
-    "log_mel": ["--clips", "2", "--rounds", "1"],
+    "stages": ["--clips", "2", "--rounds", "1"],
     "pipeline": [
         *("--clips", str(CLIPS), "--repeat", str(REPEAT), "--rounds", "1"),
         *("--variant", "48 kHz MP3", "--actors", "1"),
