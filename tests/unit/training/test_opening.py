@@ -15,6 +15,9 @@ from trainer.training.components import Data, Setup
 from trainer.training.opening import remarks, wants_tensorboard
 
 
+TOKENIZER = '{"added_tokens": [], "model": {"vocab": {}}}'
+
+
 def settings(*options):
     return parse_settings(TrainSettings, ["--store", str(Path("store")), *options], prog="t", about="")
 
@@ -52,5 +55,5 @@ def test_its_port_is_a_number_none_or_left_open(monkeypatch):
 )
 def test_float16_on_a_cpu_is_said_to_be_slow(device, precision, warned):
     setup = Setup.of(settings("--precision", precision), Ranks(0, 1, torch.device(device)))
-    told = remarks(setup, Data([], None, "", PUBLISHED["openai/whisper-tiny"]), TrainState(0, {}, 0, 0), 1_000)
+    told = remarks(setup, Data([], None, TOKENIZER, PUBLISHED["openai/whisper-tiny"]), TrainState(0, {}, 0, 0), 1_000)
     assert any("--precision fp16" in text and "slow" in text for text in told) is warned
