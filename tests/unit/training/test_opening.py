@@ -14,7 +14,6 @@ from trainer.settings import TrainSettings
 from trainer.training.components import Data, Setup
 from trainer.training.opening import remarks, wants_tensorboard
 
-
 TOKENIZER = '{"added_tokens": [], "model": {"vocab": {}}}'
 
 
