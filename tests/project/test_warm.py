@@ -75,7 +75,8 @@ def test_ranks_find_each_other_and_one_that_fails_ends_the_others(start):
         "dist.init_process_group('gloo')\n"
         "found = torch.tensor([dist.get_rank() + 1])\n"
         "dist.all_reduce(found)\n"
-        "print('sum', found.item(), os.environ['LOCAL_RANK'], flush=True)\n"
+        # A print is several writes, which those of the other rank may come between.
+        "os.write(1, f\"sum {found.item()} {os.environ['LOCAL_RANK']}\\n\".encode())\n"
         "dist.barrier()\n"
         "sys.exit(5) if dist.get_rank() == 1 else time.sleep(60)\n"
     )
