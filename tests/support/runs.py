@@ -86,13 +86,19 @@ class Run:
         os.killpg(self.process.pid, number)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Stops the run's own process meanwhile, so that it hands out no further work; actors end what they are at."""
-        os.kill(self.process.pid, signal.SIGSTOP)
+    def held(self, *, everyone: bool = False) -> Iterator[None]:
+        """Stops the run's own process meanwhile, so that it hands out no further work; actors end what they are at.
+
+        With *everyone* its actors and all of Ray stand still, too, those that are still starting as well.
+        """
+        pids = [self.process.pid, *(process.pid for process in self.processes() if everyone)]
+        for pid in pids:
+            _signal(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self.process.pid, signal.SIGCONT)
+            for pid in pids:
+                _signal(pid, signal.SIGCONT)
 
     def end(self) -> None:
         """Kills the run itself if it still goes on; what it started it leaves as it is."""
@@ -105,6 +111,11 @@ def is_called(process: psutil.Process, name: str) -> bool:
         return process.name() == name or (process.cmdline()[:1] != [] and process.cmdline()[0].startswith(name))
     except psutil.Error:
         return False
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def started(process: psutil.Process) -> float:
