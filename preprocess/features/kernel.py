@@ -42,14 +42,16 @@ _SIGN_AT, _SIGN = np.int32(16), np.int32(0x8000)
 
 
 def _kept(signature: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def kept(function: Callable[..., None]) -> Callable[..., None]:
+    """Compiles a function for arguments of *signature* when it is defined, unless that was kept from an earlier time."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
         options: dict[str, Any] = {"error_model": "numpy"}
         try:
             return njit(signature, cache=True, **options)(function)
         except RuntimeError:  # numba found no folder that it may write to
             return njit(signature, **options)(function)
 
-    return kept
+    return decorate
 
 
 @compiled

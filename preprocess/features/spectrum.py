@@ -130,10 +130,11 @@ def radix8(x: _Floats, y: _Floats) -> None:
 
 
 def _radix5(groups: int, stride: int, turns: _Floats) -> Callable[[_Floats, _Floats], None]:
+    """A stage of radix 5: of each of *groups*, 5 rows, `groups * stride` apart, to 5 rows *stride* apart."""
     far = groups * stride
 
     @compiled
-    def stage(x: _Floats, y: _Floats) -> None:
+    def _stage(x: _Floats, y: _Floats) -> None:
         for p in range(groups):
             w = turns[p]
             w1, w2, w3, w4 = complex(w[0], w[1]), complex(w[2], w[3]), complex(w[4], w[5]), complex(w[6], w[7])
@@ -151,7 +152,7 @@ def _radix5(groups: int, stride: int, turns: _Floats) -> Callable[[_Floats, _Flo
                     _put(y, j + 3 * stride, f, (n - h) * w3)
                     _put(y, j + 4 * stride, f, (m - g) * w4)
 
-    return stage
+    return _stage
 
 
 radix5_first, radix5_last = _radix5(5, 8, _TURNS5), _radix5(1, 40, _NO_TURNS)
