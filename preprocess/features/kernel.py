@@ -42,7 +42,7 @@ _SIGN_AT, _SIGN = np.int32(16), np.int32(0x8000)
 
 
 def _kept(signature: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compiles a function for arguments of *signature* when it is defined, unless that was kept from an earlier time."""
+    """Compiles a function for arguments of *signature* when it is defined, or takes what an earlier time kept."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         options: dict[str, Any] = {"error_model": "numpy"}
