@@ -16,12 +16,13 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.audio import riff, sndfile
+from preprocess.audio import sndfile
 from preprocess.audio.clip import Clip, joined, resample
+from preprocess.audio.containers import riff
+from preprocess.audio.containers.parts import Part, behind_flac, mpeg_parts, parts
 from preprocess.audio.limits import DecodeLimits, too_long
 from preprocess.audio.mpeg_decode import decode_stream
 from preprocess.audio.padding import fitted
-from preprocess.audio.parts import Part, behind_flac, mpeg_parts, parts
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 

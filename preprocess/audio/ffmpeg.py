@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from preprocess.audio import padding
 from preprocess.audio.clip import Clip
+from preprocess.audio.containers.mp4_boxes import check_boxes
 from preprocess.audio.formats import DEMUXERS, LOSSLESS, STATES_LENGTH
 from preprocess.audio.limits import DecodeLimits, StreamInfo, collect, frame_cap, too_long
-from preprocess.audio.mp4_boxes import check_boxes
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from preprocess.audio import sndfile
 from preprocess.audio.clip import Clip
+from preprocess.audio.containers.mpeg_frames import Stream
 from preprocess.audio.limits import DecodeLimits
-from preprocess.audio.mpeg_frames import Stream
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 

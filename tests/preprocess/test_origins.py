@@ -1,16 +1,22 @@
 """What each unit was made from is kept; a run that goes on under other sources or software warns once, with names."""
 
+import importlib.util
 import json
 import os
+import pkgutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import preprocess.audio
 import preprocess.planning.origins
 import preprocess.planning.soundness
 import preprocess.planning.source_check
 import preprocess.run
 from preprocess import verify
+from preprocess.audio import decode
+from preprocess.audio.containers import riff
 from preprocess.features import provenance
 from preprocess.features.provenance import Provenance, ReadChecksum, this_software
 from preprocess.planning.origins import ranges
@@ -191,6 +197,15 @@ def test_two_runs_differ_in_nothing_but_where_they_are_told_apart(run, source, t
     assert {name for name in first if first[name] != second.get(name)} == {
         f"provenance/train-0000{unit}-of-00006.json" for unit in range(6)
     }
+
+
+def test_the_digest_of_our_code_covers_all_that_turns_bytes_into_samples(monkeypatch):
+    covered = []
+    monkeypatch.setattr(provenance, "code_digest", covered.extend)
+    this_software.__wrapped__()
+    room = pkgutil.walk_packages(preprocess.audio.__path__, "preprocess.audio.")
+    missing = [module.name for module in room if Path(importlib.util.find_spec(module.name).origin) not in covered]
+    assert (missing, Path(decode.__file__) in covered, Path(riff.__file__) in covered) == ([], True, True)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"source": []}'])

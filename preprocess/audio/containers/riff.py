@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from preprocess.audio.starts import kind_at, next_of
+from preprocess.audio.containers.starts import kind_at, next_of
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 

@@ -2,8 +2,8 @@
 
 import struct
 
-from preprocess.audio import adts, mpeg_frames
-from preprocess.audio.starts import after_tags, kind_at
+from preprocess.audio.containers import adts, mpeg_frames
+from preprocess.audio.containers.starts import after_tags, kind_at
 
 _HEADER_BYTES = 27
 _TYPE_BYTE = 5

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from preprocess.audio import adts, links, mp4_boxes, mpeg_frames, stated_ends
-from preprocess.audio.mpeg_frames import Stream
-from preprocess.audio.riff import read_wav
-from preprocess.audio.starts import after_tags, kind_at, next_of, starts_behind
+from preprocess.audio.containers import adts, links, mp4_boxes, mpeg_frames, stated_ends
+from preprocess.audio.containers.mpeg_frames import Stream
+from preprocess.audio.containers.riff import read_wav
+from preprocess.audio.containers.starts import after_tags, kind_at, next_of, starts_behind
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
 

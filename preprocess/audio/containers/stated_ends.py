@@ -1,6 +1,6 @@
 """Where files end that state their length. What follows them is another file, or junk."""
 
-from preprocess.audio.starts import next_of
+from preprocess.audio.containers.starts import next_of
 
 _CAF_CHUNKS = frozenset(
     b"desc data chan kuki pakt info mark regn strg umid ovvw peak edct midi inst uuid free magc cues".split()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from preprocess.audio import adts
-from preprocess.audio.starts import after_tags, kind_at
+from preprocess.audio.containers import adts
+from preprocess.audio.containers.starts import after_tags, kind_at
 
 _JUNK_BYTES = 1 << 20
 """Bytes that are searched for a frame in all, as many as FFmpeg looks at to tell a format."""
