@@ -19,10 +19,11 @@ from typing import Any, Self
 
 import psutil
 import ray
+import ray._private.worker
 import ray.exceptions
 from ray._private.node import Node
 
-from preprocess.execution.ray_start import check_address, check_loopback, remedy_of
+from preprocess.execution.ray_start import check_address, check_loopback, print_to_stderr, remedy_of
 from preprocess.features.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.governor.process_memory import give_memory_back
 from preprocess.workspace.environment import ACTOR_ENVIRONMENT
@@ -41,6 +42,9 @@ END_SECONDS = 5.0
 """How long a killed actor may take to be gone."""
 VITAL = {"raylet", "gcs_server"}
 """Ray's own processes without which no actor can be reached; Ray itself notices their end a minute late."""
+
+# Of a worker that it lost Ray tells the driver also where no worker's output is asked for.
+ray._private.worker.print_to_stdstream = print_to_stderr  # noqa: SLF001 - Ray has no option for it
 
 
 @dataclass(frozen=True, slots=True)

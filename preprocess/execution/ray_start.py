@@ -1,13 +1,19 @@
 """What keeps Ray from starting or being joined, found out at once and in words; Ray itself tries for a hundred seconds.
 
-It starts nothing and does not import ray: `ray_cluster` asks before it does, and again when Ray has failed.
+It starts nothing and does not import ray: `ray_cluster` asks before it does, and again when Ray has failed. Also where
+what Ray says by itself is printed.
 """
 
 import errno
+import os
 import socket
+from collections.abc import Mapping
 from contextlib import closing
+from typing import Any
 
 from shared.errors import ClusterError, UsageError, first_line
+from shared.system.library_output import STDERR
+from shared.text import one_line
 
 _ANSWER_SECONDS = 5.0
 _FORM = "name it as HOST:PORT, as `ray status` does, or leave --ray-address out to start Ray here"
@@ -38,6 +44,15 @@ def remedy_of(error: BaseException) -> str:
     text = str(error).lower()
     found = (remedy for words, remedy in _REMEDIES if any(word in text for word in words))
     return next(found, "free memory or ports, then repeat the command")
+
+
+def print_to_stderr(told: Mapping[str, Any], **_options: object) -> None:
+    """Prints what Ray's driver has *told* in place of Ray, which takes stdout, where a screen is or lines of JSON are.
+
+    Not by `sys.stderr`, which a live screen takes for its own: `LibraryOutput` hears what comes to the descriptor.
+    """
+    for message in told["lines"]:
+        os.write(STDERR, f"Ray: {one_line(message)}\n".encode(errors="backslashreplace"))
 
 
 def check_loopback() -> None:

@@ -1,15 +1,19 @@
-"""Which Ray clusters may be joined: those of this machine, whatever its name."""
+"""Which Ray clusters may be joined: those of this machine, whatever its name. Where Ray's own words go."""
 
 import os
 import socket
+import threading
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import ray
+import ray._private.worker
 
 from preprocess import run
 from preprocess.execution.ray_cluster import foreign_nodes
 from shared.command.cli import run_command
+from shared.system.library_output import LibraryOutput
 
 HERE = os.uname().nodename
 OURS = next(entry.address for entries in psutil.net_if_addrs().values() for entry in entries if "." in entry.address)
@@ -63,3 +67,25 @@ def test_a_cluster_that_does_not_answer_is_told(listening, tmp_path, monkeypatch
     monkeypatch.setattr(ray, "init", refuse)
     assert run_command(run.main, ["--demo", "--ray-address", listening, "--store", str(tmp_path / "store")]) == 1
     assert f"cannot join the Ray cluster at {listening}: ray client connection timeout" in capsys.readouterr().err
+
+
+def hear_of(message, monkeypatch):
+    """Ray's own thread hears *message* from its cluster, and ends."""
+    over = threading.Event()
+
+    def poll():
+        over.set()
+        return b"", {"job_id": None, "error_message": message}
+
+    job = SimpleNamespace(binary=lambda: b"1")
+    subscriber = SimpleNamespace(subscribe=lambda: None, poll=poll)
+    monkeypatch.setattr(ray._private.worker, "_internal_kv_initialized", lambda: False)
+    worker = SimpleNamespace(gcs_error_subscriber=subscriber, current_job_id=job)
+    ray._private.worker.listen_error_messages(worker, over)
+
+
+def test_what_ray_says_of_a_lost_worker_is_no_line_of_stdout_but_a_librarys(capfd, monkeypatch):
+    with LibraryOutput() as output:
+        hear_of("A worker died or was killed while executing a task.\nWorker ID: 7", monkeypatch)
+        assert output.lines() == ["Ray: A worker died or was killed while executing a task. Worker ID: 7"]
+    assert capfd.readouterr() == ("", "")
