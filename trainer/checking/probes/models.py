@@ -34,7 +34,6 @@ def probe_material(task: Task) -> Material:
     vocabulary = write_random_model(task.folder / MODEL, scope.shape, device)
     speech_split(task.folder / STORE, scope.shape, scope.seconds, vocabulary)
     return Material(scope.shape.parameter_count, len(scope.seconds))
-    return Material(scope.shape.parameter_count, len(scope.seconds))
 
 
 def probe_export(task: Task) -> Export:
