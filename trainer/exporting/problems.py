@@ -15,6 +15,8 @@ from trainer.exporting.files import (
     read_export_record,
     read_json,
 )
+from trainer.model.alignment import fits
+from trainer.model.pointers import HEADS
 
 
 def file_problems(folder: Path, checkpoint: Checkpoint) -> list[str]:
@@ -28,10 +30,10 @@ def file_problems(folder: Path, checkpoint: Checkpoint) -> list[str]:
 def _content_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
     config, preprocessor = read_json(folder / "config.json"), read_json(folder / "preprocessor_config.json")
     if isinstance(config, dict):
-        yield from _head_problems(config.get("alignment_heads"), checkpoint)
-        for name in ("lang_ids", "suppress_ids", "suppress_ids_begin"):
-            if config.get(name) != (expected := expected_config(checkpoint)[name]):
-                yield f"config.json: {name} is {_short(config.get(name))}, the checkpoint's {_short(expected)}"
+        yield from _head_problems(config.get(HEADS), checkpoint)
+        for name, value in expected_config(checkpoint).items():
+            if name != HEADS and config.get(name) != value:
+                yield f"config.json: {name} is {_short(config.get(name))}, the checkpoint's {_short(value)}"
     else:
         yield "config.json: damaged"
     if isinstance(preprocessor, dict):
@@ -44,16 +46,14 @@ def _content_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _head_problems(found: Any, checkpoint: Checkpoint) -> Iterator[str]:
-    layers, heads = checkpoint.shape.decoder_layers, checkpoint.shape.decoder_heads
-    expected = checkpoint.alignment.heads
+    shape, expected = checkpoint.shape, checkpoint.alignment.heads
     if found == expected:
         return
-    if not isinstance(found, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in found):  # noqa: PLR2004 - layer and head
+    if not isinstance(found, list):
         yield f"config.json: alignment_heads is {_short(found)}, no list of layers and heads"
-        return
-    outside = [pair for pair in found if not (0 <= pair[0] < layers and 0 <= pair[1] < heads)]
-    if outside:
-        yield f"config.json: alignment heads {_short(outside)} are not in a decoder of {layers} layers of {heads} heads"
+    elif outside := [pair for pair in found if not fits([pair], shape)]:
+        decoder = f"a decoder of {shape.decoder_layers} layers of {shape.decoder_heads} heads"
+        yield f"config.json: alignment heads {_short(outside)} are not in {decoder}"
     else:
         yield (
             f"config.json: {len(found)} alignment heads {_short(found)}, the checkpoint has {len(expected)}: "
@@ -62,19 +62,19 @@ def _head_problems(found: Any, checkpoint: Checkpoint) -> Iterator[str]:
 
 
 def _tokenizer_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
-    found, expected = (folder / "tokenizer.json").read_text(encoding="utf-8"), checkpoint.tokenizer_json
-    if found != expected:
+    mine = vocabulary(checkpoint.tokenizer_json)
+    if (content := (folder / "tokenizer.json").read_bytes()) != checkpoint.tokenizer_json.encode():
         try:
-            mine, other = vocabulary(expected), vocabulary(found)
+            other = vocabulary(content.decode())
             count = sum(other.get(token) != number for token, number in mine.items())
             yield f"tokenizer.json: not the checkpoint's; {count} of {len(mine)} tokens have another id or none"
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             yield "tokenizer.json: not the checkpoint's, and damaged"
     tokens = read_json(folder / "vocabulary.json")
     size = checkpoint.shape.vocab_size
     if not isinstance(tokens, list) or len(tokens) != size:
         yield f"vocabulary.json: no list of {size} tokens"
-    elif any(tokens[number] != token for token, number in vocabulary(expected).items() if number < size):
+    elif any(tokens[number] != token for token, number in mine.items() if number < size):
         yield "vocabulary.json: its tokens are not the checkpoint's"
 
 

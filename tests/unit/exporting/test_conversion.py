@@ -201,6 +201,11 @@ def test_a_checkpoint_without_its_configuration_is_refused(model, tmp_path):
     [
         ("config.json", {"alignment_heads": [[2, 0]]}, r"heads \[\[2, 0\]\] are not in a decoder of 2 layers of 2"),
         ("config.json", {"alignment_heads": [[1, 0]]}, "1 alignment heads .* the checkpoint has 2"),
+        (
+            "config.json",
+            {"alignment_heads": [["1", 0], [1, None], [1.5, 0], [1]]},
+            r"heads \[\['1', 0\], .* are not in",
+        ),
         ("config.json", {"alignment_heads": None}, "no list of layers and heads"),
         ("config.json", {"lang_ids": []}, r"lang_ids is \[\]"),
         ("config.json", {"suppress_ids": [1]}, r"suppress_ids is \[1\]"),
@@ -220,6 +225,12 @@ def test_a_missing_or_damaged_file_is_named(copy, model):
     assert file_problems(copy, Checkpoint.read(model))[0] == "config.json: damaged"
     (copy / "vocabulary.json").unlink()
     assert file_problems(copy, Checkpoint.read(model)) == ["vocabulary.json: not there"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b'{"added_tokens": [], "model": {"vocab": []}}', b"{"])
+def test_a_tokenizer_that_is_none_is_named(copy, model, content):
+    (copy / "tokenizer.json").write_bytes(content)
+    assert file_problems(copy, Checkpoint.read(model))[0] == "tokenizer.json: not the checkpoint's, and damaged"
 
 
 def test_one_flipped_bit_of_the_weights_is_seen(copy, model):
