@@ -310,13 +310,14 @@ def test_a_sample_is_transcribed_from_its_sound_by_the_original_and_every_export
     assert said["original"] == said["float16"]
 
 
-def test_a_sample_that_is_not_there_or_no_sound_is_refused(trained, good, tmp_path, capsys):
+def test_a_sample_that_is_not_there_or_no_sound_is_refused_before_anything_is_converted(trained, tmp_path, capsys):
     (tmp_path / "text.wav").write_text("no sound")
-    assert export(trained, good, "--sample", str(tmp_path / "none.wav")) == 2
-    assert export(trained, good, "--sample", str(tmp_path / "text.wav")) == 2
+    assert export(trained, tmp_path / "out", "--sample", str(tmp_path / "none.wav")) == 2
+    assert export(trained, tmp_path / "out", "--sample", str(tmp_path / "text.wav")) == 2
     said = capsys.readouterr().err
     assert "there is no such file" in said
     assert "text.wav cannot be read" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_a_store_nothing_is_exported_unless_the_files_alone_are_to_be_checked(tmp_path, capsys):

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from shared.command.terminal import Screen
@@ -28,6 +30,7 @@ from trainer.exporting.model_card import (
 from trainer.exporting.next_step import ANY_SOUND, transcription_command
 from trainer.exporting.problems import file_problems
 from trainer.exporting.remarks import remarks, require_tokens, require_window
+from trainer.exporting.sample import hear_sample, read_sample
 from trainer.exporting.screen import render_exports
 from trainer.exporting.settings import ExportSettings
 from trainer.gate.apart import ExportApart
@@ -53,22 +56,20 @@ def run_export(settings: ExportSettings) -> bool:
     require_language(checkpoint, _language(settings, split))
     # Before anything is converted: a split without clips would leave an export that nobody checked.
     rows = gate_rows(split, settings.gate_rows) if split is not None else []
+    sample = read_sample(settings.sample) if settings.sample is not None else None
     hub = claim(settings.push_to_hub, console.say) if settings.push_to_hub is not None else None
     folders = export_folders(settings.output_folder, settings.quantization)
     require_room(checkpoint, folders)
     for name, folder in folders.items():
         made = convert(checkpoint, folder, name)
         console.say(f"{name}: {'made' if made else 'made before, from this checkpoint:'} {folder}")
-    run = _check(settings, checkpoint, folders, split, rows=rows, console=console)
+    run = _check(settings, checkpoint, folders, split, rows=rows, sample=sample, console=console)
     _write_cards(settings, checkpoint, run, split)
     console.print(render_exports(run, {folder: folder_bytes(folder) for folder in folders.values()}))
     for text in remarks(checkpoint):
         console.say(f"note: {text}")
     if run.passed:
-        command = transcription_command(run.exports[0].folder, settings.sample, _language(settings, split))
-        console.say(f"Next: {shlex.join(command)}")
-        if settings.sample is None:
-            console.say(f"  with a recording of yours in place of {ANY_SOUND}")
+        _tell_next(settings, run.exports[0].folder, _language(settings, split), console)
     if hub is not None and run.passed:
         console.say(f"uploaded to {upload(settings.output_folder, hub, without='.*')}")
     return run.passed
@@ -112,11 +113,12 @@ def _check(
     split: StoreSplit | None,
     *,
     rows: Sequence[int],
+    sample: NDArray[np.float32] | None,
     console: Screen,
 ) -> GateRun:
-    """The gate on *rows* of *split*; afterwards, where it passed, the sample."""
+    """The gate on *rows* of *split*; afterwards, where it passed, the *sample*."""
     candidates = [Candidate(folder, name, file_problems(folder, checkpoint)) for name, folder in folders.items()]
-    if not rows and settings.sample is None:
+    if not rows and sample is None:
         return check_files(candidates)
     device = str(for_ctranslate2(settings.device, console.say))
     threads = settings.threads or torch.get_num_threads()
@@ -129,15 +131,17 @@ def _check(
             task = progress.add_task("against the original", total=len(rows))
             tell = partial(progress.advance, task)
             run = run_gate(original, candidates, split, rows, language=language, threads=threads, tell=tell)
-    if settings.sample is not None and run.passed:
-        text = RealtimeSTTModel(original, language).transcribe_file(settings.sample)
-        console.say(f"sample, original: {text or '(nothing)'}")
-        opened = partial(ExportApart, device=device, threads=threads, max_length=original.max_length)
-        for name, folder in folders.items():
-            with opened(folder, language) as export:
-                text = export.call("transcribe_file", settings.sample)
-            console.say(f"sample, {name}: {text or '(nothing)'}")
-    return run
+    if sample is None or not run.passed:
+        return run
+    opened = partial(ExportApart, device=device, threads=threads, max_length=original.max_length)
+    return hear_sample(sample, RealtimeSTTModel(original, language), run, opened, console.say)
+
+
+def _tell_next(settings: ExportSettings, export: Path, language: str, console: Screen) -> None:
+    command = transcription_command(export, settings.sample, language)
+    console.say(f"Next: {shlex.join(command)}")
+    if settings.sample is None:
+        console.say(f"  with a recording of yours in place of {ANY_SOUND}")
 
 
 def _write_cards(settings: ExportSettings, checkpoint: Checkpoint, run: GateRun, split: StoreSplit | None) -> None:

@@ -1,4 +1,4 @@
-"""A model as RealtimeSTT uses it: one clip heard under both of its decodings.
+"""A model as RealtimeSTT uses it: one clip heard under each of its decodings.
 
 Options are those that faster-whisper itself makes of RealtimeSTT's call (`FasterWhisperEngine.transcribe`): five beams,
 or three in its realtime lane, no prompt, the default suppressed tokens. `hear` leaves out what says nothing of the
@@ -10,7 +10,6 @@ Neither torch nor transformers is imported here: an export runs in a process of 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -19,9 +18,7 @@ from faster_whisper import BatchedInferencePipeline
 from faster_whisper.tokenizer import Tokenizer
 from numpy.typing import NDArray
 
-from shared.errors import UsageError
 from shared.schema import SAMPLING_RATE
-from shared.system.read_errors import refuse_unreadable
 from trainer.data.dataset import PROMPT_LABELS
 from trainer.gate.exported import as_array
 from trainer.gate.verdict import Decoding
@@ -125,23 +122,16 @@ class RealtimeSTTModel:
         timed = [(word.word, float(word.start), float(word.end)) for each in found for word in each.words or []]
         return WholeCall(" ".join(each.text for each in found).strip(), timed, float(info.duration))
 
-    def transcribe_file(self, path: Path) -> str:
-        """What is heard in the audio file *path*, from its samples on, with RealtimeSTT's sequential call.
-
-        May be empty. Raises UsageError where the file cannot be read.
-        """
-        try:
-            segments, _ = self.model.transcribe(
-                str(path),
-                beam_size=_BEAM_SIZE,
-                suppress_tokens=[-1],
-                vad_filter=False,
-                temperature=0.0,
-                **_language(self.model, self.language),
-            )
-        except (OSError, ValueError) as error:
-            refuse_unreadable(path, error)
-            raise UsageError(f"--sample {path} cannot be read: {error}", "name a WAV, FLAC or MP3 file") from error
+    def transcribe(self, samples: NDArray[np.float32]) -> str:
+        """What RealtimeSTT's sequential call hears in *samples*, from the first of them on; may be empty."""
+        segments, _ = self.model.transcribe(
+            samples,
+            beam_size=_BEAM_SIZE,
+            suppress_tokens=[-1],
+            vad_filter=False,
+            temperature=0.0,
+            **_language(self.model, self.language),
+        )
         return " ".join(segment.text for segment in segments).strip()
 
     def score(self, encoded: Any, decoding: Decoding, tokens: Sequence[int]) -> float:
