@@ -56,20 +56,28 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(CheckSettings, argv, prog="python -m trainer.check", about=_ABOUT)
     work = expand_home(settings.work_dir) if settings.work_dir else settings.base
     report = expand_home(settings.report)
-    for folder in (work, report.absolute().parent):
-        if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
-            raise UsageError(f"{folder} is no folder that can be written to", "name one: --work-dir, --report")
+    _require_writable(work, report)
     wishes = Wishes(settings.size, settings.nproc_per_node, settings.vram_budget)
     started = monotonic()
     say("Trying what a training needs, in some minutes; Ctrl-C leaves nothing behind.")
     with _stoppable(), tempfile.TemporaryDirectory(prefix="trainer-check-", dir=work) as name:
         folder = Path(name)
         world = _examined(World(look_around(work), wishes), folder)
-        seconds = monotonic() - started
-        report.write_bytes(json_bytes(gather(world, folder, seconds)))
+    # Now that what was tried lies on the disk no more: it may have filled it.
+    seconds = monotonic() - started
+    report.write_bytes(json_bytes(gather(world, folder, seconds)))
     for line in ending(world.verdicts.values(), str(settings.report), seconds):
         say(line)
     return int(ExitCode.FAILED if _wrong(world) else ExitCode.DONE)
+
+
+def _require_writable(work: Path, report: Path) -> None:
+    """Raises UsageError where the check could not write its files, or in the end its report."""
+    for folder in (work, report.absolute().parent):
+        if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
+            raise UsageError(f"{folder} is no folder that can be written to", "name one: --work-dir, --report")
+    if report.is_dir() or (report.exists() and not os.access(report, os.W_OK)):
+        raise UsageError(f"{report} is no file that can be written to", "name another --report")
 
 
 @contextmanager

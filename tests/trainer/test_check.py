@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,18 @@ from pathlib import Path
 import pytest
 
 from shared.command.cli import run_command
+from shared.errors import ExitCode
+from trainer import check
 from trainer.check import main
+from trainer.checking.worker import run_within
 
 ROOT = Path(__file__).parents[2]
+ENDER = """
+import os, pathlib, sys, time
+pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))
+os.kill(os.getppid(), int(sys.argv[2]))
+time.sleep(600)
+"""
 LEFT_OUT = {"driver", "GPUs", "/dev/shm", "memory cap", "GPU memory"}
 
 
@@ -59,3 +69,33 @@ def test_a_folder_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert run_command(main, [option, str(tmp_path / "none" / "x")]) == 2
     assert "is no folder" in capsys.readouterr().err
+
+
+def test_a_report_that_could_not_be_written_is_told_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(check, "_examined", None)
+    monkeypatch.chdir(tmp_path)
+    assert run_command(main, ["--report", str(tmp_path)]) == 2
+    assert "is no file that can be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_asked_to_end_ends_its_processes_and_leaves_nothing_behind(tmp_path, monkeypatch, number):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "ender.py").write_text(ENDER)
+    monkeypatch.chdir(tmp_path / "work")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+
+    def examined(_world, folder):
+        arguments = ["ender", str(tmp_path / "process"), str(int(number))]
+        run_within(arguments, folder, environment, 60, folder / "log")
+
+    monkeypatch.setattr(check, "_examined", examined)
+    assert run_command(main, []) == ExitCode.INTERRUPTED
+    assert not list((tmp_path / "work").iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "process").read_text()), 0)
+
+
+def test_it_starts_where_torch_does_not_which_is_one_of_its_lines():
+    program = "import sys; sys.modules['torch'] = None; import trainer.check"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
