@@ -119,9 +119,9 @@ def speed(world: World) -> Verdict:
     words = f"{format_rate(found.samples_per_second)} clips/s of 4.3 s"
     if not scope.cuda or build is None:
         return ok(f"{words}, in fp16, at which CPUs are slow")
-    expected = expected_rate(scope, build.names[0])
+    expected = expected_rate(scope, build.names[: scope.ranks])
     if expected is None:
-        return ok(f"{words}; what to expect of this GPU is not known")
+        return ok(f"{words}; what to expect of such GPUs is not known")
     words = f"{words}, {format_rate(expected[0])} to {format_rate(expected[1])} expected"
     if found.samples_per_second < _SLOW * expected[0]:
         return fix(words, "look at nvidia-smi -q -d PERFORMANCE: heat, power limit, PCIe; end what else computes")

@@ -1,5 +1,6 @@
 """How a machine is tried: which size of model, on how many ranks, and what that is expected to take. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,15 +104,19 @@ def _is_usual(choice: Choice) -> bool:
     return choice.options.optimiser == _GPU_OPTIMISER
 
 
-def expected_rate(scope: Scope, gpu: str) -> tuple[float, float] | None:
-    """Clips a second, from least to most, that *gpu*s of this name are expected to train on; None where unknown."""
-    peak = peak_flops(gpu)
-    if peak is None:
+def expected_rate(scope: Scope, gpus: Sequence[str]) -> tuple[float, float] | None:
+    """Clips a second, from least to most, that *gpus* of these names are expected to train on; None where unknown.
+
+    All wait for the slowest of them.
+    """
+    peaks = [peak_flops(gpu) for gpu in gpus]
+    known = [peak for peak in peaks if peak is not None]
+    if not known or len(known) < len(peaks):
         return None
     seconds = scope.seconds
     tokens = np.array([labels_of(each) for each in seconds.tolist()], np.float64)
     flops = epoch_flops(scope.shape, 100 * seconds, tokens, full_context_share=FULL_CONTEXT_SHARE) / len(seconds)
-    least, most = (share * peak * scope.ranks / flops for share in BUSY_SHARES)
+    least, most = (share * min(known) * scope.ranks / flops for share in BUSY_SHARES)
     return least, most
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.made_up_machines import GIB, MACHINE, NO_CARD, NONE, TWO, examined, one_gpu
+from tests.support.made_up_machines import CARD, GIB, MACHINE, NO_CARD, NONE, TWO, examined, one_gpu
 from trainer.check import Size
 from trainer.checking.scope import SIZES, expected_bytes, expected_rate, largest_fitting, scope_of
 from trainer.checking.world import Outcome
@@ -52,8 +52,14 @@ def test_the_tiny_model_has_room_for_whispers_special_tokens():
 
 def test_two_gpus_are_expected_to_do_twice_what_one_does():
     both, alone = scope(TWO), scope(TWO, ranks=1)
-    assert expected_rate(both, "RTX 4060 Ti")[0] == pytest.approx(2 * expected_rate(alone, "RTX 4060 Ti")[0])
-    assert expected_rate(both, "a GPU of tomorrow") is None
+    assert expected_rate(both, [CARD, CARD])[0] == pytest.approx(2 * expected_rate(alone, [CARD])[0])
+    assert expected_rate(both, ["a GPU of tomorrow", CARD]) is None
+
+
+def test_unlike_gpus_are_expected_to_wait_for_the_slower():
+    both, fast = scope(TWO), "NVIDIA GeForce RTX 4090"
+    assert expected_rate(both, [fast, CARD]) == expected_rate(both, [CARD, fast]) == expected_rate(both, [CARD, CARD])
+    assert expected_rate(both, [fast, fast])[0] > expected_rate(both, [fast, CARD])[0]
 
 
 def test_memory_is_estimated_as_it_is_used_kept_or_recomputed():
