@@ -26,7 +26,8 @@ from trainer.checking.checks import examine
 from trainer.checking.probes.nvidia import look_around
 from trainer.checking.report import gather
 from trainer.checking.screen import ending, telling
-from trainer.checking.world import State, Wishes, World
+from trainer.checking.verdict import State
+from trainer.checking.world import Wishes, World
 from trainer.settings import TrainerSettings, parse_memory
 
 _ABOUT = "Try this machine's GPUs as a training will use them: one screen of lines, each ok or what to do."

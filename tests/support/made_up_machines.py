@@ -3,21 +3,8 @@
 from dataclasses import replace
 
 from trainer.checking.checks import examine
-from trainer.checking.world import (
-    Build,
-    Cap,
-    Driver,
-    Export,
-    Halves,
-    Links,
-    Machine,
-    Moments,
-    Outcome,
-    Spoken,
-    Training,
-    Wishes,
-    World,
-)
+from trainer.checking.observations import Build, Cap, Driver, Export, Halves, Links, Moments, Spoken, Training
+from trainer.checking.world import Machine, Outcome, Wishes, World
 
 GIB = 1 << 30
 CARD = "NVIDIA GeForce RTX 4060 Ti"

@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.made_up_machines import CARD, GIB, MACHINE, NONE, TWO, examined
 from trainer.checking.bench import complaint
-from trainer.checking.world import Driver, Outcome, State
+from trainer.checking.observations import Driver
+from trainer.checking.verdict import State
+from trainer.checking.world import Outcome
 
 SHM_FULL_2020 = """\
 gpu2:2143:2561 [1] include/shm.h:28 NCCL WARN Call to posix_fallocate failed : No space left on device

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from trainer.checking import judging_machine as machine
 from trainer.checking import judging_work as work
-from trainer.checking.world import Outcome, Verdict, World, fix, left_out
+from trainer.checking.verdict import Verdict, fix, left_out
+from trainer.checking.world import Outcome, World
 
 Ask = Callable[[str, World], Outcome]
 """Runs a probe, of which no more than its name is known here."""

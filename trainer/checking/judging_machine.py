@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from shared.units import format_bytes
+from trainer.checking.observations import Build, Driver
 from trainer.checking.scope import scope_of
-from trainer.checking.world import Build, Driver, Verdict, World, fix, left_out, ok
+from trainer.checking.verdict import Verdict, fix, left_out, ok
+from trainer.checking.world import World
 
 _GIB = 1 << 30
 _LEAST_SHM = 256 << 20

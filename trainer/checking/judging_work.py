@@ -4,21 +4,10 @@ import math
 
 from shared.units import format_bytes, format_rate
 from trainer.checking.judging_machine import no_gpu
+from trainer.checking.observations import Build, Cap, Export, Halves, Links, Moments, Spoken, Training
 from trainer.checking.scope import expected_bytes, expected_rate, scope_of
-from trainer.checking.world import (
-    Build,
-    Cap,
-    Export,
-    Halves,
-    Links,
-    Moments,
-    Spoken,
-    Training,
-    Verdict,
-    World,
-    fix,
-    ok,
-)
+from trainer.checking.verdict import Verdict, fix, ok
+from trainer.checking.world import World
 
 _GIB = 1 << 30
 _HALF_TOLERANCE = 0.02

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.checking.observations import Build, Training
 from trainer.checking.speech import TOKENS_PER_SECOND, labels_of, speech_seconds
-from trainer.checking.world import Build, Training, World
+from trainer.checking.world import World
 from trainer.memory.activations import Optimiser, StepOptions
 from trainer.memory.choices import Choice, Need, any_fits, choices
 from trainer.memory.footprint import footprint, optimiser_bytes

@@ -14,7 +14,7 @@ from rich.text import Text
 from shared.command.terminal import Screen, say
 from shared.text import one_line
 from shared.units import format_seconds
-from trainer.checking.world import State, Verdict
+from trainer.checking.verdict import State, Verdict
 
 _STYLES = {State.OK: "green", State.FIX: "bold red", State.LEFT_OUT: "dim"}
 _TOGETHER = {State.OK: "the rest", State.LEFT_OUT: "left out"}

@@ -9,8 +9,9 @@ from shared.command.cli import parse_settings
 from tests.support.made_up_machines import MACHINE, examined, one_gpu
 from trainer.checking.bench import LIMITS, Bench, complaint, training_facts, training_options
 from trainer.checking.checks import CHECKS
+from trainer.checking.observations import Training
 from trainer.checking.scope import Scope
-from trainer.checking.world import Outcome, Training
+from trainer.checking.world import Outcome
 from trainer.settings import TrainSettings
 
 TURBO = Scope("large-v3-turbo", ranks=2, cuda=True, vram_bytes=16 << 30)

@@ -6,7 +6,9 @@ import pytest
 
 from tests.support.made_up_machines import CARD, GIB, MACHINE, NO_CARD, NONE, TWO, examined, one_gpu
 from trainer.checking.checks import CHECKS
-from trainer.checking.world import Driver, Export, Outcome, State, left_out
+from trainer.checking.observations import Driver, Export
+from trainer.checking.verdict import State, left_out
+from trainer.checking.world import Outcome
 
 HANGS = Outcome(trouble="did not end within 120 s")
 CUDA_ONLY = {"driver", "GPUs", "/dev/shm", "memory cap", "GPU memory"}

@@ -10,12 +10,12 @@ import torch
 
 from shared.errors import UsageError
 from tests.support.made_up_machines import CARD
+from trainer.checking.observations import Cap, Driver
 from trainer.checking.probes import computing, nvidia, serve
 from trainer.checking.probes.links import add_up
 from trainer.checking.probes.random_model import write_random_model
 from trainer.checking.scope import TINIEST, Scope
 from trainer.checking.worker import Task
-from trainer.checking.world import Cap, Driver
 from trainer.distributed.ranks import Ranks
 from trainer.model.files import ModelFiles
 

@@ -8,7 +8,8 @@ from shared.command.terminal import Screen
 from tests.support.made_up_machines import MACHINE, NO_CARD, NONE, TWO, examined, one_gpu
 from trainer.checking.checks import CHECKS
 from trainer.checking.screen import Telling, ending, fitted, line_of
-from trainer.checking.world import Outcome, State, Verdict, fix, left_out, ok
+from trainer.checking.verdict import State, Verdict, fix, left_out, ok
+from trainer.checking.world import Outcome
 
 HEIGHT = 24
 HANGS = Outcome(trouble="did not end within 120 s")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from trainer.checking.observations import Export
 from trainer.checking.scope import Scope
 from trainer.checking.worker import Task, Worker, child_environment, how_it_ended, run_within
-from trainer.checking.world import Export
 
 SERVER = """
 import json, os, signal, sys, time

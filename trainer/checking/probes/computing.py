@@ -4,10 +4,10 @@ import warnings
 
 import torch
 
+from trainer.checking.observations import Build, Cap, Halves, Moments
 from trainer.checking.probes.random_model import random_whisper
 from trainer.checking.scope import TINIEST
 from trainer.checking.worker import Task
-from trainer.checking.world import Build, Cap, Halves, Moments
 from trainer.data.clips import Clip, Clips
 from trainer.data.micro_batches import MicroBatch
 from trainer.data.step_planner import StepPlan

@@ -14,7 +14,7 @@ import torch
 
 from shared.command.cli import run_command
 from shared.system.durable import json_bytes
-from trainer.checking.world import Links
+from trainer.checking.observations import Links
 from trainer.distributed.launcher import launch
 from trainer.distributed.place import end_with_launcher, read_place
 from trainer.distributed.ranks import Ranks, join_ranks

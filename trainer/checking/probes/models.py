@@ -7,10 +7,10 @@ import torch
 
 from shared.models.whisper_tokens import NO_TIMESTAMPS, START, TRANSCRIBE
 from shared.schema import WINDOW_FRAMES
+from trainer.checking.observations import Export, Material, Spoken
 from trainer.checking.probes.random_model import write_random_model
 from trainer.checking.speech import speech_split
 from trainer.checking.worker import EXPORT, MODEL, STORE, Task
-from trainer.checking.world import Export, Material, Spoken
 from trainer.checkpoints.checkpoint import load_training
 from trainer.exporting.conversion import convert, folder_bytes
 from trainer.exporting.files import Checkpoint

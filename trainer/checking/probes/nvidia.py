@@ -5,8 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from trainer.checking.observations import Driver
 from trainer.checking.worker import Task
-from trainer.checking.world import Driver, Machine
+from trainer.checking.world import Machine
 
 _VENDOR = "0x10de"
 _DISPLAYS = ("0x0300", "0x0302")

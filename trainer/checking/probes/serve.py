@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import Any
 
 from shared.errors import SpeechPrepError, first_line
+from trainer.checking.observations import Facts
 from trainer.checking.worker import Task
-from trainer.checking.world import Facts
 
 PROBES = {
     "driver": "trainer.checking.probes.nvidia",
