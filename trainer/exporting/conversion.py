@@ -1,6 +1,6 @@
 """A checkpoint as a CTranslate2 folder that `faster_whisper.WhisperModel` and RealtimeSTT load.
 
-The weights are converted by CTranslate2 itself, the files around them are `export_files`'. A folder is written aside
+The weights are converted by CTranslate2 itself, the files around them are `files`'. A folder is written aside
 and renamed, so that one that exists is whole.
 """
 

@@ -1,7 +1,7 @@
 """The files around an export's weights: what the checkpoint asks them to say.
 
 CTranslate2's converter leaves some of them to chance: the mel bins (faster-whisper takes 80 where nothing says
-otherwise), the alignment heads and the language ids. So they are written from here; `export_problems` compares.
+otherwise), the alignment heads and the language ids. So they are written from here; `problems` compares.
 """
 
 import hashlib

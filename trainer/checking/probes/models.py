@@ -5,10 +5,9 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from shared.models.whisper_tokens import NO_TIMESTAMPS, START, TRANSCRIBE
 from shared.schema import WINDOW_FRAMES
 from trainer.checking.observations import Export, Material, Spoken
-from trainer.checking.probes.random_model import write_random_model
+from trainer.checking.probes.random_model import PROMPT, write_random_model
 from trainer.checking.speech import speech_split
 from trainer.checking.worker import EXPORT, MODEL, STORE, Task
 from trainer.checkpoints.checkpoint import load_training
@@ -22,7 +21,6 @@ from trainer.gate.original import OriginalModel
 from trainer.model.device import for_ctranslate2
 
 _STORED = "float16"
-_PROMPT = (START, "<|de|>", TRANSCRIBE, NO_TIMESTAMPS)
 _LABELS = 20
 """Text labels after which the next token is compared."""
 
@@ -55,13 +53,13 @@ def probe_ctranslate2(task: Task) -> Spoken:
     export = load_export(task.folder / EXPORT, str(device), torch.get_num_threads())
     rng = np.random.default_rng(0)
     features = rng.uniform(-1.5, 0.5, (task.scope.shape.num_mel_bins, WINDOW_FRAMES)).astype(np.float32)
-    labels = [*map(original.hf_tokenizer.token_to_id, _PROMPT), *rng.integers(256, size=_LABELS).tolist()]
+    labels = [*map(original.hf_tokenizer.token_to_id, PROMPT), *rng.integers(256, size=_LABELS).tolist()]
     started = perf_counter()
     encoded = export.encode(features)
-    after = export.next_tokens(encoded, labels, len(_PROMPT))
+    after = export.next_tokens(encoded, labels, len(PROMPT))
     seconds = perf_counter() - started
     wanted = original.encode(features)
-    before = original.next_tokens(wanted, labels, len(_PROMPT))
+    before = original.next_tokens(wanted, labels, len(PROMPT))
     computed = str(export.model.compute_type)
     allowed = limits(_STORED, computed)
     return Spoken(

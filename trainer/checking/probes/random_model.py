@@ -14,7 +14,8 @@ from trainer.model.shape import ModelShape
 from trainer.model.sinusoids import sinusoids
 from trainer.model.whisper import prepare_model
 
-_PROMPT = (whisper_tokens.START, "<|de|>", whisper_tokens.TRANSCRIBE, whisper_tokens.NO_TIMESTAMPS)
+PROMPT = (whisper_tokens.START, "<|de|>", whisper_tokens.TRANSCRIBE, whisper_tokens.NO_TIMESTAMPS)
+"""What comes before the text in each label, and before what a probe compares."""
 
 
 def write_random_model(folder: Path, shape: ModelShape, device: torch.device) -> Vocabulary:
@@ -24,7 +25,7 @@ def write_random_model(folder: Path, shape: ModelShape, device: torch.device) ->
     """
     tokenizer = _tokenizer(shape.vocab_size)
     text, ids = tokenizer.to_str(), tokenizer.get_vocab()
-    end, prompt = ids[whisper_tokens.END], [ids[token] for token in _PROMPT]
+    end, prompt = ids[whisper_tokens.END], [ids[token] for token in PROMPT]
     model = random_whisper(shape, device, start=prompt[0], end=end)
     model.save_pretrained(folder)
     # transformers' own is no Whisper's: ours follows from the other files.
