@@ -10,12 +10,12 @@ from shared.command.next_command import next_lines
 from shared.command.terminal import Screen, say
 from shared.errors import ExitCode, UsageError
 from shared.system.home import expand_home
-from trainer.evaluation.html_report import require_writable, write_evaluation
 from trainer.evaluation.hypotheses import read_hypotheses
 from trainer.evaluation.inputs import EvaluationFacts
 from trainer.evaluation.next_step import export_command
+from trainer.evaluation.reporting.html_report import require_writable, write_evaluation
+from trainer.evaluation.reporting.screen import render_evaluation
 from trainer.evaluation.results import evaluate_transcripts
-from trainer.evaluation.screen import render_evaluation
 from trainer.evaluation.settings import EvaluateSettings
 
 _ABOUT = "Word error rates of models on a store's split, or of a ready table of transcripts, with 95 % intervals."

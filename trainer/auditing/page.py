@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from shared.system.durable import write_durably
 from shared.system.locks import remove_unheld
-from trainer.evaluation.html_report import MAX_PIECES, page_environment
+from trainer.evaluation.reporting.html_report import MAX_PIECES, page_environment
 from trainer.evaluation.scoring import Normaliser, align, normalise
 
 PAGE = "audit.html"

@@ -27,7 +27,7 @@ from trainer.auditing.ranking import rank
 from trainer.auditing.settings import AuditSettings
 from trainer.auditing.table import SUSPECTS, audit_table, write_tables
 from trainer.data.dataset import check_split, monitored_rows
-from trainer.evaluation.html_report import require_writable
+from trainer.evaluation.reporting.html_report import require_writable
 from trainer.evaluation.scoring import Normaliser, count_errors
 from trainer.evaluation.transcribers import is_ctranslate2, words
 from trainer.model.device import choose_device

@@ -9,9 +9,9 @@ from shared.system.durable import json_bytes, write_durably
 from shared.system.locks import is_held, remove_unheld
 from trainer.checkpoints.checkpoint import checkpoints
 from trainer.checkpoints.output_folder import LOCK
-from trainer.evaluation.html_report import require_writable, write_evaluation
+from trainer.evaluation.reporting.html_report import require_writable, write_evaluation
+from trainer.evaluation.reporting.screen import headline, model_line
 from trainer.evaluation.results import evaluate_transcripts
-from trainer.evaluation.screen import headline, model_line
 from trainer.evaluation.settings import EvaluateSettings
 from trainer.evaluation.transcribe import transcribed
 

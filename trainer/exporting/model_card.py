@@ -14,8 +14,8 @@ from shared.system.home import expand_home
 from shared.system.locks import remove_unheld
 from shared.text import one_line
 from shared.units import format_bytes, format_count, format_counted, format_rate, format_share
-from trainer.evaluation.formatting import UNKNOWN
 from trainer.evaluation.metrics_file import NORMALISERS
+from trainer.evaluation.reporting.formatting import UNKNOWN
 from trainer.exporting.files import read_json
 from trainer.gate.verdict import Checked, GateRun
 from trainer.model.alignment import Alignment

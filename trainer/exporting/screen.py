@@ -9,7 +9,7 @@ from rich.text import Text
 
 from shared.text import one_line
 from shared.units import format_audio, format_bytes, format_counted, format_rate, format_share
-from trainer.evaluation.formatting import UNKNOWN
+from trainer.evaluation.reporting.formatting import UNKNOWN
 from trainer.gate.judge import JUDGED_BY, ROUNDING
 from trainer.gate.verdict import Checked, Comparison, GateRun
 from trainer.gate.whole_calls import CLIPS

@@ -6,12 +6,12 @@ from html import unescape
 import pytest
 from rich.console import Console
 
-from trainer.evaluation.hints import hints
-from trainer.evaluation.html_report import render_page
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts
 from trainer.evaluation.metrics_file import metrics
+from trainer.evaluation.reporting.hints import hints
+from trainer.evaluation.reporting.html_report import render_page
+from trainer.evaluation.reporting.screen import render_evaluation
 from trainer.evaluation.results import evaluate_transcripts
-from trainer.evaluation.screen import render_evaluation
 
 ROWS = [("cv", "eins zwei drei vier", "eins zwei drei vier"), ("cv", "fünf sechs", "fünf sechs sieben")]
 ROWS += [("aa", "acht neun zehn elf", "acht"), ("aa", "Zwölf", "zwölf")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shared.text import one_line
-from trainer.evaluation.labels import labels
+from trainer.evaluation.reporting.labels import labels
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult, Score
 
 if TYPE_CHECKING:

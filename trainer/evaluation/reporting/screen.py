@@ -13,7 +13,7 @@ from rich.text import Text
 from shared.text import one_line
 from shared.units import format_audio, format_count, format_counted, format_share
 from trainer.evaluation.bootstrap import FEW_ROWS, PairedDifference
-from trainer.evaluation.formatting import (
+from trainer.evaluation.reporting.formatting import (
     format_interval,
     format_p,
     format_points,
@@ -22,8 +22,8 @@ from trainer.evaluation.formatting import (
     format_silence,
     significance,
 )
-from trainer.evaluation.hints import hints
-from trainer.evaluation.labels import labels, legend
+from trainer.evaluation.reporting.hints import hints
+from trainer.evaluation.reporting.labels import labels, legend
 from trainer.evaluation.results import EvaluationResult, ModelResult, Score
 from trainer.evaluation.scoring import Normaliser
 from trainer.telemetry.record_lines import wer_words

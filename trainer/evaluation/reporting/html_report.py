@@ -15,7 +15,8 @@ from shared.system.durable import json_bytes, write_durably
 from shared.system.locks import remove_unheld
 from shared.text import one_line
 from shared.units import format_count, format_share
-from trainer.evaluation.formatting import (
+from trainer.evaluation.metrics_file import NORMALISERS, metrics
+from trainer.evaluation.reporting.formatting import (
     format_interval,
     format_p,
     format_points,
@@ -24,11 +25,10 @@ from trainer.evaluation.formatting import (
     format_silence,
     significance,
 )
-from trainer.evaluation.labels import labels, legend
-from trainer.evaluation.metrics_file import NORMALISERS, metrics
-from trainer.evaluation.plots import drawn_sources, duration_plot, source_plot
+from trainer.evaluation.reporting.labels import labels, legend
+from trainer.evaluation.reporting.plots import drawn_sources, duration_plot, source_plot
+from trainer.evaluation.reporting.screen import few_rows_note, headline, notes
 from trainer.evaluation.results import DETAIL_NORMALISER, EvaluationResult
-from trainer.evaluation.screen import few_rows_note, headline, notes
 
 METRICS, PAGE = "metrics.json", "evaluation.html"
 MAX_CHARACTERS = 600

@@ -15,14 +15,20 @@ from rich.console import Console
 
 from shared.errors import UsageError
 from tests.support.browser import cut_tables
-from trainer.evaluation.formatting import format_p
-from trainer.evaluation.html_report import MAX_CHARACTERS, MAX_PIECES, render_page, require_writable, write_evaluation
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
-from trainer.evaluation.labels import labels, legend
 from trainer.evaluation.metrics_file import metrics
+from trainer.evaluation.reporting.formatting import format_p
+from trainer.evaluation.reporting.html_report import (
+    MAX_CHARACTERS,
+    MAX_PIECES,
+    render_page,
+    require_writable,
+    write_evaluation,
+)
+from trainer.evaluation.reporting.labels import labels, legend
+from trainer.evaluation.reporting.screen import notes, render_evaluation
 from trainer.evaluation.results import WORST_ROWS, evaluate_transcripts
 from trainer.evaluation.scoring import AlignedWords, Normaliser, align, score_all, score_by_source
-from trainer.evaluation.screen import notes, render_evaluation
 
 HOSTILE = (
     "<script>alert(1)</script></td><img src=http://x.example onerror=1>\"'&{{ 7*7 }}$x$\x1b[31m\x00\u202eevil\u2028"
