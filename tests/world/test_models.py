@@ -122,6 +122,41 @@ def test_a_decoder_without_a_place_for_a_word_is_refused(folder):
         open_transcriber(str(cut(folder, target=4)), language="de", beam_size=1, device=CPU)
 
 
+def _weights_cut_off(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _exported(folder):
+    """An export in its place, of more mel bins, for 8 bits."""
+    wide = tiny_model(folder.parent / "wide", num_mel_bins=128)
+    converter = TransformersConverter(str(wide), copy_files=["tokenizer.json"])
+    shutil.rmtree(folder)
+    converter.convert(str(folder), quantization="int8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: tiny_model(folder, num_mel_bins=128), "takes 128 mel bins, the store has 80"),
+        (_exported, "takes 128 mel bins, the store has 80"),
+        (lambda folder: renamed(folder, "de", "nds"), r"has no <\|de\|>"),
+        (lambda folder: cut(folder, target=4), "4 come before the first word"),
+        (_weights_cut_off, "is cut off"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
+    ],
+    ids=["mel bins", "an export's mel bins", "language", "places", "cut off", "no weights"],
+)
+def test_what_is_wrong_with_the_last_model_is_told_before_the_first_is_asked(
+    folder, store, tmp_path, monkeypatch, *, spoil, words
+):
+    last = shutil.copytree(folder, tmp_path / "last")
+    spoil(last)
+    monkeypatch.setattr("trainer.evaluation.transcribe.open_transcriber", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(UsageError, match=words):
+        transcribed([store], [str(folder), str(last)], quiet_settings(split="test"), Screen(stderr=True))
+
+
 def test_several_stores_are_evaluated_within_a_shorter_window(folder, store, tmp_path):
     other = shutil.copytree(store, tmp_path / "other")
     for name in ("store.json", "COMPLETE"):

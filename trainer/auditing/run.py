@@ -27,9 +27,10 @@ from trainer.auditing.ranking import rank
 from trainer.auditing.settings import AuditSettings
 from trainer.auditing.table import SUSPECTS, audit_table, write_tables
 from trainer.data.dataset import check_split, monitored_rows
+from trainer.evaluation.question import is_ctranslate2
 from trainer.evaluation.reporting.html_report import require_writable
 from trainer.evaluation.scoring import Normaliser, count_errors
-from trainer.evaluation.transcribers import is_ctranslate2, words
+from trainer.evaluation.transcribers import words
 from trainer.model.device import choose_device
 from trainer.model.shape import ModelShape
 from trainer.model.whisper import load_model

@@ -1,6 +1,6 @@
 """A store's clips transcribed by one model after the other, all of them in the window that it was made for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -13,27 +13,18 @@ from tokenizers import Tokenizer
 
 from shared.command.terminal import Screen
 from shared.errors import UsageError
-from shared.models.limits import ModelLimits
-from shared.models.model_files import model_config, tokenizer_json
 from shared.rows import rebuild
 from shared.schema import HOP_LENGTH, SAMPLING_RATE, WINDOW_FRAMES
 from shared.store import StoreSplit, open_split
-from shared.system.home import expand_home
-from shared.text import normalise_transcript, one_line, open_tokenizer, tokenizer_fingerprint
+from shared.text import normalise_transcript, one_line, tokenizer_fingerprint
 from shared.units import format_counted
 from trainer.data.dataset import first_texts, monitored_rows
 from trainer.evaluation.inputs import EvaluationFacts, EvaluationRow, ModelTranscripts, SilenceCheck
+from trainer.evaluation.question import Question, is_ctranslate2
 from trainer.evaluation.settings import EvaluateSettings
-from trainer.evaluation.transcribers import (
-    Transcriber,
-    is_ctranslate2,
-    longest_text,
-    open_transcriber,
-    settings_of,
-    words,
-)
+from trainer.evaluation.transcribers import Transcriber, longest_text, open_transcriber, words
 from trainer.model.device import choose_device, for_ctranslate2
-from trainer.model.export_limits import export_limits
+from trainer.model.weight_files import weight_files
 
 _BATCH_CLIPS = 8
 _FRAMES_PER_SECOND = SAMPLING_RATE // HOP_LENGTH
@@ -68,28 +59,12 @@ def transcribed(
     does not fit them, and labels that no model's tokenizer made.
     """
     splits = _opened(stores, settings.split)
-    window = min((_limits(name).window_frames for name in models), default=WINDOW_FRAMES)
-    own_settings = settings.generation_config == "model"
-    # Before the first is transcribed: the last may be hours away.
-    for name in models if own_settings else ():
-        settings_of(name)
+    # All of them before the first is transcribed: the last may be hours away.
+    questions = [_asked(name, splits, settings) for name in models]
+    window = min((asked.limits.window_frames for asked in questions), default=WINDOW_FRAMES)
     sets = _test_sets(stores, splits, settings, console, window)
-    language = sets[0].split.record.language
-    tokenizers = {name: tokenizer_json(name) for name in models}
-    references = [text for one in sets for text in _references(one.split, one.rows, tokenizers)]
-    found = []
-    for name in models:
-        device = settings.device
-        place = for_ctranslate2(device, console.say) if is_ctranslate2(name) else choose_device(device)
-        model = open_transcriber(
-            name,
-            language=language,
-            beam_size=settings.beam_size,
-            device=place,
-            own_settings=own_settings,
-            tell=console.say,
-        )
-        found.append(_by_model(model, sets, settings.silence_clips, console))
+    references = [text for one in sets for text in _references(one.split, one.rows, questions)]
+    found = [_by_model(_transcriber(name, splits, settings, console), sets, settings, console) for name in models]
     ways = dict.fromkeys(model.decoding for model in found)
     rows = [(one, row) for one in sets for row in one.rows]
     return EvaluationFacts(
@@ -135,10 +110,35 @@ def _require_comparable(splits: Sequence[StoreSplit]) -> None:
             raise UsageError(f"{split.root} is named twice, or beside a copy of it", "name each --store once")
 
 
-def _limits(model: str) -> ModelLimits:
-    if is_ctranslate2(model):
-        return export_limits(expand_home(model))
-    return ModelLimits.from_config(model_config(model), model)
+def _asked(name: str, splits: Sequence[StoreSplit], settings: EvaluateSettings) -> Question:
+    """How the model *name* is asked. Raises UsageError for all that can be known of it before it is loaded."""
+    found = Question.of(name, splits[0].record.language, own_settings=settings.generation_config == "model")
+    _require_bins(name, found.num_mel_bins, splits)
+    if not is_ctranslate2(name):
+        weight_files(name)
+    return found
+
+
+def _transcriber(name: str, splits: Sequence[StoreSplit], settings: EvaluateSettings, console: Screen) -> Transcriber:
+    device = settings.device
+    found = open_transcriber(
+        name,
+        language=splits[0].record.language,
+        beam_size=settings.beam_size,
+        device=for_ctranslate2(device, console.say) if is_ctranslate2(name) else choose_device(device),
+        own_settings=settings.generation_config == "model",
+        tell=console.say,
+    )
+    _require_bins(name, found.num_mel_bins, splits)
+    return found
+
+
+def _require_bins(name: str, bins: int | None, splits: Sequence[StoreSplit]) -> None:
+    """Raises UsageError where the model *name* takes other *bins* than *splits* have; None is not known yet."""
+    for split in splits:
+        if bins not in {None, split.spec.num_mel_bins}:
+            message = f"{split.root}: {name} takes {bins} mel bins, the store has {split.spec.num_mel_bins}"
+            raise UsageError(message, "choose a model that the store was prepared for")
 
 
 def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window: int) -> tuple[list[int], str]:
@@ -160,14 +160,14 @@ def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window
     return sorted(fitting, key=lambda row: -int(split.num_frames[row])), title
 
 
-def _references(split: StoreSplit, rows: Sequence[int], tokenizers: Mapping[str, str]) -> list[str]:
-    """The labels of *rows* as text. Raises UsageError where none of *tokenizers*, by model, is what made them."""
-    made = [name for name, text in tokenizers.items() if tokenizer_fingerprint(text) == split.record.tokenizer]
-    for name in made or tokenizers:
-        tokenizer = open_tokenizer(tokenizers[name], name)
-        if made or _reads(tokenizer, split):
-            return [words(tokenizer, split.labels(row).tolist()) for row in rows]
-    message = f"{split.root}: its labels are of another tokenizer than {' and '.join(tokenizers)} have"
+def _references(split: StoreSplit, rows: Sequence[int], questions: Sequence[Question]) -> list[str]:
+    """The labels of *rows* as text. Raises UsageError where the tokenizer of none of *questions* is what made them."""
+    made = [asked for asked in questions if tokenizer_fingerprint(asked.tokenizer_json) == split.record.tokenizer]
+    for asked in made or questions:
+        if made or _reads(asked.tokenizer, split):
+            return [words(asked.tokenizer, split.labels(row).tolist()) for row in rows]
+    names = " and ".join(asked.name for asked in questions)
+    message = f"{split.root}: its labels are of another tokenizer than {names} have"
     raise UsageError(message, "name a model that it was prepared for as well, as --baseline")
 
 
@@ -185,11 +185,9 @@ def _row(test_set: _TestSet, row: int, reference: str) -> EvaluationRow:
     return EvaluationRow(int(split.row_id[row]), source, reference, seconds, test_set.name)
 
 
-def _by_model(model: Transcriber, sets: Sequence[_TestSet], silence_clips: int, console: Screen) -> ModelTranscripts:
-    for one in sets:
-        if model.num_mel_bins != one.split.spec.num_mel_bins:
-            message = f"{model.name} takes {model.num_mel_bins} mel bins, the store has {one.split.spec.num_mel_bins}"
-            raise UsageError(f"{one.split.root}: {message}", "choose a model that the store was prepared for")
+def _by_model(
+    model: Transcriber, sets: Sequence[_TestSet], settings: EvaluateSettings, console: Screen
+) -> ModelTranscripts:
     hypotheses: list[str] = []
     started = perf_counter()
     parts = [(one.split, part) for one in sets for part in _parts(one.rows)]
@@ -205,7 +203,7 @@ def _by_model(model: Transcriber, sets: Sequence[_TestSet], silence_clips: int, 
         model.name,
         hypotheses,
         spent / audio,
-        _on_silence(model, silence_clips),
+        _on_silence(model, settings.silence_clips),
         decoding=f"{model.decoding.words}, {window:g} s window",
         remarks=model.remarks,
     )

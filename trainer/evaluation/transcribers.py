@@ -13,20 +13,17 @@ from tokenizers import Tokenizer
 
 from shared.errors import UsageError
 from shared.models.limits import ModelLimits
-from shared.models.model_files import model_config, optional_json, tokenizer_json
+from shared.models.model_files import optional_json
 from shared.models.tokens import is_word, moments
 from shared.system.home import expand_home
-from shared.text import open_tokenizer
+from trainer.evaluation.question import PROMPT, Question, is_ctranslate2
 from trainer.model.device import half_on_gpu
-from trainer.model.export_limits import export_limits
 from trainer.model.generation import Decoding, search
 from trainer.model.hints import model_hints
 from trainer.model.loading import never_trained
-from trainer.model.own_settings import read_own_settings
 from trainer.model.whisper import encoder_outputs, load_model
 
 _WHISPERS = ModelLimits()
-_PROMPT = ("<|startoftranscript|>", "<|{language}|>", "<|transcribe|>", "<|notimestamps|>")
 
 
 class Transcriber(Protocol):
@@ -119,19 +116,6 @@ def _vocabulary(tokenizer: Tokenizer) -> tuple[frozenset[int], Mapping[int, str]
     return moments(tokenizer.get_vocab(with_added_tokens=True)) | (added.keys() - found.keys()), found
 
 
-def is_ctranslate2(name: str) -> bool:
-    """Whether *name* is a folder that CTranslate2 made."""
-    return (expand_home(name) / "model.bin").is_file()
-
-
-def settings_of(name: str) -> dict[str, Any]:
-    """The model *name*'s own generation settings. Raises UsageError for an export, and as `read_own_settings` does."""
-    if is_ctranslate2(name):
-        remedy = "name the transformers model that it was made from, or leave --generation-config out"
-        raise UsageError(f"{name} is an export, which has no generation settings of its own", remedy)
-    return read_own_settings(name)
-
-
 def open_transcriber(
     name: str,
     *,
@@ -144,40 +128,22 @@ def open_transcriber(
     """The model *name*, a transformers folder or Hub id, or a CTranslate2 folder, on *device*.
 
     *own_settings*: its own generation settings decide how it is asked. *tell* is `load_model`'s. Raises UsageError when
-    it cannot be loaded, its tokenizer does not know *language*, or an export is to use settings that it has not.
+    it cannot be loaded, and as `Question.of` does.
     """
-    own = settings_of(name) if own_settings else None
-    tokenizer = open_tokenizer(tokenizer_json(name), name)
-    prompt = [_special(tokenizer, token.format(language=language), name) for token in _PROMPT]
+    asked = Question.of(name, language, own_settings=own_settings)
+    decoding = Decoding.of(asked.tokenizer, beam_size, asked.own)
+    vocabulary = asked.tokenizer.get_vocab()
     if is_ctranslate2(name):
-        model = _load_ctranslate2(name, device)
-        _require_tokens(name, tokenizer)
-        decoding = Decoding.of(tokenizer, beam_size)
+        export = _load_ctranslate2(name, device)
         _compare_beginnings(name, decoding, tell)
+        found = model_hints(vocabulary, never_trained=False)
         return _CTranslate2Model(
-            name,
-            model.n_mels,
-            model,
-            tokenizer,
-            prompt,
-            decoding,
-            _with_room(name, export_limits(expand_home(name))),
-            model_hints(tokenizer.get_vocab(), never_trained=False),
+            name, export.n_mels, export, asked.tokenizer, asked.prompt, decoding, asked.limits, found
         )
-    limits = _with_room(name, ModelLimits.from_config(model_config(name), name))
     whisper = load_model(name, tell).train(mode=False).to(device=device)
     bins = whisper.config.num_mel_bins
-    decoding = Decoding.of(tokenizer, beam_size, own)
-    found = model_hints(tokenizer.get_vocab(), never_trained=never_trained(whisper))
-    return _TransformersModel(name, bins, whisper, tokenizer, prompt, decoding, device, limits, found)
-
-
-def _with_room(name: str, limits: ModelLimits) -> ModelLimits:
-    """*limits*. Raises UsageError where they leave a decoder no place for a word after the prompt."""
-    if limits.max_labels <= len(_PROMPT):
-        message = f"{name}: its decoder has {limits.max_labels} places, and {len(_PROMPT)} come before the first word"
-        raise UsageError(message, "take a model with more max_target_positions")
-    return limits
+    found = model_hints(vocabulary, never_trained=never_trained(whisper))
+    return _TransformersModel(name, bins, whisper, asked.tokenizer, asked.prompt, decoding, device, asked.limits, found)
 
 
 def _compare_beginnings(name: str, decoding: Decoding, tell: Callable[[str], None]) -> None:
@@ -187,17 +153,6 @@ def _compare_beginnings(name: str, decoding: Decoding, tell: Callable[[str], Non
         tell(
             f"{name}: its config.json keeps tokens {found} from coming first, elsewhere {list(decoding.not_first)} are"
         )
-
-
-def _require_tokens(name: str, tokenizer: Tokenizer) -> None:
-    """Raises UsageError where the export *name* keeps numbers from coming first that are no tokens.
-
-    CTranslate2 writes beside its memory with them.
-    """
-    found, size = optional_json(name, "config.json").get("suppress_ids_begin"), tokenizer.get_vocab_size()
-    if isinstance(found, list) and not all(isinstance(number, int) and 0 <= number < size for number in found):
-        message = f"config.json of {name} has suppress_ids_begin {found}, not all of them its {size} tokens"
-        raise UsageError(message, "export the model again, with trainer.export")
 
 
 def _load_ctranslate2(name: str, device: torch.device) -> Any:
@@ -216,16 +171,9 @@ def _load_ctranslate2(name: str, device: torch.device) -> Any:
         raise UsageError(f"{name} cannot be loaded: {error}", "export it again") from error
 
 
-def _special(tokenizer: Tokenizer, token: str, name: str) -> int:
-    token_id = tokenizer.token_to_id(token)
-    if token_id is None:
-        raise UsageError(f"the tokenizer of {name} has no {token}", "check --model, and the store's --language")
-    return int(token_id)
-
-
 def longest_text(seconds: float, limits: ModelLimits = _WHISPERS) -> int:
     """Labels of a clip of *seconds* at most: more than anybody speaks; a model that goes on and on is cut off there.
 
     Never more than the decoder has places, as *limits* say.
     """
-    return min(limits.max_labels, round(25 * seconds) + 2 * len(_PROMPT))
+    return min(limits.max_labels, round(25 * seconds) + 2 * len(PROMPT))

@@ -1,4 +1,4 @@
-"""How long labels and clips of a CTranslate2 folder may be, which its library does not tell."""
+"""What a CTranslate2 folder was made for: its library tells the mel bins once it is loaded, and lengths never."""
 
 import os
 import struct
@@ -13,6 +13,7 @@ _ENCODINGS = {
     "encoder/position_encodings/encodings": "max_source_positions",
     "decoder/position_encodings/encodings": "max_target_positions",
 }
+_CONVOLUTION = "encoder/conv1/weight"
 
 
 def export_limits(folder: Path) -> ModelLimits:
@@ -21,16 +22,23 @@ def export_limits(folder: Path) -> ModelLimits:
     Whisper's where neither tells: CTranslate2's own config.json does not. Raises UsageError for a config.json that is
     damaged, or states no positive whole number.
     """
-    config = optional_json(str(folder), "config.json")
-    return ModelLimits.from_config(config | _positions(folder / "model.bin"), str(folder))
+    config, dims = optional_json(str(folder), "config.json"), _dims(folder / "model.bin")
+    positions = {entry: dims[name][0] for name, entry in _ENCODINGS.items() if dims.get(name)}
+    return ModelLimits.from_config(config | positions, str(folder))
 
 
-def _positions(path: Path) -> dict[str, int]:
-    """Rows of both tables of positions in *path*, as far as they are found: a file of another layout has none.
+def export_mel_bins(folder: Path) -> int | None:
+    """The mel bins that the export in *folder* takes, None where its weights cannot be read."""
+    dims = _dims(folder / "model.bin").get(_CONVOLUTION, [])
+    return dims[1] if dims[1:] else None
+
+
+def _dims(path: Path) -> dict[str, list[int]]:
+    """The dimensions of the tensors in *path*, by name, as far as they are found: a file of another layout has none.
 
     The layout is that of `ctranslate2.specs.ModelSpec.save`: name, dimensions, type and bytes of each tensor.
     """
-    found: dict[str, int] = {}
+    found: dict[str, list[int]] = {}
     with suppress(OSError, struct.error, ValueError), path.open("rb") as file:
         _number(file, "I")
         _name(file)
@@ -40,8 +48,7 @@ def _positions(path: Path) -> dict[str, int]:
             dims = [_number(file, "I") for _ in range(_number(file, "B"))]
             _number(file, "B")
             file.seek(_number(file, "I"), os.SEEK_CUR)
-            if name in _ENCODINGS and dims:
-                found[_ENCODINGS[name]] = dims[0]
+            found[name] = dims
     return found
 
 

@@ -33,18 +33,22 @@ def read_weights(model: str) -> dict[str, torch.Tensor]:
     """
     weights: dict[str, torch.Tensor] = {}
     for path in weight_files(model):
-        with path.open("rb") as file:
-            refuse_pointer(path, file.read(200))
         weights |= _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return weights
 
 
 def weight_files(model: str) -> list[Path]:
-    """The files of *model*'s weights, all there. Raises UsageError where one is not."""
+    """The files of *model*'s weights, all there; nothing but their beginnings is read.
+
+    Raises UsageError where one is not, is cut off, or a Git LFS pointer.
+    """
     for name in WEIGHTS:
         path = model_path(model, name)
         if path is not None:
-            return _parts(model, name) if name.endswith(".json") else [path]
+            found = _parts(model, name) if name.endswith(".json") else [path]
+            for part in found:
+                _require_whole(part)
+            return found
     refuse_kind(model)
     where = "" if is_local(model) else " on the Hub"
     raise UsageError(f"{model} has no weights{where}: none of {', '.join(WEIGHTS)}", SAVE_WHOLE)
@@ -65,14 +69,21 @@ def _parts(model: str, index: str) -> list[Path]:
     return [path for path in found.values() if path is not None]
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+def _require_whole(path: Path) -> None:
+    with path.open("rb") as file:
+        refuse_pointer(path, file.read(200))
+    if path.suffix == ".safetensors" and (problem := safetensors_problem(_header(path), path.stat().st_size)):
+        raise UsageError(f"{path} {problem}", _AGAIN)
+
+
+def _header(path: Path) -> bytes:
+    """The length and the table of contents of the safetensors file *path*, or what there is of them."""
     with path.open("rb") as file:
         head = file.read(_LENGTH.size)
-        if len(head) == _LENGTH.size:
-            head += file.read(min(_MOST_HEADER, *_LENGTH.unpack(head)))
-    problem = safetensors_problem(head, path.stat().st_size)
-    if problem:
-        raise UsageError(f"{path} {problem}", _AGAIN)
+        return head + file.read(min(_MOST_HEADER, *_LENGTH.unpack(head))) if len(head) == _LENGTH.size else head
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, RuntimeError) as error:
