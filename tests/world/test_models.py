@@ -34,7 +34,7 @@ from trainer.exporting.remarks import remarks, require_tokens, require_window
 from trainer.model.export_limits import export_limits
 from trainer.model.files import ModelFiles
 from trainer.model.generation import Decoding
-from trainer.model.hints import model_hints
+from trainer.model.hints import missing_tokens, model_hints
 from trainer.model.loading import never_trained, read_model
 from trainer.model.shape import ModelShape
 
@@ -380,7 +380,9 @@ def test_a_tokenizer_that_faster_whisper_breaks_on_is_refused_before_the_export_
 
 
 def test_the_older_name_of_silence_is_one(folder):
-    require_tokens(Checkpoint.read(renamed(folder, "nospeech", "nocaptions")))
+    checkpoint = Checkpoint.read(renamed(folder, "nospeech", "nocaptions"))
+    assert missing_tokens(vocabulary(checkpoint.tokenizer_json)) == []
+    require_tokens(checkpoint)
 
 
 def test_a_language_that_faster_whisper_does_not_know_is_refused_before_the_export(folder):
