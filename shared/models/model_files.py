@@ -16,6 +16,7 @@ from shared.system.read_errors import refuse_unreadable
 DEFAULT_NUM_MEL_BINS = 128
 _TELLING = ("adapter_config.json", "model.bin")
 """Files that tell, on the Hub, what is no model."""
+_IN_UTF8 = "save that file as UTF-8, or download the model again"
 _NAME_A_MODEL = "give a Whisper model's folder or Hub id"
 
 
@@ -70,7 +71,12 @@ def model_json(model: str, name: str) -> dict[str, Any]:
 def optional_json(model: str, name: str) -> dict[str, Any]:
     """As `model_json`; {} where *model* has no such file."""
     path = model_path(model, name)
-    return _object(_read(path), model, name) if path is not None else {}
+    if path is None:
+        return {}
+    try:
+        return _object(_read(path), model, name)
+    except ValueError as error:
+        raise UsageError(f"{name} of {model} cannot be read: {error}", _remedy(model, error)) from error
 
 
 def model_file(model: str, name: str, option: str = "--model") -> str:
@@ -91,7 +97,7 @@ def model_file(model: str, name: str, option: str = "--model") -> str:
         kind = kind_at(path) if is_local(model) or path.is_file() else _kind_on_hub(model)
         if kind is not None:
             raise UsageError(f"{message}: that is {kind.what}", kind.remedy) from error
-        raise UsageError(message, _remedy(model)) from error
+        raise UsageError(message, _remedy(model, error)) from error
 
 
 def model_path(model: str, name: str) -> Path | None:
@@ -117,7 +123,7 @@ def model_path(model: str, name: str) -> Path | None:
     except EntryNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UsageError(f"--model {model}: cannot fetch {name}: {first_line(error)}", _remedy(model)) from error
+        raise UsageError(f"--model {model}: cannot fetch {name}: {first_line(error)}", _remedy(model, error)) from error
 
 
 def tokenizer_json(model: str, option: str = "--model") -> str:
@@ -197,7 +203,10 @@ def _known_to_lack(model: str, name: str) -> bool:
     return found is _CACHED_NO_EXIST or constants.is_offline_mode()
 
 
-def _remedy(model: str) -> str:
+def _remedy(model: str, error: Exception) -> str:
+    """What to do about *error*, met while a file of *model* was read."""
+    if isinstance(error, UnicodeError):
+        return _IN_UTF8
     if is_local(model):
         return "check the name of the folder"
     return "check the name, or HF_TOKEN" if "/" in model else "check the name: on this machine there is no such folder"

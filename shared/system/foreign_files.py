@@ -14,12 +14,18 @@ MAX_BYTES = 64_000_000
 
 
 def read_text(path: Path) -> str:
-    """The text of *path*. Raises OSError, and ValueError where it is too large to be what it should be, or no UTF-8."""
+    """The text of *path*, without the mark (BOM) that editors on Windows put before it.
+
+    Raises OSError, and ValueError where it is too large to be what it should be; a UnicodeError where it is no UTF-8.
+    """
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"it has more than {format_bytes(MAX_BYTES)}, which no such file needs")
-    return content.decode()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnicodeError(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def parse_json(text: str | bytes) -> Any:

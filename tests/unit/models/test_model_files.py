@@ -89,6 +89,20 @@ def test_a_binary_file_is_no_tokenizer(tmp_path):
         model_facts(None, 80, str(tmp_path / "t.json"))
 
 
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json"])
+def test_a_file_that_an_editor_saved_with_a_mark_is_read_and_one_in_utf_16_is_told_with_what_to_do(model, name):
+    if not (model / name).exists():
+        (model / name).write_text("{}")
+    plain = (model / name).read_text()
+    facts = model_facts(str(model), None, None)
+    (model / name).write_text(plain, encoding="utf-8-sig")
+    assert model_facts(str(model), None, None) == facts
+    (model / name).write_text(plain, encoding="utf-16")
+    with pytest.raises(UsageError, match=rf"{name}.* it is no text in UTF-8: invalid start byte at byte 0") as told:
+        model_facts(str(model), None, None)
+    assert told.value.remedy == "save that file as UTF-8, or download the model again"
+
+
 def test_a_folder_that_is_no_whisper_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"cannot read config\.json"):
         model_config(str(tmp_path))
