@@ -16,27 +16,35 @@ from shared.units import (
 from trainer.telemetry.records import CheckpointRecord, EvaluationRecord, StepRecord, Transcript, WordErrors
 
 _PADDING = {"own": "", "window": " at 30 s"}
+_IN_A_LINE = {"speed": "{}", "audio": "{}", "a step takes": "{}/step"}
+"""What a line says of figures that need no name there."""
+
+
+def step_figures(record: StepRecord) -> dict[str, str]:
+    """A `StepRecord`'s figures in words, by name; without those that the device does not tell, or that are usual."""
+    found = {
+        "loss": f"{record.loss:.4f}",
+        "learning rate": f"{record.learning_rate:.3g}",
+        "gradient norm": f"{record.grad_norm:.3g}",
+        "speed": f"{format_rate(record.samples_per_second)} clips/s",
+        "audio": format_audio_rate(record.audio_seconds_per_second),
+        "a step takes": format_seconds(record.seconds_per_step),
+        "data wait": f"{record.data_wait_share:.1%}",
+        "padding": f"{record.padding_waste:.1%}",
+        "MFU": "" if record.mfu is None else f"{record.mfu:.1%}",
+        "VRAM": "" if record.vram_bytes is None else format_bytes(record.vram_bytes),
+        "GPU": "" if record.gpu_utilisation is None else f"{record.gpu_utilisation:.0%}",
+        "loss scale": "" if record.loss_scale == 1 else f"{record.loss_scale:g}",
+    }
+    return {name: words for name, words in found.items() if words}
 
 
 def step_line(record: StepRecord, max_steps: int) -> str:
-    """A `StepRecord` in one line; figures that the device does not tell, or that mean no trouble, are left out."""
-    parts = [
-        f"step {format_count(record.step)}/{format_count(max_steps)}",
-        f"loss {record.loss:.4f}",
-        f"learning rate {record.learning_rate:.3g}",
-        f"gradient norm {record.grad_norm:.3g}",
-        f"{format_rate(record.samples_per_second)} clips/s",
-        f"{format_audio_rate(record.audio_seconds_per_second)}",
-        f"{format_seconds(record.seconds_per_step)}/step",
-        f"data wait {record.data_wait_share:.1%}",
-        f"padding {record.padding_waste:.1%}",
-        "" if record.mfu is None else f"MFU {record.mfu:.1%}",
-        "" if record.vram_bytes is None else f"VRAM {format_bytes(record.vram_bytes)}",
-        "" if record.gpu_utilisation is None else f"GPU {record.gpu_utilisation:.0%}",
-        "" if record.loss_scale == 1 else f"loss scale {record.loss_scale:g}",
-        f"skipped steps {record.skipped_steps}" if record.skipped_steps else "",
-    ]
-    return ", ".join(part for part in parts if part)
+    """A `StepRecord` in one line: its `step_figures`, and how many updates were left out, where any were."""
+    parts = [f"step {format_count(record.step)}/{format_count(max_steps)}"]
+    parts += [_IN_A_LINE.get(name, f"{name} {{}}").format(words) for name, words in step_figures(record).items()]
+    parts += [f"skipped steps {record.skipped_steps}"] if record.skipped_steps else []
+    return ", ".join(parts)
 
 
 def wer_words(overall: Mapping[str, WordErrors]) -> str:

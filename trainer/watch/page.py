@@ -5,17 +5,9 @@ from math import isfinite
 
 from shared.pages.page_html import bar, events, figures, page
 from shared.pages.svg_plots import PLOT_CSS, count_ticks, line_chart
-from shared.units import (
-    format_audio_rate,
-    format_bytes,
-    format_count,
-    format_counted,
-    format_rate,
-    format_seconds,
-    format_share,
-)
-from trainer.telemetry.record_lines import wer_words
-from trainer.telemetry.records import Phase, StepRecord
+from shared.units import format_bytes, format_count, format_counted, format_seconds, format_share
+from trainer.telemetry.record_lines import step_figures, wer_words
+from trainer.telemetry.records import Phase
 from trainer.watch.curves import WER, Points
 from trainer.watch.moment import Moment, RunFacts
 
@@ -79,7 +71,7 @@ def _figures(facts: RunFacts, moment: Moment, now: float) -> list[tuple[str, str
         ("time left", _NONE if left is None else format_seconds(left)),
         ("elapsed", format_seconds(max(0.0, now - facts.started_at))),
         ("last step", _ago(moment.last_step_at, now)),
-        *_of_record(moment.record),
+        *(step_figures(moment.record).items() if moment.record is not None else ()),
         ("skipped steps", format_count(moment.skipped)),
         *((f"last, step {format_count(e.step)}", wer_words(e.overall)) for e in moment.evaluations.values()),
         ("best raw WER", _NONE if best is None else f"{format_share(best)}, step {format_count(step or 0)}"),
@@ -89,23 +81,6 @@ def _figures(facts: RunFacts, moment: Moment, now: float) -> list[tuple[str, str
         return [*shown, ("checkpoint", _NONE), ("checkpoints failed", format_count(moment.failures))]
     written = f"step {format_count(last.step)}, {format_bytes(last.num_bytes)}, {_ago(last.written_at, now)}"
     return [*shown, ("checkpoint", written), ("checkpoints failed", format_count(moment.failures))]
-
-
-def _of_record(record: StepRecord | None) -> list[tuple[str, str]]:
-    if record is None:
-        return []
-    shown = [
-        ("loss", f"{record.loss:.4f}"),
-        ("learning rate", f"{record.learning_rate:.3g}"),
-        ("speed", f"{format_rate(record.samples_per_second)} clips/s"),
-        ("audio", format_audio_rate(record.audio_seconds_per_second)),
-        ("a step takes", format_seconds(record.seconds_per_step)),
-        ("waiting for data", f"{record.data_wait_share:.1%}"),
-        ("loss scale", f"{record.loss_scale:g}"),
-    ]
-    shown += [("MFU", f"{record.mfu:.1%}")] if record.mfu is not None else []
-    shown += [("VRAM", format_bytes(record.vram_bytes))] if record.vram_bytes is not None else []
-    return shown + ([("GPU", f"{record.gpu_utilisation:.0%}")] if record.gpu_utilisation is not None else [])
 
 
 def _ago(at: float | None, now: float) -> str:

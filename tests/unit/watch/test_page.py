@@ -41,6 +41,7 @@ def watching(model="openai/whisper-large-v3-turbo", store="/data/store", said="G
     [
         *("75 of 60,630", "evaluating: 128 of 512 clips", "0.1600", "1e-05", "24 clips/s", "1.2%", "40.0%"),
         *("12.0 GB", "97%", "1024", "WER 12.70 % raw, 11.30 % basic", "12.70 %, step 50", "step 50, 9.7 GB"),
+        *("gradient norm", "1.25", "padding", "3.0%"),
         *("training waits -> raise --loader-threads", "loss", "raw WER", "learning rate", "VRAM"),
     ],
 )
