@@ -13,11 +13,13 @@ import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from preprocess.demo.model import build_model
+from shared.command.cli import run_command
 from shared.schema import FeatureSpec
 from shared.text import Labeller, tokenizer_fingerprint
 from tests.support.samples import feature_row, make_store
 from tests.support.warm import WarmProcess
 from trainer.model.whisper import sinusoids
+from trainer.train import main as train
 
 ROOT = Path(__file__).parents[2]
 SPEC = FeatureSpec(80, "float16")
@@ -111,3 +113,17 @@ def tiny_model(folder, num_mel_bins=80):
     made = Path(os.environ.get("TESTS_SHARED_FOLDER", folder.parent)) / "models" / f"tiny-{num_mel_bins}"
     build_model(made, num_mel_bins=num_mel_bins)
     return Path(shutil.copytree(made, folder, dirs_exist_ok=True))
+
+
+def small_training(folder):
+    """*folder* with a tiny model, and a store of a few clips for it."""
+    training_store(folder / "store", tiny_model(folder / "model"), clips=16, test_clips=2)
+    return folder
+
+
+def train_here(folder, output, *options):
+    """The exit status of a training on `small_training`, in this process: every step is told, nothing is served."""
+    where = ("--store", str(folder / "store"), "--model", str(folder / "model"), "--output", str(output))
+    told = ("--logging-steps", "1", "--report-to", "none", "--no-metrics")
+    short = ("--full-context-share", "0", "--eval-padding", "own", "--warmup-steps", "1")
+    return run_command(train, [*where, *told, *short, *options])

@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from shared.command.cli import run_command
 from tests.support.card import Card
-from tests.support.training import tiny_model, training_store
-from trainer.train import main
+from tests.support.training import small_training, train_here
 from trainer.training.loop import TrainingLoop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -17,18 +15,14 @@ TOLD = "measuring what the largest micro-batches take"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("card")
-    training_store(folder / "store", tiny_model(folder / "model"), clips=16, test_clips=2)
-    return folder
+    return small_training(tmp_path_factory.mktemp("card"))
 
 
-def run(folder, card, *options):
+def run(folder, card, *options, output="out"):
     """The exit status of a training on *card*, whose settings are those of a GPU: fp16 and 8-bit AdamW by default."""
-    arguments = ["--store", str(folder / "store"), "--model", str(folder / "model"), "--output", str(folder / "out")]
-    arguments += ["--global-batch-size", "8", "--full-context-share", "0", "--gradient-checkpointing", "never"]
-    arguments += ["--logging-steps", "1", "--eval-padding", "own", "--warmup-steps", "1", "--report-to", "none"]
+    own = ("--global-batch-size", "8", "--gradient-checkpointing", "never")
     with pytest.MonkeyPatch.context() as patch, card.installed(patch):
-        return run_command(main, [*arguments, "--no-metrics", *options])
+        return train_here(folder, folder / output, *own, *options)
 
 
 def test_a_card_is_measured_kept_to_and_not_measured_again(folder, capsys, monkeypatch):
@@ -64,8 +58,8 @@ def frames(folder):
     return json.loads(state.read_text())["frames"]
 
 
-def test_a_card_that_is_too_small_is_said_to_be_before_anything_is_trained(folder, tmp_path, capsys):
-    assert run(folder, Card(6 * MIB), "--max-steps", "2", "--output", str(tmp_path / "small")) == 3
+def test_a_card_that_is_too_small_is_said_to_be_before_anything_is_trained(folder, capsys):
+    assert run(folder, Card(6 * MIB), "--max-steps", "2", output="small") == 3
     said = " ".join(capsys.readouterr().err.split())
     assert "the longest clip does not fit into the GPU's memory" in said
     assert "trainer.estimate" in said

@@ -8,11 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from shared.command.cli import run_command
-from tests.support.training import tiny_model, training_store
+from tests.support.training import small_training, train_here
 from trainer.checkpoints.checkpoint import load_training
 from trainer.evaluate import main as evaluate
 from trainer.export import main as export
-from trainer.train import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STEPS = 4
@@ -20,18 +19,12 @@ STEPS = 4
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fp16")
-    training_store(folder / "store", tiny_model(folder / "model"), clips=16, test_clips=2)
-    return folder
+    return small_training(tmp_path_factory.mktemp("fp16"))
 
 
 def run(folder, output, *options):
-    """One line of what `trainer.train` is told, in this process."""
-    arguments = ["--store", str(folder / "store"), "--model", str(folder / "model"), "--output", str(output)]
-    arguments += ["--max-steps", str(STEPS), "--global-batch-size", "4", "--full-context-share", "0"]
-    arguments += ["--logging-steps", "1", "--save-steps", "2", "--eval-steps", str(STEPS), "--eval-padding", "own"]
-    arguments += ["--learning-rate", "1e-3", "--warmup-steps", "1", "--keep-latest", "9", "--report-to", "none"]
-    return run_command(main, [*arguments, "--no-metrics", *options])
+    own = ("--max-steps", str(STEPS), "--eval-steps", str(STEPS), "--save-steps", "2", "--keep-latest", "9")
+    return train_here(folder, output, *own, "--global-batch-size", "4", "--learning-rate", "1e-3", *options)
 
 
 def told(output, kind="steps"):
