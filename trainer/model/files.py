@@ -82,7 +82,7 @@ def _of_processor(model: str) -> dict[str, Any]:
 
 
 def _preprocessor(model: str, found: Mapping[str, Any], shape: ModelShape) -> dict[str, Any]:
-    """*found*, or what Whisper's has for *shape*. Raises UsageError for other log-mel than a store's."""
+    """*found*, or what Whisper's has, for *shape*'s mel bins. Raises UsageError for other log-mel than a store's."""
     other = {name: found[name] for name, value in _MEL.items() if found.get(name, value) != value}
     if other:
         said = ", ".join(f"{name} {value!r}" for name, value in other.items())
@@ -95,7 +95,8 @@ def _preprocessor(model: str, found: Mapping[str, Any], shape: ModelShape) -> di
     }
     usual: dict[str, Any] = {"feature_extractor_type": "WhisperFeatureExtractor", "processor_class": "WhisperProcessor"}
     usual |= {"padding_side": "right", "padding_value": 0.0, "return_attention_mask": False}
-    return dict(found) or {**usual, "feature_size": shape.num_mel_bins, **_MEL, **window}
+    # The file may be another model's: large ones take other mel bins than small ones.
+    return {**(found or {**usual, **_MEL, **window}), "feature_size": shape.num_mel_bins}
 
 
 def _generation(config: Mapping[str, Any], ids: Mapping[str, int]) -> dict[str, Any]:

@@ -97,6 +97,12 @@ def test_log_mel_of_other_figures_than_the_stores_is_refused(folder):
         ModelFiles.read(str(folder))
 
 
+def test_a_preprocessor_of_another_model_gets_the_mel_bins_of_this_one(folder):
+    edited(folder, "preprocessor_config.json", feature_size=128, dither=0.0)
+    found = ModelFiles.read(str(folder)).preprocessor
+    assert (found["feature_size"], found["dither"]) == (80, 0.0)
+
+
 def test_a_feature_extractor_that_is_but_a_name_states_no_figures(folder):
     expected = ModelFiles.read(str(folder)).preprocessor
     (folder / "preprocessor_config.json").unlink()
