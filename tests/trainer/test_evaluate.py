@@ -120,7 +120,7 @@ def test_what_is_missing_is_said(folder, capsys, arguments, said):
 
 
 def test_a_split_without_rows_is_a_wrong_usage(folder, tmp_path, capsys):
-    make_store(tmp_path / "store", {"test": [[quarantined_row(0)]]})
+    make_store(tmp_path / "store", {"test": [[quarantined_row(0)]]}, SPEC)
     assert run_command(main, ["--store", str(tmp_path / "store"), "--model", str(folder / "model")]) == 2
     assert f"test of {tmp_path / 'store'} has no rows to evaluate" in flat(capsys.readouterr().err)
 

@@ -41,11 +41,12 @@ class Question:
         Raises UsageError where its files cannot be read, its tokenizer does not know *language*, its decoder has no
         place for a word, or an export is to use settings that it has not.
         """
+        # First, since config.json tells what was named in a model's place.
+        limits, bins = _shape(name)
         own = _settings_of(name) if own_settings else None
         text = tokenizer_json(name)
         tokenizer = open_tokenizer(text, name)
         prompt = [_special(tokenizer, token.format(language=language), name) for token in PROMPT]
-        limits, bins = _shape(name)
         _require_room(name, limits)
         if is_ctranslate2(name):
             _require_tokens(name, tokenizer)
