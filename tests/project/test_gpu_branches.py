@@ -17,7 +17,7 @@ def rows():
     return {place: (on_gpu, stand_in) for place, on_gpu, stand_in in lines}
 
 
-def tests():
+def names_of_tests():
     """The names of all tests."""
     trees = (ast.parse(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py"))
     return {node.name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -30,7 +30,7 @@ def test_every_place_for_gpus_stands_in_the_table_once_and_no_other_does():
 
 
 def test_each_names_what_runs_it_on_a_gpu_and_tests_that_exist():
-    known = tests()
+    known = names_of_tests()
     for place, (on_gpu, stand_in) in rows().items():
         named = re.findall(r"`(test_\w+)`", stand_in)
         assert on_gpu.strip(), place
