@@ -14,6 +14,9 @@ RIGHT = {
     "decoder_start_token_id": 50_258,
     "no_timestamps_token_id": 50_364,
     "lang_to_id": {"<|de|>": 50_261},
+    "eos_token_id": [50_257, 50_256],
+    "pad_token_id": 50_256,
+    "prev_sot_token_id": 50_362,
     "max_length": 448,
 }
 
@@ -36,6 +39,11 @@ def test_what_is_right_is_left_as_it_is():
         ("decoder_start_token_id", 99_999, 50_258),
         ("no_timestamps_token_id", -1, 50_364),
         ("no_timestamps_token_id", "50364", 50_364),
+        ("no_timestamps_token_id", 50_363, 50_364),
+        ("decoder_start_token_id", 50_257, 50_258),
+        ("eos_token_id", 51_866, 50_257),
+        ("eos_token_id", [50_257, 51_866], 50_257),
+        ("pad_token_id", -1, 50_257),
         ("lang_to_id", {"<|de|>": 99_999}, {"<|de|>": 50_261}),
         ("lang_to_id", {"<|xx|>": 3}, {"<|de|>": 50_261}),
         ("lang_to_id", [1], {"<|de|>": 50_261}),
