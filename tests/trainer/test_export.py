@@ -366,6 +366,15 @@ def test_it_uploads_when_asked_to_and_only_then_and_never_what_failed(trained, g
     assert "uploaded to http" in " ".join(capsys.readouterr().out.split())
 
 
+def test_of_several_types_in_a_folder_of_mine_only_they_are_uploaded(trained, tmp_path, monkeypatch):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with push_hub(monkeypatch) as hub:
+        assert export(trained, tmp_path, "--quantization", "float32", "int8", "--push-to-hub", "deutsch") == 0
+        (files,) = hub.models.values()
+    assert {name.partition("/")[0] for name in files} == {"float32", "int8"}
+    assert "float32/README.md" in files
+
+
 def test_an_upload_that_cannot_be_is_told_before_anything_is_converted(trained, tmp_path, monkeypatch, capsys):
     with push_hub(monkeypatch, "hf_read"):
         assert export(trained, tmp_path / "out", "--push-to-hub", "anna/deutsch") == 2

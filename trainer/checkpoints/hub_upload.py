@@ -1,7 +1,7 @@
 """Uploading what was made, where somebody asks for it: whether it can be is found out before the work, not after it."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -39,17 +39,22 @@ def claim(repository: str, tell: Callable[[str], None]) -> str:
     return full
 
 
-def upload(folder: Path, repository: str, *, without: str) -> str:
+def upload(folder: Path, repository: str, *, without: str, only: Sequence[str] | None = None) -> str:
     """Uploads *folder* to *repository*, a full id that `claim` gave; its address.
 
-    Names that match *without* stay here. Raises SpeechPrepError when the Hub refuses or does not answer.
+    Names that match *without*, or none of *only*, stay here. Raises SpeechPrepError when the Hub refuses or does not
+    answer.
     """
     from huggingface_hub import HfApi  # noqa: PLC0415 - only those who upload need it
 
     try:
-        return str(HfApi().upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=without))
+        hub, patterns = HfApi(), None if only is None else list(only)
+        return str(
+            hub.upload_folder(repo_id=repository, folder_path=folder, ignore_patterns=without, allow_patterns=patterns)
+        )
     except Exception as error:  # the Hub's own errors, those of its HTTP library, and those of the disk
-        again = shlex.join(["hf", "upload", repository, str(folder), ".", "--exclude", without])
+        chosen = [word for pattern in only or () for word in ("--include", pattern)]
+        again = shlex.join(["hf", "upload", repository, str(folder), ".", "--exclude", without, *chosen])
         message = f"{repository} could not be uploaded: {first_line(error)}"
         raise SpeechPrepError(message, f"what was made is in {folder}; once the Hub takes it: {again}") from error
 

@@ -71,7 +71,9 @@ def run_export(settings: ExportSettings) -> bool:
     if run.passed:
         _tell_next(settings, run.exports[0].folder, _language(settings, split), console)
     if hub is not None and run.passed:
-        console.say(f"uploaded to {upload(settings.output_folder, hub, without='.*')}")
+        # Several lie below a folder that may be anybody's, with whatever else is in it.
+        only = [f"{name}/*" for name in folders] if len(folders) > 1 else None
+        console.say(f"uploaded to {upload(settings.output_folder, hub, without='.*', only=only)}")
     return run.passed
 
 

@@ -27,6 +27,18 @@ def test_an_upload_goes_to_the_full_id_that_the_hub_answers_with(monkeypatch, fo
         assert hub.models == {full: {"config.json": b"{}"}}
 
 
+def test_what_lies_beside_it_in_a_users_folder_stays_here(monkeypatch, folder):
+    (folder / "thesis.txt").write_text("years of work")
+    with push_hub(monkeypatch) as hub:
+        full = claim("deutsch", print)
+        upload(folder, full, without=".*", only=["training/*"])
+        assert hub.models == {full: {"training/state.json": b"{}"}}
+        hub.failing = {f"/api/models/{full}/commit/main": 400}
+        with pytest.raises(SpeechPrepError) as caught:
+            upload(folder, full, without=".*", only=["training/*", "int8/*"])
+    assert "--exclude '.*' --include 'training/*' --include 'int8/*'" in caught.value.remedy
+
+
 def test_one_that_is_there_is_used(monkeypatch, folder):
     with push_hub(monkeypatch) as hub:
         hub.models["anna/deutsch"] = {"README.md": b"mine"}
