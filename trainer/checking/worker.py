@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any, Self
 
+from shared.system.signal_names import signal_name
 from trainer.checking.scope import Scope
 from trainer.checking.world import Outcome
 
@@ -140,10 +141,7 @@ def how_it_ended(code: int | None, limit_seconds: float) -> str:
     """In words: a process that gave no answer, with status *code*, or None where its time was over."""
     if code is None:
         return f"did not end within {limit_seconds:.0f} s"
-    if code < 0:
-        with suppress(ValueError):
-            return f"ended by {signal.Signals(-code).name}"
-    return f"ended with status {code}"
+    return f"ended by {signal_name(-code)}" if code < 0 else f"ended with status {code}"
 
 
 def said(log: Path, start: int = 0) -> str:

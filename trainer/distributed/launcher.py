@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
 from shared.errors import ExitCode, SpeechPrepError, UsageError
+from shared.system.signal_names import signal_name
 from trainer.distributed.place import LAUNCHER, RENDEZVOUS, Place
 
 _POLL_SECONDS = 0.1
@@ -85,7 +86,7 @@ def exit_code(ends: Sequence[RankEnd], *, asked: bool) -> int:
     """
     for end in ends:
         if end.code < 0 and not end.expected:
-            raise SpeechPrepError(f"rank {end.rank} was ended by {_name(-end.code)}", _remedy(-end.code))
+            raise SpeechPrepError(f"rank {end.rank} was ended by {signal_name(-end.code)}", _remedy(-end.code))
     codes = {end.code for end in ends if end.code >= 0}
     if asked and any(end.code < 0 for end in ends) and RankEnd(0, ExitCode.INTERRUPTED) not in ends:
         raise KeyboardInterrupt
@@ -174,12 +175,6 @@ def _nameless_file() -> Iterator[int]:
 def _meeting(rendezvous: int) -> str:
     """As the ranks name the file, which they have open under the same number."""
     return f"file:///proc/self/fd/{rendezvous}"
-
-
-def _name(number: int) -> str:
-    with suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
 
 
 def _remedy(number: int) -> str:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from shared.errors import SpeechPrepError
+from shared.system.signal_names import signal_name
 from trainer.gate.exported import load_export
 from trainer.gate.realtimestt import RealtimeSTTModel
 
@@ -73,7 +74,7 @@ class ExportApart:
     def _ended(self) -> RuntimeError:
         self._process.join(_WAIT_SECONDS)
         code = self._process.exitcode
-        how = signal.Signals(-code).name if code is not None and code < 0 else f"status {code}"
+        how = signal_name(-code) if code is not None and code < 0 else f"status {code}"
         return RuntimeError(f"faster-whisper ended with {how}")
 
 

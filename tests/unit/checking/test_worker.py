@@ -111,7 +111,7 @@ def test_the_status_of_a_program_is_its_own(tmp_path):
         (None, "did not end within 60 s"),
         (-signal.SIGKILL, "ended by SIGKILL"),
         (1, "ended with status 1"),
-        (-99, "ended with status -99"),
+        (-99, "ended by signal 99"),
     ],
 )
 def test_how_a_process_ended_is_told_in_words(code, words):
