@@ -1,5 +1,6 @@
 """The report of a check: all that was seen, to paste into a bug, and nothing of who saw it. Pure but for `gather`."""
 
+import math
 import os
 import platform
 import re
@@ -43,11 +44,17 @@ def report(
 
 
 def redacted(value: Any, names: Mapping[str, str], secrets: set[str]) -> Any:
-    """*value* with what is in *names* called otherwise, the longest first, and without *secrets* and tokens."""
+    """*value* with what is in *names* called otherwise, the longest first, and without *secrets* and tokens.
+
+    Numbers stay numbers; NaN and infinity are words.
+    """
     if isinstance(value, Mapping):
         return {name: redacted(inner, names, secrets) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [redacted(inner, names, secrets) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        # JSON has no such number.
+        return str(value)
     if not isinstance(value, str):
         return value
     for secret in sorted(secrets, key=len, reverse=True):

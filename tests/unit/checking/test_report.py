@@ -70,3 +70,9 @@ def test_of_this_machine_neither_home_nor_folder_nor_tokens_are_told(monkeypatch
 
 def test_numbers_stay_numbers():
     assert redacted({"a": [1, 2.5, None, True]}, {"1": "x"}, set()) == {"a": [1, 2.5, None, True]}
+
+
+def test_a_loss_that_is_no_number_leaves_the_report_json(tmp_path):
+    world, _ = examined(TWO | {"training": replace(TWO["training"], losses=[10.9, float("nan"), float("inf")])})
+    found = json.dumps(gather(world, tmp_path, 1.0), allow_nan=False)
+    assert json.loads(found)["probes"]["training"]["facts"]["losses"] == [10.9, "nan", "inf"]
