@@ -1,10 +1,12 @@
 """Probes look and compute; whatever they meet is an answer."""
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -38,9 +40,9 @@ def nvml(monkeypatch):
     return fake
 
 
-def test_the_driver_is_asked_for_its_version_its_cuda_and_its_gpus(nvml):
+@pytest.mark.usefixtures("nvml")
+def test_the_driver_is_asked_for_its_version_its_cuda_and_its_gpus():
     assert nvidia.probe_driver(TASK) == Driver("550.54.14", "12.4", [CARD, CARD])
-    assert nvml
 
 
 def test_a_driver_that_does_not_answer_says_why(nvml, monkeypatch, tmp_path):
@@ -62,11 +64,13 @@ def test_a_card_is_told_from_the_sound_that_it_brings(tmp_path):
     assert [name for name in "abcd" if nvidia._is_card(tmp_path / name)] == ["a"]
 
 
-def test_this_machine_is_looked_at_without_torch(tmp_path):
+def test_this_machine_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     found = nvidia.look_around(tmp_path)
-    assert found.disk_bytes > 0
-    assert found.ram_bytes > 1 << 20
-    assert found.cores >= 1
+    assert found.disk_bytes == pytest.approx(shutil.disk_usage(tmp_path).free, abs=GIB)
+    assert found.ram_bytes == psutil.virtual_memory().total
+    assert found.cores == len(psutil.Process().cpu_affinity())
+    assert found.visible == "1"
 
 
 def test_half_precision_computes_as_single_and_leaves_an_overflow_out():
@@ -97,6 +101,15 @@ def test_a_sum_over_ranks_is_right_and_timed():
     found = add_up(Ranks(0, 1, torch.device("cpu")))
     assert (found.backend, found.ranks, found.num_bytes, found.right) == ("gloo", 1, 4 << 20, True)
     assert found.seconds > 0
+
+
+def test_a_sum_of_which_one_value_did_not_arrive_is_wrong():
+    class Lossy(Ranks):
+        def sum(self, tensor):
+            tensor[-1] = 0.0
+            return tensor
+
+    assert not add_up(Lossy(0, 1, torch.device("cpu"))).right
 
 
 def test_a_random_model_has_all_that_training_and_export_read(tmp_path):
