@@ -3,8 +3,9 @@
 `trainer.check` trains on them, and so do the benchmarks; nothing is downloaded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -84,21 +85,29 @@ def speech_split(
     for folder in (layout.data, layout.partial):
         folder.mkdir(parents=True)
     layout.record.write_bytes(json_bytes(record.as_dict()))
-    rng = np.random.default_rng(seed)
-    longest = round(100 * float(seconds.max()))
-    noise = rng.uniform(-1.5, 0.5, (2 * longest, spec.num_mel_bins)).astype("<f2")
+    rows = _rows(seconds, vocabulary, spec, labels, seed)
     for number, unit in enumerate(units):
         with ShardWriter(layout.partial / "shard", spec) as writer:
-            for row in unit:
-                count = (labels or labels_of(seconds[row])) - len(vocabulary.prompt) - 1
-                text = rng.integers(vocabulary.text.start, vocabulary.text.stop, count).tolist()
-                tokens = [*vocabulary.prompt, *text, vocabulary.end]
-                writer.append(_row(row, float(seconds[row]), noise, tokens, int(rng.integers(longest))))
-            place, rows = Place(layout, "train", number, split), str(len(unit))
-            writer.seal(place.metadata | {"rows_in": rows, "rows_out": rows, "rows_quarantined": "0"})
+            for row in islice(rows, len(unit)):
+                writer.append(row)
+            place, count = Place(layout, "train", number, split), str(len(unit))
+            writer.seal(place.metadata | {"rows_in": count, "rows_out": count, "rows_quarantined": "0"})
             writer.publish(layout.shard("train", number, len(units)))
     write_complete(layout, record, {"train": write_index(layout, "train", split, spec)})
     return open_split(root, "train")
+
+
+def _rows(
+    seconds: NDArray[np.float64], vocabulary: Vocabulary, spec: FeatureSpec, labels: int | None, seed: int
+) -> Iterator[FeatureRow]:
+    rng = np.random.default_rng(seed)
+    longest = round(100 * float(seconds.max()))
+    noise = rng.uniform(-1.5, 0.5, (2 * longest, spec.num_mel_bins)).astype("<f2")
+    for row, each in enumerate(seconds.tolist()):
+        count = (labels or labels_of(each)) - len(vocabulary.prompt) - 1
+        text = rng.integers(vocabulary.text.start, vocabulary.text.stop, count).tolist()
+        tokens = [*vocabulary.prompt, *text, vocabulary.end]
+        yield _row(row, each, noise, tokens, int(rng.integers(longest)))
 
 
 def _row(row: int, seconds: float, noise: NDArray[np.float16], tokens: list[int], start: int) -> FeatureRow:
