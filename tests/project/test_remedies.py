@@ -26,7 +26,7 @@ FOREIGN = {
 
 
 def strings(tree):
-    """Line and text of each string that is no docstring; a placeholder reads VALUE."""
+    """Line and text of each string but docstrings of modules, classes and functions; a placeholder reads VALUE."""
     inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
     said = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
