@@ -251,7 +251,7 @@ class RunLoop:
         """Ends the run for want of disk or memory: open shards are given up, committed ones stay."""
         if self.governor.memory_level >= Level.PAUSE:
             reason = f"{reason} ({largest_in_words(_holders(self.governor.watchdog.verdict.memory))})"
-        self.run.view.event(f"stopping for want of room: {reason}")
+        self.run.view.event(f"stopping, too little room: {reason}")
         self.cluster.stop(STOP_SECONDS)
         waited = format_seconds(self.enforcer.stalled_seconds)
         raise ResourceLimitError(

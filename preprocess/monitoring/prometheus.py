@@ -122,7 +122,9 @@ def _progress(snapshot: Snapshot, started_at: float) -> Iterator[Family]:
 def _actors(snapshot: Snapshot) -> Iterator[Family]:
     states = {str(state): sum(actor.state == state for actor in snapshot.actors) for state in ActorState}
     yield _RUN.gauges("actors", "actors by state", "state", states)
-    yield _RUN.counter("actor_restarts", "actors that died or were ended for want of memory", snapshot.actor_restarts)
+    yield _RUN.counter(
+        "actor_restarts", "actors that died or were ended when memory ran short", snapshot.actor_restarts
+    )
     yield _RUN.counter("actor_recycles", "actors ended on purpose", snapshot.actors_recycled)
     sizes = {str(actor.number): actor.memory_bytes for actor in snapshot.actors}
     yield _RUN.gauges("actor_memory_bytes", "unique set size of an actor", "actor", sizes)

@@ -46,7 +46,7 @@ def check_names(names: Sequence[str], columns: Columns, where: str) -> None:
     if columns.source not in names and columns.source != Columns().source:
         raise SourceError(
             _missing(columns.source, names, where),
-            "leave --source-column away, and every row carries the data set's name, or name one of the columns above",
+            "leave --source-column out, and every row carries the data set's name, or name one of the columns above",
         )
 
 

@@ -83,7 +83,7 @@ def open_hub(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -> Parqu
         raise SourceError(f"{uri!r} is no Hub id", "write owner/name, owner/name:config or owner/name@revision")
     if access.config_name not in {None, hub_id.config}:
         if hub_id.config is not None:
-            raise SourceError(f"{uri} names a config, and --config-name another one", "leave one of them away")
+            raise SourceError(f"{uri} names a config, and --config-name another one", "leave one of them out")
         hub_id = replace(hub_id, config=access.config_name)
     commit, urls = _resolve(hub_id)
     files = _HubFiles(_endpoint())
