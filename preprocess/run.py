@@ -35,7 +35,7 @@ from shared.reading.duplicates import find_repeats
 from shared.schema import QuarantineReason
 from shared.system.locks import hold
 from shared.system.stop_request import StopRequest
-from shared.units import format_count
+from shared.units import format_count, format_counted
 
 
 def main(argv: Sequence[str]) -> int:
@@ -212,7 +212,7 @@ def _verdict(job: PlannedJob, settings: RunSettings, summary: RunSummary) -> End
         return Ending()
     return Ending(
         int(ExitCode.QUARANTINE_EXCEEDED),
-        f"{format_count(quarantined)} rows were quarantined, --max-quarantine {settings.max_quarantine} allows "
+        f"{format_counted(quarantined, 'quarantined row')}, --max-quarantine {settings.max_quarantine} allows "
         f"{format_count(allowed)}; the store is complete without them",
         f"look at {job.layout.quarantine}",
     )

@@ -19,7 +19,7 @@ from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
 from shared.membership import REPAIR
 from shared.reading.verification import verify_store
-from shared.units import format_bytes, format_count
+from shared.units import format_bytes, format_counted
 
 
 class VerifySettings(LayeredSettings):
@@ -59,8 +59,8 @@ def main(argv: Sequence[str]) -> int:
     if any(check.repairable for check in checks):
         complain(f"  -> {REPAIR}")
     rows, size = sum(check.rows for check in checks), sum(check.num_bytes for check in checks)
-    verdict = f"{len(problems)} problems" if problems else "everything is as it was written"
-    say(f"{settings.store}: {format_count(rows)} rows, {format_bytes(size)} checked: {verdict}")
+    verdict = format_counted(len(problems), "problem") if problems else "everything is as it was written"
+    say(f"{settings.store}: {format_counted(rows, 'row')}, {format_bytes(size)} checked: {verdict}")
     if not problems and StoreLayout(settings.store).complete.is_file():
         console = Screen()
         console.print(Group(*next_lines(training_command(settings.store), console.width)), crop=False)

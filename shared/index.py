@@ -24,6 +24,7 @@ from shared.shard import payload_offsets, payload_pages
 from shared.system.durable import DurableFile, json_bytes, write_durably
 from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 _ADDED = {"shard", "offset", "num_labels"}
 """Columns of the index that no shard has."""
@@ -172,7 +173,9 @@ def _places(layout: StoreLayout, split: str, record: SplitRecord, version: int) 
     missing = set(range(record.num_units)) - layout.committed(split, record.num_units)
     if missing:
         name = shard_name(split, min(missing), record.num_units)
-        raise StoreError(f"{len(missing)} shards of {split!r} are missing, first {name}", "run the same command again")
+        raise StoreError(
+            f"{format_counted(len(missing), 'shard')} of {split!r} missing, first {name}", "run the same command again"
+        )
     for unit in range(record.num_units):
         yield Place(layout, split, unit, record, version)
 

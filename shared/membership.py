@@ -18,6 +18,7 @@ from shared.layout import SplitRecord, StoreLayout
 from shared.schema import FORMAT_VERSION
 from shared.selection import Selection
 from shared.system.read_errors import is_of_system
+from shared.units import format_counted
 
 REPAIR = "the command that made the store, with --repair: it sets what is bad aside and makes it again"
 """What mends a shard, or `COMPLETE`, that is not what it should be."""
@@ -112,7 +113,7 @@ class Membership:
             yield error.message
             return
         if len(rejected) != stated:
-            yield f"{place.quarantined} has {len(rejected)} rows, its shard says {stated}"
+            yield f"{place.quarantined} has {format_counted(len(rejected), 'row')}, its shard says {stated}"
         yield from self._row_problems(place, _keys(written), _keys(rejected))
 
     def _row_problems(self, place: Place, written: NDArray[np.int64], rejected: NDArray[np.int64]) -> Iterator[str]:
@@ -184,7 +185,7 @@ def _read_rejected(path: Path, stated: int) -> pa.Table:
     """The rows of the quarantine file at *path*, none where there is no file and none are *stated*."""
     if not path.exists():
         if stated:
-            raise StoreError(f"{path} is missing: {stated} rows were quarantined", REPAIR)
+            raise StoreError(f"{path} is missing: it had {format_counted(stated, 'row')}", REPAIR)
         return pa.table({"row_id": pa.array([], pa.int64())})
     try:
         return pq.read_table(path, page_checksum_verification=True)

@@ -6,7 +6,7 @@ remembers.
 
 from dataclasses import dataclass, field
 
-from shared.units import format_bytes, format_count
+from shared.units import format_bytes, format_counted
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Recycling:
         self._units[actor] = self._units.get(actor, 0) + 1
         grown = memory_bytes - self._first_bytes.setdefault(actor, memory_bytes)
         if self.after_units and self._units[actor] >= self.after_units:
-            return f"it has made {format_count(self._units[actor])} shards"
+            return f"it has made {format_counted(self._units[actor], 'shard')}"
         if self.after_growth_bytes and grown >= self.after_growth_bytes:
             return f"its memory has grown by {format_bytes(grown)}"
         return ""

@@ -11,7 +11,7 @@ from preprocess.inspection.sample_facts import SampleFacts
 from preprocess.inspection.source import ClipFacts, SourceFacts
 from preprocess.inspection.store import StoreFacts, StoreRowFacts, StoreSplitFacts
 from shared.text import one_line
-from shared.units import format_audio, format_bytes, format_count, format_seconds
+from shared.units import format_audio, format_bytes, format_count, format_counted, format_seconds
 
 _ROWS_SHOWN = 3
 _REJECTED_SHOWN = 3
@@ -109,7 +109,7 @@ def _columns(facts: SourceFacts) -> Table:
 
 def _sampled(split: str, clips: Sequence[ClipFacts]) -> list[Text]:
     lengths = sorted(clip.seconds for clip in clips if clip.seconds is not None)
-    head = f"{len(clips)} rows from all over {one_line(split)}"
+    head = f"{format_counted(len(clips), 'row')} from all over {one_line(split)}"
     if lengths:
         median = lengths[len(lengths) // 2]
         head += f": {lengths[0]:.1f} to {lengths[-1]:.1f} s, half of them under {median:.1f} s"

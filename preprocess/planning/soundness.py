@@ -19,6 +19,7 @@ from shared.errors import StoreError, UnreadableError
 from shared.index import check_index, read_complete
 from shared.membership import READABLE, REPAIR, Place, check_unit
 from shared.reading.verification import ShardCheck, check_shard, indexed_digests
+from shared.units import format_counted
 
 THREADS = 4
 _SHOWN = 5
@@ -94,7 +95,7 @@ def repair(job: PlannedJob, tell: Callable[[str], None]) -> int:
         for path in (bad.place.shard, bad.place.quarantined):
             if path.exists():
                 tell(f"set aside: {set_aside(job.layout, path)}")
-    tell(f"repair: {len(found)} shards are made again" if found else "repair: no shard is bad")
+    tell(f"repair: {format_counted(len(found), 'shard')} to make again" if found else "repair: no shard is bad")
     return len(found)
 
 

@@ -13,7 +13,7 @@ from preprocess.reporting.run_summary import RunSummary, SplitSummary, scored, s
 from shared.command.next_command import next_lines
 from shared.reading.duplicates import Repeats
 from shared.text import one_line
-from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
+from shared.units import format_audio, format_bytes, format_count, format_counted, format_rate, format_seconds
 
 _SPLITS_SHOWN = 3
 _REASONS_SHOWN = 3
@@ -106,7 +106,7 @@ def _warning(cancelled: int) -> Text:
     """An empty line, or what is to be said of rows that were kept."""
     if not cancelled:
         return Text()
-    text = f"near silence: {format_count(cancelled)} rows, channels of opposite phase (see the log)"
+    text = f"near silence: {format_counted(cancelled, 'row')}, channels of opposite phase (see the log)"
     return Text(text, style="yellow", no_wrap=True, overflow="ellipsis")
 
 
@@ -115,7 +115,7 @@ def _facts(summary: RunSummary) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis")
     for name, value in (
-        ("store", f"{format_bytes(summary.store_bytes)}, {format_count(summary.num_shards)} shards"),
+        ("store", f"{format_bytes(summary.store_bytes)}, {format_counted(summary.num_shards, 'shard')}"),
         ("", f"{format_bytes(round(summary.bytes_per_audio_hour))} per hour of audio"),
         *(_work(summary) if summary.run_rows else ()),
     ):
@@ -126,7 +126,7 @@ def _facts(summary: RunSummary) -> Table:
 def _work(summary: RunSummary) -> list[tuple[str, str]]:
     in_use = _most(summary.peak_ram_bytes, summary.ram_limit_bytes, "in use")
     return [
-        ("time", f"{format_seconds(summary.elapsed_seconds)}, {format_count(summary.run_rows)} rows"),
+        ("time", f"{format_seconds(summary.elapsed_seconds)}, {format_counted(summary.run_rows, 'row')}"),
         ("speed", _speed(summary)),
         ("peak disk", _most(summary.peak_disk_bytes, summary.disk_budget_bytes, "allowed")),
         ("peak RAM", f"{format_bytes(summary.peak_own_bytes)} own; {in_use}"),

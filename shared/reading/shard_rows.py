@@ -18,6 +18,7 @@ from shared.reading.index_columns import IndexColumns
 from shared.schema import FeatureSpec
 from shared.shard import payload_offsets
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 RESTORE = f"{VERIFY}; restore the shard from a copy, or `python -m preprocess.run --repair` makes it again"
 """What to do about a shard that is not as it was written."""
@@ -47,7 +48,8 @@ def _require_rows(path: Path, table: pa.Table, index: IndexColumns, rows: slice)
     wanted = rows.stop - rows.start
     if len(table) != wanted:
         raise StoreError(
-            f"{path} is not the shard that was indexed: {len(table)} rows, the index has {wanted}", RESTORE
+            f"{path} is not the shard that was indexed: {format_counted(len(table), 'row')}, the index has {wanted}",
+            RESTORE,
         )
     for name, own, indexed in _pairs(table, index, rows):
         _require_same(path, name, own, indexed, rows.start)

@@ -19,6 +19,7 @@ from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, check_index, in
 from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
 from shared.membership import Membership, Place, is_damage, read_keys, shard_counts
 from shared.schema import FeatureSpec, index_schema, shard_schema
+from shared.units import format_counted
 
 _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
 """What reading a damaged file ends in."""
@@ -195,7 +196,7 @@ def _index_problems(
                 yield f"{path}: its entries for shard {unit} are not the shard's"
             groups += 1
     if groups < stored.num_row_groups:
-        yield f"{path}: it has entries of {stored.num_row_groups - groups} shards too many"
+        yield f"{path}: it has entries of {format_counted(stored.num_row_groups - groups, 'shard')} too many"
 
 
 def _stray_problems(layout: StoreLayout, record: StoreRecord, complete: Mapping[str, Any]) -> Iterator[str]:

@@ -24,7 +24,7 @@ def test_more_quarantined_rows_than_allowed_is_4_and_the_store_is_complete(start
     shutil.copytree(straight.store, tmp_path / "store")
     run = start("--max-quarantine", "0")
     assert run.wait() == 4
-    assert "2 rows were quarantined" in run.messages()
+    assert "2 quarantined rows" in run.messages()
     assert differences(run.store, straight.expected) == []
 
 

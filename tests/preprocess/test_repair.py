@@ -15,6 +15,7 @@ from shared.command.cli import run_command
 from shared.errors import ExitCode, StoreError
 from shared.layout import StoreLayout
 from shared.membership import is_damage
+from shared.units import format_counted
 from tests.support.inline_run import run_inline
 from tests.support.samples import exchange_shards, wav, write_source
 from tests.support.stores import contents
@@ -103,7 +104,7 @@ def test_damage_is_named_with_its_remedy_and_repaired_to_the_byte(layout, run, c
     assert run_command(verify.main, [str(layout.root)]) == ExitCode.FAILED
     assert "--repair" in capsys.readouterr().err
     assert run("--repair") == ExitCode.DONE
-    assert f"repair: {num_bad} shards are made again" in capsys.readouterr().out or not num_bad
+    assert f"repair: {format_counted(num_bad, 'shard')} to make again" in capsys.readouterr().out or not num_bad
     found = contents(layout.root)
     kept = {name for name in found if name.startswith("set-aside/data/")}
     assert len(kept) == num_bad

@@ -35,7 +35,9 @@ def test_more_quarantined_rows_than_allowed_is_4_and_says_so(allowed, quarantine
     summary = SimpleNamespace(quarantined=Counter({"too_long": quarantined}))
     ending = _verdict(job, RunSettings(demo=True, max_quarantine=allowed), summary)
     assert ending.exit_code == status
-    assert (f"{quarantined} rows were quarantined" in ending.error) == (status != ExitCode.DONE)
+    assert (f"{quarantined} quarantined rows, --max-quarantine {allowed} allows" in ending.error) == (
+        status != ExitCode.DONE
+    )
 
 
 def test_what_was_left_out_on_demand_is_not_counted_against_max_quarantine(tmp_path):

@@ -430,8 +430,8 @@ def test_texts_beside_clips_are_found_in_any_depth_and_what_has_no_partner_is_co
     (tmp_path / "README.txt").write_text("von Anna gelesen")
     assert sorted(texts_of(tmp_path)) == ["Grüße", "gut", "Öl"]
     notes = " ".join(open_source(str(tmp_path), Columns()).notes)
-    assert "1 audio files without a text are left out: allein.wav" in notes
-    assert "1 texts without an audio file are left out: README.txt" in notes
+    assert "left out: 1 audio file without a text: allein.wav" in notes
+    assert "left out: 1 text without an audio file: README.txt" in notes
 
 
 def test_audacitys_labels_beside_a_recording_cut_it(tmp_path):

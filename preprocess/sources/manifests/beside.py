@@ -20,6 +20,7 @@ from preprocess.sources.manifests.understood import Understood
 from preprocess.sources.patterns import linked_folders, walk
 from preprocess.sources.splits import infer_splits
 from shared.errors import RowRejectedError, SourceError
+from shared.units import format_counted
 
 _TEXT_SUFFIXES = (".txt", ".lab")
 _LOOKED_AT = 2_000
@@ -62,10 +63,10 @@ def read_beside(path: str, columns: Columns, access: Access) -> Understood:
     )
     splits = {split: [entry for name in names for entry in found[name]] for split, names in infer_splits(found).items()}
     lost = len(found) - sum(sum(name in found for name in names) for names in infer_splits(found).values())
-    notes = [f"{root.name}: {len(pairs)} audio files with a text beside each"]
-    notes += _left_over("audio files without a text", [audio[stem] for stem in sorted(set(audio) - set(texts))])
-    notes += _left_over("texts without an audio file", [texts[stem] for stem in sorted(set(texts) - set(audio))])
-    notes += [f"{lost} files lie outside the folders of the splits and are left out"] if lost else []
+    notes = [f"{root.name}: {format_counted(len(pairs), 'audio file')} with a text beside each"]
+    notes += _left_over("audio file", "without a text", [audio[stem] for stem in sorted(set(audio) - set(texts))])
+    notes += _left_over("text", "without an audio file", [texts[stem] for stem in sorted(set(texts) - set(audio))])
+    notes += [f"left out: {format_counted(lost, 'file')} outside the folders of the splits"] if lost else []
     return Understood(str(root), splits, tuple(notes))
 
 
@@ -136,8 +137,8 @@ def _none_found(root: Path) -> SourceError:
     return SourceError(message, "pass --follow-links to read what links lead to")
 
 
-def _left_over(what: str, names: Sequence[str]) -> list[str]:
+def _left_over(noun: str, lacking: str, names: Sequence[str]) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return [f"{len(names)} {what} are left out: {', '.join(names[:_NAMED])}{more}"]
+    return [f"left out: {format_counted(len(names), noun)} {lacking}: {', '.join(names[:_NAMED])}{more}"]

@@ -72,7 +72,7 @@ def test_the_stores_bytes_are_its_shards_and_indexes(job):
 
 def test_an_open_unit_keeps_the_store_unfinished(job):
     commit(job, job.open_units()[:-1])
-    with pytest.raises(StoreError, match=r"1 shards of .* are missing"):
+    with pytest.raises(StoreError, match=r"1 shard of .* missing"):
         finish(job)
     assert not is_finished(job)
     assert not job.layout.complete.exists()

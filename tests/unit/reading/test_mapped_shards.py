@@ -124,7 +124,7 @@ def test_a_shard_without_checksums_is_named(root):
 
 def test_a_shard_with_rows_missing_is_named(root):
     pq.write_table(pq.read_table(shard(root)).slice(0, 1), shard(root))
-    with pytest.raises(StoreError, match=rf"{shard(root)} is not the shard that was indexed: 1 rows, the index has 2"):
+    with pytest.raises(StoreError, match=rf"{shard(root)} is not the shard that was indexed: 1 row, the index has 2"):
         open_split(root, "train").payload(2)
 
 

@@ -184,13 +184,13 @@ def test_a_shard_whose_counts_do_not_add_up_is_found(layout):
 
 def test_a_missing_quarantine_file_is_found(layout):
     layout.quarantined("train", 0, 3).unlink()
-    assert any("quarantine" in problem and "is missing: 1 rows" in problem for problem in problems(layout))
+    assert any("quarantine" in problem and "is missing: it had 1 row" in problem for problem in problems(layout))
 
 
 def test_a_quarantine_file_too_many_is_found(layout):
     write_quarantine(layout.root / "aside", layout.quarantined("train", 1, 3), [quarantined_row(8)])
     found = problems(layout)
-    assert any("has 1 rows, its shard says 0" in problem for problem in found)
+    assert any("has 1 row, its shard says 0" in problem for problem in found)
     assert any("rows 8 are both written and quarantined" in problem for problem in found)
 
 

@@ -98,6 +98,11 @@ def test_the_summary_says_what_a_person_wants_to_know(words):
     assert words in "\n".join(screen())
 
 
+def test_one_shard_and_one_row_are_not_several():
+    text = "\n".join(screen(replace(DONE, num_shards=1, run_rows=1, splits=(replace(TRAIN, cancelled=1),))))
+    assert re.findall(r"\b1 (?:shard|row)s?\b", text) == ["1 row", "1 shard", "1 row"]
+
+
 def test_all_stages_and_the_time_that_none_accounts_for_are_shown():
     text = "\n".join(screen())
     assert all(re.search(rf"\b{name} .* \d+ %", text) for name in (*STAGES, WAITING))

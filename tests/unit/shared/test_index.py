@@ -90,7 +90,7 @@ def test_a_split_that_is_completed_later_leaves_the_others_complete(tmp_path):
 
 def test_a_missing_shard_is_named_and_leaves_no_partial_index(layout):
     layout.shard("train", 1, 3).unlink()
-    with pytest.raises(StoreError, match=r"1 shards of 'train' are missing, first train-00001-of-00003\.parquet"):
+    with pytest.raises(StoreError, match=r"1 shard of 'train' missing, first train-00001-of-00003\.parquet"):
         index_again(layout)
     assert list(layout.partial.iterdir()) == []
 
