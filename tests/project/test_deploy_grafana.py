@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
+from preprocess.governor.policy import DISK, MEMORY, PSI_PERCENT, Level
 from preprocess.monitoring.prometheus import LEVELS
+from preprocess.settings import RunSettings
 from tests.support.deploy import DEPLOY, METRIC_NAMES, documents, metrics_in, records_in, rules, run
 
 GRAFANA = DEPLOY / "grafana"
@@ -64,6 +66,16 @@ def test_every_panel_says_what_it_shows_in_more_words_than_its_title(panel):
     assert panel["title"].lower() != description.lower()
     assert description[0].isupper()
     assert not description.endswith(".")
+
+
+def test_descriptions_name_the_shares_at_which_the_governor_acts():
+    said = {panel["title"]: panel["description"] for panel in PANELS}
+    for title, ladder in (("Budget used", DISK), ("Of the limit", MEMORY)):
+        held, paused = ladder.entries[Level.THROTTLE], ladder.entries[Level.PAUSE]
+        assert f"held back at {held:.0%}, all pause at {paused:.0%}".replace("%", " %") in said[title]
+    pressure = said["Pressure: time in which something waited for memory"]
+    assert f"a pause follows from {PSI_PERCENT:g} % on" in pressure
+    assert f"--max-quarantine ({RunSettings(demo=True).max_quarantine.replace('%', ' %')})" in said["Of all rows"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
