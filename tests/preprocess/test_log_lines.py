@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from preprocess.monitoring import broadcast
 from shared.errors import ExitCode
 from tests.support import inline_run
 from tests.support.inline_run import commit_here, run_inline
@@ -37,6 +38,24 @@ def test_the_log_goes_to_stdout_as_json_and_ends_with_the_outcome(run, capfd):
     assert (events[0], events[-1], lines[-1]["exit_code"]) == ("started", "ended", ExitCode.DONE)
     assert f"a library says: {NOISE}" in events
     assert complaints == ""
+
+
+def test_the_json_view_has_a_librarys_words_as_an_event_and_ends_with_the_outcome(run, capfd):
+    assert run("--view", "json") == ExitCode.DONE
+    printed, complaints = capfd.readouterr()
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert {"event": f"a library says: {NOISE}"} in lines
+    assert lines[-1]["outcome"]["exit_code"] == ExitCode.DONE
+    assert complaints == ""
+
+
+def test_a_live_screen_is_over_before_a_librarys_words_are_printed(run, capfd, monkeypatch):
+    said = []
+    monkeypatch.setattr(broadcast, "complain", lambda line: said.append((line, capfd.readouterr().out)))
+    assert run("--view", "live") == ExitCode.DONE
+    ((line, before),) = said
+    assert line == NOISE
+    assert "preprocess.verify" in before
 
 
 def test_a_run_without_json_prints_what_it_printed_before(run, capfd):

@@ -16,10 +16,10 @@ def commit_here(run, _budgets, most=None):
 
 
 def run_inline(monkeypatch, *options):
-    """The exit status of a run with *options*, without report and metrics."""
+    """The exit status of a run with *options*, plain and without report and metrics where they say nothing else."""
     monkeypatch.setattr(preprocess.run, "commit_units", commit_here)
     # Another process for the sample takes seconds to start; there are no processes of earlier runs here.
     monkeypatch.setattr(preprocess.planning.job, "sample_apart", sample_rows)
     monkeypatch.setattr(preprocess.workspace.prepare, "end_processes", lambda *_: 0)
     fixed = ["--view", "plain", "--no-report", "--no-metrics", "--max-quarantine", "100%"]
-    return run_command(preprocess.run.main, [*map(str, options), *fixed])
+    return run_command(preprocess.run.main, [*fixed, *map(str, options)])
