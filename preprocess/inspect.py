@@ -127,14 +127,16 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     drawn = _draw(picture, settings.png)
     _show(asdict(facts), render_source(facts), drawn, settings)
     if opened.source is not None and not settings.json_:
-        model = ["--model", settings.model or _USUAL_MODEL]
-        longest = (
-            ["--max-duration", f"{settings.max_duration:g}"] if "max_duration" in settings.model_fields_set else []
-        )
-        stripped = ["--strip-timestamps"] if settings.strip_timestamps else []
-        options = [*facts.options, *_access_options(access), *longest, *stripped]
-        _say([python_command(), "-m", "preprocess.plan", "--source", uri, *model, *options])
+        _say(_plan_command(uri, [*facts.options, *_access_options(access)], settings))
     return int(ExitCode.USAGE if facts.problems else ExitCode.DONE)
+
+
+def _plan_command(uri: str, options: Sequence[str], settings: InspectSettings) -> list[str]:
+    """The plan of *uri* under the rules that were given here; *options* say how it is read."""
+    rules = ["--max-duration", f"{settings.max_duration:g}"] if "max_duration" in settings.model_fields_set else []
+    rules += ["--strip-timestamps"] if settings.strip_timestamps else []
+    model = settings.model or _USUAL_MODEL
+    return [python_command(), "-m", "preprocess.plan", "--source", uri, "--model", model, *options, *rules]
 
 
 def _access_options(access: Access) -> list[str]:
