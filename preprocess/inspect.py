@@ -133,7 +133,7 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
 
 def _plan_command(uri: str, options: Sequence[str], settings: InspectSettings) -> list[str]:
     """The plan of *uri* under the rules that were given here; *options* say how it is read."""
-    rules = ["--max-duration", f"{settings.max_duration:g}"] if "max_duration" in settings.model_fields_set else []
+    rules = ["--max-duration", str(settings.max_duration)] if "max_duration" in settings.model_fields_set else []
     rules += ["--strip-timestamps"] if settings.strip_timestamps else []
     model = settings.model or _USUAL_MODEL
     return [python_command(), "-m", "preprocess.plan", "--source", uri, "--model", model, *options, *rules]

@@ -266,3 +266,10 @@ def test_the_next_command_is_a_plan_that_needs_nothing_more(source, demo_model, 
         words[place] = str(demo_model)
     assert words[1:3] == ["-m", "preprocess.plan"]
     assert run_command(plan, words[3:]) == ExitCode.DONE
+
+
+@pytest.mark.parametrize("limit", ["1234.5678", "40.5"])
+def test_the_plan_that_is_named_has_the_limit_of_seconds_to_its_last_digit(source, capsys, limit):
+    assert run_command(main, [str(source), "--max-duration", limit]) == ExitCode.DONE
+    words = shlex.split(capsys.readouterr().out.split("Next:")[1].replace("\\\n", " "))
+    assert words[words.index("--max-duration") + 1] == limit
