@@ -36,8 +36,12 @@ def shared_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def quick_plans(monkeypatch):
-    """Plans take their sample in this process; tests/unit/planning/test_sample.py shows that another takes the same."""
+    """Plans take their sample in this process; tests/unit/planning/test_sample.py shows that another takes the same.
+
+    A few rows are several shards, as most tests need them; tests/unit/planning/test_job.py is about the rule.
+    """
     monkeypatch.setattr("preprocess.planning.job.sample_apart", sample_rows)
+    monkeypatch.setattr("preprocess.planning.job.LEAST_SHARD_BYTES", 1)
 
 
 @pytest.fixture(scope="session")

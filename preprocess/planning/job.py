@@ -32,7 +32,10 @@ from shared.text import tokenizer_fingerprint
 MAX_SPLIT_BYTES = 100
 """Of a split's name: a file system takes 255, and an unfinished file is also named after shard, host and process."""
 MIN_UNITS = 20
-"""A small split is cut into at least so many shards, so that every actor has work until the end."""
+"""A small split is cut into so many shards, so that every actor has work until the end; but for `LEAST_SHARD_BYTES`."""
+LEAST_SHARD_BYTES = 8_000_000
+"""What a shard holds at least before there are more of one split: a commit costs 50 ms, as much as twenty short clips,
+and an actor that starts for it 1.5 s. In bytes, since work is in proportion to audio: 50 hours are 50 rows, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,12 @@ def _require_held_out(job: PlannedJob) -> None:
                 raise UsageError(message, f"make both, with --split {name} --split {plan.name}")
 
 
+def unit_rows(num_rows: int, row_bytes: float, shard_bytes: int) -> int:
+    """Rows a shard, of a split of *num_rows* that take *row_bytes* each: *shard_bytes*, or less in a small split."""
+    least = max(-(-num_rows // MIN_UNITS), rows_per_unit(LEAST_SHARD_BYTES, row_bytes))
+    return min(rows_per_unit(shard_bytes, row_bytes), least)
+
+
 def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
     """*job* with a forecast for every split that is not wholly committed; its plans and record stay as they are."""
     forecasts = dict(job.forecasts)
@@ -318,7 +327,6 @@ def _plan(
     sample = sample_apart(sample_task(source, source_split, pipeline, settings.limit))
     total = min(settings.limit or layout.num_rows, layout.num_rows)
     row_bytes = forecast_split(layout, sample, total, settings.limit).row_bytes
-    rows = min(rows_per_unit(settings.shard_size, row_bytes), max(1, -(-total // MIN_UNITS)))
-    plan = planned(rows, 0)
+    plan = planned(unit_rows(total, row_bytes, settings.shard_size), 0)
     forecast = forecast_split(layout, sample, plan.num_rows, settings.limit, num_units=len(plan.units))
     return replace(plan, record=replace(plan.record, forecast_bytes=forecast.store_bytes)), forecast

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from preprocess.demo.corpus import build_corpus
 from preprocess.demo.model import build_model
-from tests.support.runs import Run, left_behind, shared_memory
+from tests.support.runs import MANY_SHARDS, Run, left_behind, shared_memory
 from tests.support.stores import contents, differences
 
 ATTEMPTS = 3
@@ -46,7 +46,7 @@ def strike(run: Run, victim: str, rng: random.Random) -> str:
         "Ray's folder": (run.store / ".partial" / "ray").exists,
         "the first actor": run.actors,
         "the first shard": run.committed,
-        "half of the shards": lambda: run.committed() >= 14,
+        "half of the shards": lambda: run.committed() >= 15,
     }
     mark = rng.choice(list(marks))
     delay = rng.uniform(0, 2)
@@ -127,7 +127,7 @@ def main() -> int:
         folder = Path(name)
         build_corpus(folder / "corpus", train_clips=48, test_clips=12)
         build_model(folder / "model")
-        options = ["--source", str(folder / "corpus"), "--model", str(folder / "model")]
+        options = ["--source", str(folder / "corpus"), "--model", str(folder / "model"), *MANY_SHARDS]
         undisturbed = Run(folder / "undisturbed", options)
         if undisturbed.wait() != 0:
             print(undisturbed.messages())

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.runs import Run, kill, shared_memory
+from tests.support.runs import MANY_SHARDS, Run, kill, shared_memory
 from tests.support.scraper import Scraped, Scraper, port_of
 from tests.support.stores import contents
 
@@ -90,6 +90,7 @@ def straight(shared_folder, demo_corpus, demo_model):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not told.exists():
             options = ["--source", str(demo_corpus), "--model", str(demo_model), "--no-report", "--no-metrics"]
+            options += MANY_SHARDS
             folder = shared_folder / "straight" / LONG / LONG / LONG
             folder.mkdir(parents=True, exist_ok=True)
             told.write_text(json.dumps(asdict(_observed(folder / "store", options)), default=str))

@@ -47,6 +47,7 @@ def run_within(tmp_path, model, rows, limit_bytes, seconds=180, **layout):
     """The fates of *rows* in a run within *limit_bytes*, which the kernel enforces."""
     source = write_source(tmp_path / "source" / "train.parquet", rows, **layout)
     options = ["--source", str(source), "--model", str(model), "--max-quarantine", "100%"]
+    options += ["--shard-size", "1kB"]
     with MemoryGroup(f"speech-prep-test-{uuid.uuid4().hex[:8]}", limit_bytes) as group:
         run = Run(tmp_path / "store", options, prefix=group.enter)
         try:

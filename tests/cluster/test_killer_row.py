@@ -25,7 +25,7 @@ if any("default_worker" in argument for argument in sys.orig_argv):
 
 
 def test_exactly_the_row_that_kills_its_actor_is_quarantined_as_crashed(start, straight, tmp_path):
-    shard = "data/train-00007-of-00016.parquet"
+    shard = "data/train-00010-of-00024.parquet"
     rows = pq.read_table(straight.store / shard, columns=["row_id", "path"]).to_pylist()
     (tmp_path / "patch").mkdir()
     (tmp_path / "patch" / "sitecustomize.py").write_text(SITECUSTOMIZE.format(path=rows[1]["path"]))

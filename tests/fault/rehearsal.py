@@ -97,7 +97,7 @@ if __name__ == "__main__":
     preprocess.execution.session._loop = lambda run, _budgets: nullcontext(
         SimpleNamespace(until_done=lambda: run_here(run))
     )
-    preprocess.planning.job.MIN_UNITS = 2
+    preprocess.planning.job.MIN_UNITS, preprocess.planning.job.LEAST_SHARD_BYTES = 2, 1
     # Another process would make calls of its own, thousands of them before its first line of ours.
     preprocess.planning.job.sample_apart = sample_rows
     # There are none here, and a look at all processes makes more calls the more there are on the machine.

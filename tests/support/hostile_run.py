@@ -65,6 +65,7 @@ def run_hostile(folder: Path, rows: Sequence[tuple[str, Hostile]], model: Path, 
     """Runs the service on *rows* in *folder* and checks all that it promises; *say* gets a line of progress."""
     source = write_source(folder / "source/data/train-00000-of-00001.parquet", _source_rows(rows)).parents[1]
     options = ["--source", str(source), "--model", str(model), "--max-quarantine", "100%", "--actors", str(ACTORS)]
+    options += ["--shard-size", "1MB"]
     run, seen, began = Run(folder / "store", options), Seen(), time.monotonic()
     try:
         _watch(run, seen, say, began)

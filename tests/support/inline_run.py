@@ -20,6 +20,8 @@ def run_inline(monkeypatch, *options):
     monkeypatch.setattr(preprocess.run, "commit_units", commit_here)
     # Another process for the sample takes seconds to start; there are no processes of earlier runs here.
     monkeypatch.setattr(preprocess.planning.job, "sample_apart", sample_rows)
+    # A few rows are several shards.
+    monkeypatch.setattr(preprocess.planning.job, "LEAST_SHARD_BYTES", 1)
     monkeypatch.setattr(preprocess.workspace.prepare, "end_processes", lambda *_: 0)
     fixed = ["--view", "plain", "--no-report", "--no-metrics", "--max-quarantine", "100%"]
     return run_command(preprocess.run.main, [*fixed, *map(str, options)])

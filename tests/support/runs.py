@@ -17,6 +17,8 @@ from tests.support.stores import store_uuid
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED_MEMORY = Path("/dev/shm")
+MANY_SHARDS = ("--shard-size", "150kB")
+"""Sixty clips of the demo become 30 shards; by itself so small a data set would be two."""
 PATIENCE_SECONDS = 240.0
 """How long is waited for what comes within seconds where nobody else has the cores."""
 
