@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FRAME_SECONDS = HOP_LENGTH / SAMPLING_RATE
-_HZ_TICKS = (0, 250, 500, 1_000, 2_000, 4_000, 8_000)
+HZ_TICKS = (0, 250, 500, 1_000, 2_000, 4_000, 8_000)
+"""Frequencies that a picture names."""
 _DOTS_PER_INCH = 120
 _IMAGE_INCHES, _LINE_INCHES, _FRAME_INCHES = 3.4, 0.24, 1.2
 """Heights of the mel image, of one line of transcript, and of everything else."""
@@ -103,7 +104,7 @@ def _draw_image(figure: "Figure", axes: "Axes", log_mel: npt.NDArray[np.float32]
     axes.set_xlim(0, max(_FRAME_SECONDS, (num_frames - 0.5) * _FRAME_SECONDS))
     axes.set_xlabel("time (s)")
     axes.set_ylabel("frequency (Hz)")
-    axes.set_yticks(_bins_of(_HZ_TICKS, num_mel_bins), [f"{hz:,}" for hz in _HZ_TICKS])
+    axes.set_yticks(bins_of(HZ_TICKS, num_mel_bins), [f"{hz:,}" for hz in HZ_TICKS])
     bins = axes.secondary_yaxis("right")
     bins.set_ylabel("mel bin")
     inch = 1 / figure.get_figwidth()
@@ -111,7 +112,7 @@ def _draw_image(figure: "Figure", axes: "Axes", log_mel: npt.NDArray[np.float32]
     figure.colorbar(image, ax=axes, pad=0.15 * inch, fraction=0.3 * inch, aspect=25, label=label)
 
 
-def _bins_of(frequencies_hz: tuple[int, ...], num_mel_bins: int) -> npt.NDArray[Any]:
+def bins_of(frequencies_hz: tuple[int, ...], num_mel_bins: int) -> npt.NDArray[Any]:
     """Where *frequencies_hz* lie on the axis of mel bins, of which bin i is centred on the i-th inner mel frequency."""
     edges = mel_frequencies(num_mel_bins + 2)
     bins = np.interp(frequencies_hz, edges, np.arange(-1, num_mel_bins + 1))

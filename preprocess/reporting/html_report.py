@@ -69,7 +69,7 @@ def write_report(
     StoreError where there is no store or it is damaged, OSError where the page cannot be written.
     """
     facts = report_facts(layout)
-    drawn = [Picture(row, row_png(row, log_mel)) for row, log_mel in pictured_rows(layout)] if pictures else []
+    drawn = [Picture(row, row_png(log_mel)) for row, log_mel in pictured_rows(layout)] if pictures else []
     settings = _read_settings(layout)
     page = render_report(facts, drawn, summary, history, outcome=outcome, settings=settings, ended_at=ended_at)
     partial = layout.partial / REPORT if layout.partial.is_dir() else layout.root / f".{REPORT}.partial"

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 from transformers import WhisperFeatureExtractor
 
-from preprocess.inspection.log_mel_picture import _bins_of, save_log_mel_png
+from preprocess.inspection.log_mel_picture import bins_of, save_log_mel_png
 
 GERMAN = "Über fünf größere Straßen fährt man an die Küste; der Süßwasserfisch kostet 12 $ oder 11 $."
 
@@ -69,7 +69,7 @@ def test_what_is_no_log_mel_is_refused(tmp_path, shape):
 def test_hertz_stand_where_whispers_mel_filters_peak():
     filters = WhisperFeatureExtractor(feature_size=128).mel_filters
     hertz = np.linspace(0, 8_000, filters.shape[0])
-    bins = _bins_of((1_000, 2_000, 4_000), 128)
+    bins = bins_of((1_000, 2_000, 4_000), 128)
     assert np.allclose(hertz[filters[:, np.round(bins).astype(int)].argmax(axis=0)], (1_000, 2_000, 4_000), atol=50)
 
 
