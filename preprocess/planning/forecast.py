@@ -13,13 +13,42 @@ from dataclasses import dataclass, field
 from statistics import stdev
 
 from preprocess.planning.cost import Cost
-from preprocess.planning.sample import Sample
+from preprocess.planning.sample import Sample, SampledRow
 from preprocess.sources.base import Block, SplitLayout
 
 CONFIDENCE = 1.96
 """Standard errors on either side of the forecast that cover 95 %."""
 SHARD_BYTES = 5_600
 """What a shard costs whatever it holds: its footer, its small columns' page headers, its row group in the index."""
+
+
+ENOUGH_ERROR = 0.02
+"""A forecast that is sure of the bytes to within this share needs no more rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enough:
+    """Whether sampled rows tell enough of *population* rows with *mean_encoded* bytes each; picklable.
+
+    What a row that cannot be used is a sign of is worth a look at all rows of a sample.
+    """
+
+    population: int
+    mean_encoded: float
+
+    @classmethod
+    def of(cls, layout: SplitLayout, limit: int | None = None) -> "Enough":
+        """For the first *limit* rows of *layout*, or all."""
+        return cls(*_first_rows(layout.blocks, limit))
+
+    def __call__(self, rows: Sequence[SampledRow]) -> bool:
+        """Whether *rows* are sure of the bytes to within `ENOUGH_ERROR`, and none of them was rejected."""
+        if any(row.rejected for row in rows):
+            return False
+        payloads, encoded = [float(row.payload_bytes) for row in rows], [float(row.encoded_bytes) for row in rows]
+        stretches = [row.stretch for row in rows]
+        mean, error = estimate_mean(payloads, encoded, self.mean_encoded, self.population, stretches)
+        return CONFIDENCE * error <= ENOUGH_ERROR * mean
 
 
 @dataclass(frozen=True, slots=True)

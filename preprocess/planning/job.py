@@ -13,8 +13,8 @@ from preprocess.features.mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
 from preprocess.features.worker import UnitTask
 from preprocess.phases import Phase, TellPhase, tell_nobody
-from preprocess.planning.forecast import SplitForecast, forecast_split
-from preprocess.planning.sample import sample_apart, sample_task
+from preprocess.planning.forecast import Enough, SplitForecast, forecast_split
+from preprocess.planning.sample import SampleTask, sample_apart, sample_task
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import access_of, open_source
@@ -199,11 +199,16 @@ def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
     for plan in job.plans:
         if forecasts[plan.name] is None and job.open_in(plan):
             layout = job.source.splits[plan.source_split]
-            sample = sample_apart(sample_task(job.source, plan.source_split, job.pipeline, settings.limit))
+            sample = sample_apart(_sampling(job.source, plan.source_split, job.pipeline, settings.limit))
             forecasts[plan.name] = forecast_split(
                 layout, sample, plan.num_rows, settings.limit, num_units=len(plan.units)
             )
     return replace(job, forecasts=forecasts)
+
+
+def _sampling(source: Source, split: str, pipeline: PipelineSettings, limit: int | None) -> SampleTask:
+    """No more rows than the forecast needs."""
+    return sample_task(source, split, pipeline, limit, Enough.of(source.splits[split], limit))
 
 
 def _open_settings_source(settings: SourceSettings, tell: TellPhase) -> tuple[Source, SourceSettings]:
@@ -324,7 +329,7 @@ def _plan(
 
     if known is not None:
         return planned(known.rows_per_unit, known.forecast_bytes), None
-    sample = sample_apart(sample_task(source, source_split, pipeline, settings.limit))
+    sample = sample_apart(_sampling(source, source_split, pipeline, settings.limit))
     total = min(settings.limit or layout.num_rows, layout.num_rows)
     row_bytes = forecast_split(layout, sample, total, settings.limit).row_bytes
     plan = planned(unit_rows(total, row_bytes, settings.shard_size), 0)

@@ -20,6 +20,8 @@ from shared.schema import FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow, encoded_bytes
 from shared.system.stop_request import deaf_children
 
+FIRST_ROWS = 200
+"""Rows that are looked at first; whether they are enough is `SampleTask.enough`'s to say."""
 SAMPLE_ROWS = 1_000
 SAMPLE_BLOCKS = 40
 INDEX_ROW_BYTES = 20
@@ -56,15 +58,15 @@ class Sample:
 
 
 def sample_ranges(blocks: Sequence[Block], limit: int | None = None) -> list[tuple[int, int]]:
-    """Row ranges (start, stop) to sample: all rows of a small split, else the heads of blocks spread evenly."""
+    """Row ranges (start, stop) to sample at most: all rows of a small split, else the heads of blocks spread evenly."""
     edges = [0]
     for block in blocks:
         edges.append(edges[-1] + block.num_rows)
     total = min(edges[-1], limit) if limit is not None else edges[-1]
-    if total <= SAMPLE_ROWS:
+    if total <= FIRST_ROWS:
         return [(0, total)] if total else []
     inside = [edge for edge in edges[:-1] if edge < total]
-    if len(inside) < SAMPLE_BLOCKS:
+    if len(inside) < SAMPLE_BLOCKS or total <= SAMPLE_ROWS:
         # Few large blocks: take evenly spaced stretches, wherever they begin.
         inside = [total * part // SAMPLE_BLOCKS for part in range(SAMPLE_BLOCKS)]
     chosen = [inside[len(inside) * part // SAMPLE_BLOCKS] for part in range(SAMPLE_BLOCKS)]
@@ -73,11 +75,25 @@ def sample_ranges(blocks: Sequence[Block], limit: int | None = None) -> list[tup
     return [(start, min(start + rows, stop)) for start, stop in zip(chosen, stops, strict=True)]
 
 
+def in_two_steps(ranges: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """*ranges* as the heads that are taken first, and what is left of each; a single range is taken whole."""
+    if len(ranges) <= 1:
+        return list(ranges), []
+    heads = [(start, min(stop, start + FIRST_ROWS // SAMPLE_BLOCKS)) for start, stop in ranges]
+    return heads, [(head, stop) for (_, head), (_, stop) in zip(heads, ranges, strict=True)]
+
+
+def always_enough(_rows: Sequence[SampledRow]) -> bool:
+    """For a sample that is taken in one step."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class SampleTask:
     """What to sample: stretches of *split* as readers, the first of its rows alone as *warm_up*. Picklable.
 
-    *num_rows* is how many there are; those in *skipped* are left out and count as rejected.
+    *num_rows* is how many there are; those in *skipped* are left out and count as rejected. *more* are the stretches'
+    further rows, which are taken where what was found first is not *enough*.
     """
 
     split: str
@@ -86,18 +102,29 @@ class SampleTask:
     num_rows: int
     settings: PipelineSettings
     skipped: frozenset[int] = frozenset()
+    more: tuple[RowReader, ...] = ()
+    enough: Callable[[Sequence[SampledRow]], bool] = always_enough
 
     def without(self, rows: Iterable[int]) -> "SampleTask":
         """The same without *rows*."""
         return replace(self, skipped=frozenset(rows))
 
 
-def sample_task(source: Source, split: str, settings: PipelineSettings, limit: int | None = None) -> SampleTask:
-    """The task of sampling the first *limit* rows of *split*, or all."""
+def sample_task(
+    source: Source,
+    split: str,
+    settings: PipelineSettings,
+    limit: int | None = None,
+    enough: Callable[[Sequence[SampledRow]], bool] = always_enough,
+) -> SampleTask:
+    """The task of sampling the first *limit* rows of *split*, or all, in two steps unless the first is *enough*."""
     ranges = sample_ranges(source.splits[split].blocks, limit)
-    stretches = tuple(source.reader(split, start, stop) for start, stop in ranges)
+    heads, rest = in_two_steps(ranges)
+    stretches, more = (
+        tuple(source.reader(split, start, stop) for start, stop in part if start < stop) for part in (heads, rest)
+    )
     warm_up = source.reader(split, ranges[0][0], ranges[0][0] + 1) if ranges else None
-    return SampleTask(split, warm_up, stretches, sum(stop - start for start, stop in ranges), settings)
+    return SampleTask(split, warm_up, stretches, sum(b - a for a, b in heads), settings, more=more, enough=enough)
 
 
 def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_id: None) -> Sample:
@@ -112,15 +139,19 @@ def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_
         progress(row.row_id)
         made = None if row.row_id in task.skipped else _try(pipeline, row)[0]
         encoded_bytes([made] if made is not None else [], spec)
-    with CostMeter() as making:
-        for stretch, reader in enumerate(task.stretches):
-            for row in reader.rows():
-                progress(row.row_id)
-                made, reason = (None, _CRASHED) if row.row_id in task.skipped else _try(pipeline, row)
-                # A few rows from all over the split show what the store adds to their payloads.
-                if made is not None and len(sampled) % every == 0:
-                    features.append(made)
-                sampled.append(_measure(row, made, reason, stretch))
+    making = CostMeter()
+    for readers in (task.stretches, task.more):
+        with making:
+            for stretch, reader in enumerate(readers):
+                for row in reader.rows():
+                    progress(row.row_id)
+                    made, reason = (None, _CRASHED) if row.row_id in task.skipped else _try(pipeline, row)
+                    # A few rows from all over the split show what the store adds to their payloads.
+                    if made is not None and readers is task.stretches and len(sampled) % every == 0:
+                        features.append(made)
+                    sampled.append(_measure(row, made, reason, stretch))
+        if task.enough(sampled):
+            break
     with CostMeter() as writing:
         stored = encoded_bytes(features, spec)
     cost = making.total * (1 / max(1, len(sampled))) + writing.total * (1 / max(1, len(features)))

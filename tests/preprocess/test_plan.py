@@ -98,7 +98,7 @@ def test_bytes_of_skewed_lengths_in_several_codecs_lie_in_the_interval_that_is_s
     tmp_path, demo_model, skewed_rows
 ):
     forecast, made = forecast_and_outcome(tmp_path, demo_model, skewed_rows)
-    assert forecast.sampled_rows == 1_000
+    assert forecast.sampled_rows == 1_000, "200 rows are not sure enough of mixed codecs"
     assert abs(forecast.store_bytes - made) <= forecast.error_bytes < 0.06 * made
 
 
@@ -106,7 +106,7 @@ def test_bytes_of_skewed_lengths_in_one_codec_are_forecast_within_two_percent(tm
     rng = np.random.default_rng(2)
     rows = [(encoded(KINDS[0], rng), f"{n}.wav", f"Satz {n}") for n in range(1_400)]
     forecast, made = forecast_and_outcome(tmp_path, demo_model, rows)
-    assert forecast.sampled_rows == 1_000
+    assert forecast.sampled_rows == 200, "they tell as much as a thousand, where the size of a clip is its length"
     assert forecast.store_bytes == pytest.approx(made, rel=0.02)
     assert forecast.error_bytes < 0.02 * made
 
@@ -196,7 +196,7 @@ def test_a_large_source_is_planned_from_its_footers_and_a_sample(planned, tmp_pa
         first.with_name(f"train-{number:05d}-of-00012.parquet").write_bytes(first.read_bytes())
     plan = planned("--source", str(first.parent), "--store", "store", "--model", str(demo_model))
     assert plan["splits"][0]["rows"] == 6_000
-    assert plan["sampled_rows"] == 1_000
+    assert plan["sampled_rows"] == 200
     assert plan["audio_seconds"] == pytest.approx(6_000 * 0.01)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.planning.cost import Cost
-from preprocess.planning.forecast import CONFIDENCE, estimate_mean, forecast_split
+from preprocess.planning.forecast import CONFIDENCE, Enough, estimate_mean, forecast_split
 from preprocess.planning.sample import SAMPLE_BLOCKS, SAMPLE_ROWS, Sample, SampledRow, sample_ranges
 from preprocess.sources.base import Block, SplitLayout
 
@@ -144,3 +144,15 @@ def test_the_forecast_of_a_part_allows_for_the_draw():
     layout = SplitLayout("train", (Block(4, 800_000),), "")
     sample = Sample(rows_of([100, 300, 0, 400]), cost_per_row=Cost(), overhead=1.0)
     assert forecast_split(layout, sample, 1).error_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("payloads", "rejected", "enough"),
+    [([100, 100] * 50, (), True), ([1, 100] * 50, (), False), ([100, 100] * 50, (7,), False), ([], (), True)],
+)
+def test_rows_are_enough_where_they_are_sure_to_within_two_percent_and_none_is_rejected(payloads, rejected, enough):
+    rows = [
+        SampledRow(50, payload, 1.0, rejected=number in rejected, stretch=number)
+        for number, payload in enumerate(payloads)
+    ]
+    assert Enough(10_000, 50.0)(rows) is enough

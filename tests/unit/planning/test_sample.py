@@ -12,8 +12,16 @@ import pytest
 from preprocess.audio.decode import DecodeLimits
 from preprocess.features.mel import mel_filters
 from preprocess.features.pipeline import PipelineSettings
-from preprocess.planning.sample import MAX_LOST_ROWS, SampleTask, sample_apart, sample_rows
-from preprocess.sources.base import BATCH_BYTES, SourceRow
+from preprocess.planning.sample import (
+    FIRST_ROWS,
+    MAX_LOST_ROWS,
+    SampleTask,
+    in_two_steps,
+    sample_apart,
+    sample_ranges,
+    sample_rows,
+)
+from preprocess.sources.base import BATCH_BYTES, Block, SourceRow
 from shared.errors import SourceError
 from shared.schema import FeatureSpec
 from tests.support.samples import wav
@@ -129,3 +137,21 @@ def test_this_process_keeps_its_environment(task):
     before = dict(os.environ)
     sample_apart(task())
     assert dict(os.environ) == before
+
+
+def test_further_rows_are_taken_only_where_the_first_do_not_tell_enough(task):
+    one_step = task()
+    two_steps = replace(one_step, stretches=(Rows(0, 5), Rows(100, 5)), num_rows=10, more=(Rows(5, 15), Rows(105, 15)))
+    first = sample_rows(two_steps)
+    assert [row.stretch for row in first.rows] == [0] * 5 + [1] * 5
+    both = sample_rows(replace(two_steps, enough=lambda rows: len(rows) >= 40))
+    assert sorted(both.rows, key=str) == sorted(sample_rows(one_step).rows, key=str)
+    assert both.cost_per_row.cpu_seconds == pytest.approx(first.cost_per_row.cpu_seconds, rel=0.9)
+
+
+def test_the_first_step_is_spread_as_the_whole_is():
+    ranges = sample_ranges([Block(100, 1)] * 9_700)
+    heads, rest = in_two_steps(ranges)
+    assert sum(stop - start for start, stop in heads) == FIRST_ROWS
+    assert [(start, stop) for (start, _), (_, stop) in zip(heads, rest, strict=True)] == ranges
+    assert in_two_steps([(0, 150)]) == ([(0, 150)], [])
