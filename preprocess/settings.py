@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.command.settings import Folders, PageSettings
 from shared.errors import UsageError
 from shared.schema import FeatureDtype
+from shared.system.home import expand_home
 from shared.units import parse_bytes
 
 MAX_ACTORS = 256
@@ -175,3 +176,11 @@ def quarantine_allowance(value: str, num_rows: int) -> int:
     if allowed < 0:
         raise ValueError(f"{value!r} is negative")
     return allowed
+
+
+def store_path(settings: SourceSettings) -> Path:
+    """`--store`, or a folder in `CACHE_DIR/features` named after the source."""
+    if settings.store is not None:
+        return expand_home(settings.store).absolute()
+    name = "demo" if settings.demo else Path(str(settings.source).split("@", maxsplit=1)[0]).name
+    return settings.cache / "features" / (name or "store")

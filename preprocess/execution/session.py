@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import psutil
@@ -23,7 +24,7 @@ from preprocess.governor.sensors import MemorySensor
 from preprocess.phases import Phase
 from preprocess.planning.estimate import standing_bytes
 from preprocess.planning.job import PlannedJob
-from preprocess.workspace.environment import set_environment
+from preprocess.workspace.environment import set_environment, set_ray_environment
 from preprocess.workspace.prepare import clear_partial
 from preprocess.workspace.processes import belonging, store_mark
 from preprocess.workspace.ray_folder import ray_folder
@@ -58,6 +59,21 @@ def commit_units(run: RunContext, budgets: Budgets) -> None:
             for removal in clear_partial(run.job.layout):
                 if removal.error:
                     run.view.event(removal.in_words)
+
+
+def import_ray_aside(*, local: bool) -> None:
+    """Begins to import Ray in a thread, in the environment that a *local* cluster wants; `_loop` waits for the rest.
+
+    Ray costs a second of a core. Whatever goes wrong with it goes wrong again, and is told, where it is needed.
+    """
+    set_ray_environment(local_ray=local)
+
+    def bring() -> None:
+        with suppress(Exception):
+            import preprocess.execution.ray_cluster  # noqa: F401, PLC0415 - as above
+
+    # No daemon: a command that ends meanwhile must not take the interpreter from under an import.
+    Thread(target=bring, name="import ray").start()
 
 
 @contextmanager

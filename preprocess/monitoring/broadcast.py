@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from preprocess.monitoring.event_log import EventLog
@@ -16,7 +16,6 @@ from preprocess.monitoring.snapshot import ActorState, Snapshot
 from preprocess.monitoring.status_page import status_page
 from preprocess.monitoring.views import NoView, View, is_live, make_view
 from preprocess.phases import Phase
-from preprocess.planning.job import PlannedJob
 from preprocess.settings import RunSettings
 from shared.command.ending import Ending, ending_of
 from shared.command.terminal import complain
@@ -24,6 +23,9 @@ from shared.errors import ExitCode
 from shared.system.http_server import served
 from shared.system.library_output import LibraryOutput
 from shared.system.status_pages import Pages, Vitals
+
+if TYPE_CHECKING:
+    from preprocess.planning.job import PlannedJob
 
 
 @dataclass(slots=True)
@@ -89,7 +91,7 @@ class Broadcast:
         """The run is over."""
         self.view.ended(ending)
 
-    def begin(self, job: PlannedJob, settings: RunSettings) -> None:
+    def begin(self, job: "PlannedJob", settings: RunSettings) -> None:
         """The plan is made: from now on it is known what the run is about."""
         self.metrics.facts = replace(
             self.metrics.facts,

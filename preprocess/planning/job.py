@@ -16,7 +16,7 @@ from preprocess.phases import Phase, TellPhase, tell_nobody
 from preprocess.planning.forecast import Enough, SplitForecast, forecast_split
 from preprocess.planning.long_audio import longest_seconds, no_cut_plan
 from preprocess.planning.sample import SampleTask, sample_apart, sample_task
-from preprocess.settings import SourceSettings
+from preprocess.settings import SourceSettings, store_path
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
 from preprocess.sources.open import access_of, open_source
 from preprocess.units import FeatureSettings, SplitPlan, Unit, plan_split, rows_per_unit
@@ -27,7 +27,6 @@ from shared.models.model_files import ModelFacts, model_facts
 from shared.reading.duplicates import is_held_out
 from shared.schema import FeatureSpec
 from shared.selection import Selection
-from shared.system.home import expand_home
 from shared.text import tokenizer_fingerprint
 
 MAX_SPLIT_BYTES = 100
@@ -121,12 +120,12 @@ class PlannedJob:
 def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> PlannedJob:
     """Opens the source, reads the model's facts and plans every split; nothing is written, but the demo is built.
 
-    Splits that the store already knows keep their plan and are not sampled again. Raises SourceError, UsageError or
-    StoreMismatchError.
+    Splits that the store already knows keep their plan and are not sampled again; *tell* hears of a sample. Raises
+    SourceError, UsageError or StoreMismatchError.
     """
     if settings.long_audio == "split":
         raise no_cut_plan(settings.source or "CORPUS", str(store_path(settings)), settings.model)
-    source, settings = _open_settings_source(settings, tell)
+    source, settings = _open_settings_source(settings)
     facts = model_facts(settings.model, settings.num_mel_bins, settings.tokenizer)
     pipeline = _pipeline(settings, facts)
     layout = StoreLayout(store_path(settings))
@@ -143,7 +142,6 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
         settings.strip_timestamps,
         pipeline.model_limits,
     )
-    tell(Phase.SAMPLING)
     plans, forecasts = [], {}
     for name, chosen in _in_order(_chosen_splits(source, settings), settings).items():
         known = record.splits.get(name)
@@ -156,6 +154,7 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
             pipeline=pipeline,
             features=features,
             held_out=_held_out(name, record, settings),
+            tell=tell,
         )
         record = record.admitting(name, plan.record)
         plans.append(plan)
@@ -214,14 +213,12 @@ def _sampling(source: Source, split: str, pipeline: PipelineSettings, limit: int
     return sample_task(source, split, pipeline, limit, Enough.of(source.splits[split], limit))
 
 
-def _open_settings_source(settings: SourceSettings, tell: TellPhase) -> tuple[Source, SourceSettings]:
+def _open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
     """The source that *settings* name; for the demo, corpus and model are built first and named in the settings."""
     columns = _named_columns(settings)
     if not settings.demo:
-        tell(Phase.LISTING)
         access = access_of(settings.config_name, settings.audio_root, follow_links=settings.follow_links)
         return open_source(str(settings.source), columns, access), settings
-    tell(Phase.DEMO)
     corpus, model = build_demo(settings.cache / "datasets" / "demo", settings.num_mel_bins)
     if settings.model is None and settings.tokenizer is None:
         settings = settings.model_copy(update={"model": str(model)})
@@ -231,14 +228,6 @@ def _open_settings_source(settings: SourceSettings, tell: TellPhase) -> tuple[So
 def _named_columns(settings: SourceSettings) -> Columns:
     """The columns that *settings* name."""
     return Columns.of(settings.model_dump())
-
-
-def store_path(settings: SourceSettings) -> Path:
-    """`--store`, or a folder in `CACHE_DIR/features` named after the source."""
-    if settings.store is not None:
-        return expand_home(settings.store).absolute()
-    name = "demo" if settings.demo else Path(str(settings.source).split("@", maxsplit=1)[0]).name
-    return settings.cache / "features" / (name or "store")
 
 
 def _chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
@@ -313,6 +302,7 @@ def _plan(
     pipeline: PipelineSettings,
     features: FeatureSettings,
     held_out: Mapping[str, str],
+    tell: TellPhase,
 ) -> tuple[SplitPlan, SplitForecast | None]:
     """The plan of one split; a forecast comes with it unless the store knows the split already."""
     source_split, selection = chosen
@@ -334,6 +324,7 @@ def _plan(
 
     if known is not None:
         return planned(known.rows_per_unit, known.forecast_bytes), None
+    tell(Phase.SAMPLING)
     sample = sample_apart(_sampling(source, source_split, pipeline, settings.limit))
     total = min(settings.limit or layout.num_rows, layout.num_rows)
     row_bytes = forecast_split(layout, sample, total, settings.limit).row_bytes

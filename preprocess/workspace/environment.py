@@ -75,7 +75,13 @@ def set_environment(mark: str, *, local_ray: bool) -> None:
     *mark* comes from `processes.store_mark`. The token is made anew for every run and stands nowhere but in these
     processes' environments.
     """
-    os.environ |= ACTOR_ENVIRONMENT | WITHOUT_PLASMA | {MARK: mark}
+    os.environ |= ACTOR_ENVIRONMENT | {MARK: mark}
+    set_ray_environment(local_ray=local_ray)
+
+
+def set_ray_environment(*, local_ray: bool) -> None:
+    """Sets what Ray reads when it is imported and started, which *local_ray* decides; it may be set again."""
+    os.environ |= WITHOUT_PLASMA
     if local_ray:
         wanted = local_ray_environment(os.environ) | {"RAY_AUTH_TOKEN": _TOKEN}
         for name in os.environ.keys() - wanted.keys():

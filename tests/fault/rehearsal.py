@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 
 import preprocess.execution.session
+import preprocess.execution.whole_run
 import preprocess.planning.job
 import preprocess.run
 import preprocess.workspace.prepare
@@ -100,6 +101,7 @@ if __name__ == "__main__":
     preprocess.planning.job.MIN_UNITS, preprocess.planning.job.LEAST_SHARD_BYTES = 2, 1
     # Another process would make calls of its own, thousands of them before its first line of ours.
     preprocess.planning.job.sample_apart = sample_rows
+    preprocess.execution.whole_run.import_ray_aside = lambda **_: None
     # There are none here, and a look at all processes makes more calls the more there are on the machine.
     preprocess.workspace.prepare.end_processes = lambda *_: 0
     with redirect_stdout(StringIO()):

@@ -29,7 +29,9 @@ def _own_folders(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def options(tmp_path, demo_corpus, demo_model):
+def options(tmp_path, demo_corpus, demo_model, monkeypatch):
+    """Of a data set so small that it would be one shard a split: here it is many."""
+    monkeypatch.setattr(preprocess.planning.job, "LEAST_SHARD_BYTES", 1)
     return ["--source", str(demo_corpus), "--store", str(tmp_path / "store"), "--model", str(demo_model)]
 
 

@@ -247,7 +247,7 @@ def test_of_a_finished_store_only_payloads_are_read_that_are_newer_than_complete
         check_committed(job)
         taken.append(bytes_read() - before)
 
-    monkeypatch.setattr("preprocess.run.check_committed", measured)
+    monkeypatch.setattr("preprocess.execution.whole_run.check_committed", measured)
     shards = sorted(layout.data.iterdir())
     size = shards[0].stat().st_size
     assert run_inline(monkeypatch, *options) == ExitCode.DONE

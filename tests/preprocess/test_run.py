@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from preprocess import run
+from preprocess.execution.whole_run import _verdict
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.planning.completion import finish
 from preprocess.planning.job import plan_job
-from preprocess.run import _verdict
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
 from shared.command.cli import run_command

@@ -76,6 +76,15 @@ def test_an_actor_needs_neither_librosa_nor_datasets_nor_the_view():
     }
 
 
+def test_a_runs_first_line_waits_for_nothing_that_opens_plans_works_or_draws():
+    """It comes within a second; and `multiprocessing` imports the command's module again, for the sample."""
+    command = [sys.executable, "-c", "import sys, preprocess.run; print(*sys.modules)"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    heavy = ("preprocess.sources", "preprocess.planning", "preprocess.execution", "preprocess.audio", "pyarrow.parquet")
+    heavy += ("soundfile", "numba", "ray", "jinja2", "matplotlib", "PIL", "psutil")
+    assert [name for name in done.stdout.split() if name.startswith(heavy)] == []
+
+
 def test_only_cluster_names_ray():
     naming = {
         str(path.relative_to(REPOSITORY))

@@ -1,5 +1,6 @@
 """`python -m preprocess.run` in this process, with one worker in place of Ray and its actors."""
 
+import preprocess.execution.whole_run
 import preprocess.planning.job
 import preprocess.run
 import preprocess.workspace.prepare
@@ -17,7 +18,9 @@ def commit_here(run, _budgets, most=None):
 
 def run_inline(monkeypatch, *options):
     """The exit status of a run with *options*, plain and without report and metrics where they say nothing else."""
-    monkeypatch.setattr(preprocess.run, "commit_units", commit_here)
+    monkeypatch.setattr(preprocess.execution.whole_run, "commit_units", commit_here)
+    # Ray is not needed, and its environment would be this process's.
+    monkeypatch.setattr(preprocess.execution.whole_run, "import_ray_aside", lambda **_: None)
     # Another process for the sample takes seconds to start; there are no processes of earlier runs here.
     monkeypatch.setattr(preprocess.planning.job, "sample_apart", sample_rows)
     # A few rows are several shards.
