@@ -34,6 +34,8 @@ LOCAL_RAY = WITHOUT_PLASMA | {
     "RAY_ROTATION_BACKUP_COUNT": "1",
     # Our watchdog acts at 95 % of the limit; Ray's own monitor is the last resort.
     "RAY_memory_usage_threshold": "0.98",
+    # Actors have the command's own priority. With Ray's 15 they stood still beside a machine's other programs.
+    "RAY_worker_niceness": "0",
     # Nobody reads them, and Ray would wait for them to be told to a server that a signal has ended already.
     "RAY_task_events_report_interval_ms": "0",
 }
