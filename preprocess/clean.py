@@ -17,7 +17,7 @@ from shared.errors import ExitCode, StoreBusyError, UsageError
 from shared.layout import StoreLayout, read_record
 from shared.system.home import expand_home
 from shared.system.locks import hold
-from shared.units import format_bytes
+from shared.units import format_bytes, format_counted
 
 
 class CleanSettings(LayeredSettings):
@@ -58,7 +58,7 @@ def _clean(layout: StoreLayout, mark: str) -> list[Removal]:
     with hold(layout.root, "--store"):
         ended = end_processes(mark, ray_folder(layout))
         if ended:
-            say(f"ended {ended} process{'' if ended == 1 else 'es'} of dead runs")
+            say(f"ended {format_counted(ended, 'process', 'processes')} of dead runs")
         remove_links(layout)
         return remove_partial(layout)
 

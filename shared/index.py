@@ -162,7 +162,7 @@ def write_index(
                     writer.write_table(shard.rows)
             writer.add_key_value_metadata({SHARD_DIGESTS.decode(): " ".join(scan.frame_digests)})
         if scan.rows + scan.quarantined != record.num_rows:
-            found = f"{scan.rows} rows and {scan.quarantined} quarantined"
+            found = f"{format_counted(scan.rows, 'row')} and {scan.quarantined} quarantined"
             raise StoreError(f"split {split!r}: {found}, planned were {record.num_rows}", REPAIR)
         durable.seal()
         durable.publish(layout.index_of(split), replace=True)
@@ -194,7 +194,7 @@ def check_index(layout: StoreLayout, split: str, totals: Mapping[str, Any]) -> N
         refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be read: {error}", VERIFY) from error
     if rows != stated[0]:
-        raise StoreError(f"{path} has {rows} rows, {layout.complete} states {stated[0]}", VERIFY)
+        raise StoreError(f"{path} has {format_counted(rows, 'row')}, {layout.complete} states {stated[0]}", VERIFY)
     if digest != stated[1]:
         raise StoreError(f"{path} is not the index that {layout.complete} was written for", VERIFY)
 

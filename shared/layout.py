@@ -21,6 +21,7 @@ from shared.errors import StoreError, StoreMismatchError
 from shared.schema import FORMAT_VERSION, FORMAT_VERSIONS, FeatureDtype, FeatureSpec
 from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 SPLIT_NAME = re.compile(r"\w+(\.\w+)*")
 """Split names that file names and the `datasets` library can carry."""
@@ -88,7 +89,7 @@ class StoreRecord:
         existing = self.splits.get(name)
         if existing is not None and existing.digest != split.digest:
             raise StoreMismatchError(
-                f"split {name!r} of this store was planned otherwise: {_differences(existing, split)}",
+                f"split {name!r} of this store was planned differently: {_differences(existing, split)}",
                 "use the settings and source of the first run, or another --store",
             )
         if self.format_version == 1:
@@ -212,7 +213,10 @@ class StoreLayout:
             if match is None or match[1] != split:
                 continue
             if int(match[3]) != num_units or int(match[2]) >= num_units:
-                raise StoreError(f"{path} belongs to another plan than that of {num_units} shards", "move it elsewhere")
+                raise StoreError(
+                    f"{path} belongs to another plan than that of {format_counted(num_units, 'shard')}",
+                    "move it elsewhere",
+                )
             units.add(int(match[2]))
         return units
 
@@ -227,7 +231,7 @@ def read_record(layout: StoreLayout) -> StoreRecord:
     try:
         value = read_json(layout.record)
     except FileNotFoundError as error:
-        raise StoreError(f"{layout.root} is no store: it has no store.json", "check --store") from error
+        raise StoreError(f"{layout.root} is not a store: it has no store.json", "check --store") from error
     except (OSError, ValueError) as error:
         refuse_unreadable(layout.record, error)
         raise StoreError(f"{layout.record} cannot be read: {error}", "restore it from a backup") from error

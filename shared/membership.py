@@ -79,7 +79,10 @@ def shard_counts(metadata: pq.FileMetaData, name: str) -> tuple[int, int, int]:
     except (KeyError, ValueError) as error:
         raise StoreError(f"{name} does not state its row counts: {error!r}", REPAIR) from error
     if rows_in != rows_out + quarantined or rows_out != metadata.num_rows:
-        message = f"{name}: {rows_in} rows in, {rows_out} out ({metadata.num_rows} found), {quarantined} quarantined"
+        message = (
+            f"{name}: {format_counted(rows_in, 'row')} in, {rows_out} out ({metadata.num_rows} found), "
+            f"{quarantined} quarantined"
+        )
         raise StoreError(message, REPAIR)
     return rows_in, rows_out, quarantined
 
@@ -130,7 +133,7 @@ class Membership:
             missing, foreign = np.setdiff1d(expected, found), np.setdiff1d(found, expected)
             what = [f"{len(rows):,} {name}: {_some(rows)}"
                     for rows, name in ((missing, "missing"), (foreign, "foreign")) if len(rows)]  # fmt: skip
-            yield f"{place.shard} has not the rows of its unit ({'; '.join(what)})"
+            yield f"{place.shard} does not have the rows of its unit ({'; '.join(what)})"
         self.next_row = max(self.next_row, int(found[-1]) + 1 if len(found) else 0)
 
     def _expected(self, place: Place, found: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shared.errors import StoreError
 from shared.schema import FEATURE_RANGE, WINDOW_FRAMES, FeatureSpec
+from shared.units import format_counted
 
 STEP = np.float32(FEATURE_RANGE / 255)
 """What one uint8 step is worth; the clamp makes a row's range exactly `FEATURE_RANGE`, so 255 steps span it."""
@@ -25,7 +26,8 @@ def view(payload: Payload, spec: FeatureSpec, num_frames: int) -> NDArray[np.flo
     num_bytes = memoryview(payload).nbytes
     if num_bytes != expected:
         raise StoreError(
-            f"a log_mel payload has {num_bytes:,} bytes; {num_frames} frames x {spec.num_mel_bins} bins of "
+            f"a log_mel payload has {num_bytes:,} bytes; {format_counted(num_frames, 'frame')} x "
+            f"{spec.num_mel_bins} bins of "
             f"{spec.dtype} are {expected:,}",
             "run `python -m preprocess.verify` on the store",
         )
@@ -54,7 +56,7 @@ def rebuild(
     """
     if num_frames > window_frames:
         raise StoreError(
-            f"a row of {num_frames} frames does not fit a window of {window_frames}",
+            f"a row of {format_counted(num_frames, 'frame')} does not fit a window of {window_frames}",
             "use a window as long as the longest row, or preprocess with a shorter --max-duration",
         )
     out = np.empty((window_frames, spec.num_mel_bins), np.float32)

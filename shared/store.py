@@ -24,6 +24,7 @@ from shared.reading.mapped_shards import MappedShards
 from shared.reading.shard_rows import RESTORE
 from shared.schema import FeatureSpec
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 Buffer = bytes | memoryview
 
@@ -183,7 +184,7 @@ def open_split(root: Path, split: str, *, check_rows: bool = True) -> StoreSplit
     if totals is None:
         units = record.splits[split].num_units
         done = len(layout.committed(split, units))
-        message = f"split {split!r} of {root} is not complete: {done} of {units} shards are committed"
+        message = f"split {split!r} of {root} is not complete: {done} of {format_counted(units, 'shard')} committed"
         raise StoreError(message, "finish it with the same `python -m preprocess.run` command")
     check_index(layout, split, totals)
     return StoreSplit(root, split, record, totals, check_rows=check_rows)

@@ -12,6 +12,7 @@ from shared.errors import RowRejectedError, UsageError
 from shared.models.tokens import is_word
 from shared.schema import MAX_LABELS, QuarantineReason
 from shared.system.foreign_files import parse_json
+from shared.units import format_counted
 
 LONG_CHARACTERS = 1_000
 """From here on text is brought into an order in which it is normalised fast."""
@@ -121,13 +122,17 @@ class Labeller:
         # Where it cannot fit it is not worked on: the time for one long word grows with more than its length.
         if len(transcript.encode()) > self._most_bytes:
             message = (
-                f"the transcript has {len(transcript)} characters, the model's decoder takes {self.max_labels} labels"
+                f"the transcript has {len(transcript)} characters, the model's decoder takes "
+                f"{format_counted(self.max_labels, 'label')}"
             )
             raise RowRejectedError(QuarantineReason.TOO_MANY_LABELS, message)
         ids = self._tokenizer.encode(transcript, add_special_tokens=False).ids
         labels = [*self._prefix, *ids, self._end]
         if len(labels) > self.max_labels:
-            message = f"the transcript has {len(labels)} labels, the model's decoder takes {self.max_labels}"
+            message = (
+                f"the transcript has {format_counted(len(labels), 'label')}, the model's decoder takes "
+                f"{self.max_labels}"
+            )
             raise RowRejectedError(QuarantineReason.TOO_MANY_LABELS, message)
         return labels
 

@@ -57,9 +57,12 @@ def format_count(count: int) -> str:
     return f"{count:,}"
 
 
-def format_counted(count: int, noun: str) -> str:
-    """*count* of what *noun* names: `1 clip`, `970,064 clips`."""
-    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"
+def format_counted(count: int, noun: str, plural: str = "") -> str:
+    """*count* of what *noun* names: `1 clip`, `970,064 clips`, `2 entries`.
+
+    *plural* is the noun's where it is not made with an s. Everything that counts in words uses this function.
+    """
+    return f"{format_count(count)} {noun if count == 1 else plural or noun + 's'}"
 
 
 def format_share(share: float) -> str:

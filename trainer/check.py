@@ -76,7 +76,7 @@ def _require_writable(work: Path, report: Path) -> None:
     """Raises UsageError where the check could not write its files, or in the end its report."""
     for folder in (work, report.absolute().parent):
         if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
-            raise UsageError(f"{folder} is no folder that can be written to", "name one: --work-dir, --report")
+            raise UsageError(f"{folder} is not a folder that can be written to", "name one: --work-dir, --report")
     if report.is_dir() or (report.exists() and not os.access(report, os.W_OK)):
         raise UsageError(f"{report} is no file that can be written to", "name another --report")
 

@@ -13,7 +13,7 @@ from shared.command.terminal import say
 from shared.errors import ExitCode, UsageError
 from shared.system.home import expand_home
 from shared.system.locks import hold_unread
-from shared.units import format_bytes
+from shared.units import format_bytes, format_counted
 from trainer.checkpoints.output_folder import hold_output, log_folder
 from trainer.checkpoints.retention import (
     Tidying,
@@ -48,10 +48,10 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("no output folder was named", "python -m trainer.clean OUTPUT")
     output = expand_home(settings.output)
     if not output.is_dir():
-        raise UsageError(f"{output} is no folder", "name the --output of a training")
+        raise UsageError(f"{output} is not a folder", "name the --output of a training")
     store = expand_home(settings.free_store) if settings.free_store else None
     if store is not None and not store.is_dir():
-        raise UsageError(f"{store} is no folder", "--free-store names a feature store")
+        raise UsageError(f"{store} is not a folder", "--free-store names a feature store")
     with hold_output(output), hold_unread(store, "--free-store") if store is not None else nullcontext():
         found = [
             *partial_tidyings(output),
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
             if not settings.dry_run:
                 enact(one)
     total = format_bytes(sum(one.num_bytes for one in found))
-    entries = "1 entry" if len(found) == 1 else f"{len(found)} entries"
+    entries = format_counted(len(found), "entry", "entries")
     say(f"{entries}, {total}: {'nothing was changed (--dry-run)' if settings.dry_run else 'done'}")
     return int(ExitCode.DONE)
 

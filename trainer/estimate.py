@@ -161,7 +161,7 @@ def _heading(shape: ModelShape, settings: EstimateSettings, origin: str) -> list
     return [
         f"{settings.model}, {format_count(shape.parameter_count)} parameters",
         f"({origin})",
-        f"micro-batch: {clips} of {settings.clip_seconds:g} s and {tokens} tokens on each of {gpus}",
+        f"micro-batch: {clips} of {settings.clip_seconds:g} s and {format_counted(tokens, 'token')} on each of {gpus}",
         f"fits: in {usable}; frames: the most of a micro-batch that does, 100 a second",
         "activations: with autocast's 16-bit weights, one chunk's logits, gradients",
     ]

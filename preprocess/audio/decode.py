@@ -25,6 +25,7 @@ from preprocess.audio.mpeg_decode import decode_stream
 from preprocess.audio.padding import fitted
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
+from shared.units import format_counted
 
 __all__ = ["DecodeLimits", "decode", "decode_clip", "decode_native", "resample"]
 
@@ -84,7 +85,7 @@ def _all_clips(encoded: bytes, limits: DecodeLimits) -> list[Clip]:
         clips.append(clip)
         seconds += clip.seconds - clip.padding / clip.sampling_rate
         if seconds > limits.max_seconds:
-            raise too_long(f"{len(clips)} parts of {seconds:,.3f} s and more", limits)
+            raise too_long(f"{format_counted(len(clips), 'part')} of {seconds:,.3f} s and more", limits)
     return clips
 
 

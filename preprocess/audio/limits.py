@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from preprocess.audio.clip import Clip
 from shared.errors import RowRejectedError
 from shared.schema import QuarantineReason
+from shared.units import format_counted
 
 _MIN_SAMPLING_RATE = 1_000
 _MAX_SAMPLING_RATE = 768_000
@@ -86,12 +87,15 @@ def _check_length(num_frames: int, info: StreamInfo, limits: DecodeLimits) -> No
     if num_frames > limits.max_seconds * info.sampling_rate + info.padding:
         declared = (info.num_frames or 0) / info.sampling_rate
         beyond = declared > limits.max_seconds
-        raise too_long(f"{declared:,.3f} s" if beyond else f"goes on after {num_frames:,} frames", limits)
+        raise too_long(
+            f"{declared:,.3f} s" if beyond else f"goes on after {format_counted(num_frames, 'frame')}", limits
+        )
     num_bytes = 4 * info.channels * num_frames
     if num_bytes > limits.max_decoded_bytes:
         raise RowRejectedError(
             QuarantineReason.TOO_LARGE,
-            f"{num_bytes:,} bytes decoded ({info.channels} channels); the limit is {limits.max_decoded_bytes:,}",
+            f"{num_bytes:,} bytes decoded ({format_counted(info.channels, 'channel')}); the limit is "
+            f"{limits.max_decoded_bytes:,}",
         )
 
 

@@ -9,6 +9,7 @@ from preprocess.demo.build import build_corpus_visibly
 from preprocess.demo.model import build_model
 from shared.command.terminal import complain, complain_of, say
 from shared.errors import ExitCode, SpeechPrepError
+from shared.units import format_counted
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +55,7 @@ def _build(directory: Path, options: argparse.Namespace) -> None:
 def _summary(folder: Path) -> str:
     files = [path for path in folder.rglob("*") if path.is_file()]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
-    return f"{folder}: {len(files)} files, {megabytes:.1f} MB"
+    return f"{folder}: {format_counted(len(files), 'file')}, {megabytes:.1f} MB"
 
 
 if __name__ == "__main__":

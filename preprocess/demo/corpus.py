@@ -22,6 +22,7 @@ from preprocess.demo.recording import record
 from shared.errors import SpeechPrepError
 from shared.schema import fingerprint
 from shared.system.stop_request import deaf_children
+from shared.units import format_counted
 
 Progress = Callable[[int, int], None]
 """Called with the number of clips done and the number of all."""
@@ -110,7 +111,7 @@ def _counted(files: Iterable[bytes], total: int, report: Progress) -> Iterator[b
 
 
 def _card(splits: dict[str, tuple[ClipPlan, ...]], seed: int, identity: str) -> str:
-    counts = ", ".join(f"{len(plans)} {split} clips" for split, plans in splits.items())
+    counts = ", ".join(format_counted(len(plans), f"{split} clip") for split, plans in splits.items())
     data_files = "\n".join(f"  - split: {split}\n    path: data/{split}-*" for split, plans in splits.items() if plans)
     return f"""---
 language: [de]

@@ -51,7 +51,9 @@ def _check_replaceable(directory: Path) -> None:
     if directory.is_dir() and (published_fingerprint(directory) or not any(directory.iterdir())):
         return
     if directory.exists() or directory.is_symlink():
-        raise UsageError(f"{directory} exists and is no demo of ours.", "Name another directory, or remove this one.")
+        raise UsageError(
+            f"{directory} exists and is not a demo of ours.", "Name another directory, or remove this one."
+        )
 
 
 @contextmanager

@@ -77,13 +77,13 @@ def check_address(address: str) -> None:
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise UsageError(f"--ray-address {address!r} is no address of a Ray cluster", _FORM)
+        raise UsageError(f"--ray-address {address!r} is not an address of a Ray cluster", _FORM)
     try:
         socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
     except socket.gaierror as error:
         raise UsageError(f"--ray-address {address}: no host is called {host}", _FORM) from error
     except UnicodeError as error:
-        raise UsageError(f"--ray-address {address!r} is no address of a Ray cluster", _FORM) from error
+        raise UsageError(f"--ray-address {address!r} is not an address of a Ray cluster", _FORM) from error
     except ConnectionRefusedError as error:
         remedy = "start that cluster (`ray start --head`), check the port, or leave --ray-address out to start Ray here"
         raise UsageError(f"--ray-address {address}: nothing listens there", remedy) from error

@@ -24,7 +24,7 @@ from preprocess.workspace.cleanup import remove_dead_partials
 from preprocess.workspace.disk_usage import Usage, read_usage, unfinished_names
 from preprocess.workspace.processes import largest_in_words, same_group
 from shared.errors import InterruptedRunError, ResourceLimitError
-from shared.units import format_bytes, format_seconds
+from shared.units import format_bytes, format_counted, format_seconds
 
 _ROWS_TOLD = 10
 """Of one shard, in one line of the log."""
@@ -97,7 +97,7 @@ class RunLoop:
         wanted = self.crew.wanted(scheduler.num_actors, load, memory, self.governor.memory_level)
         if wanted == scheduler.num_actors:
             return []
-        self.run.view.event(f"{wanted} actors from now on, {scheduler.num_actors} before")
+        self.run.view.event(f"{format_counted(wanted, 'actor')} from now on, {scheduler.num_actors} before")
         return scheduler.resize(wanted)
 
     def _handle(self, event: Event) -> list[Action]:

@@ -14,6 +14,7 @@ from preprocess.governor.record import GovernorRecord, by_name
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from preprocess.planning.job import PlannedJob
 from preprocess.workspace.disk_usage import Usage
+from shared.units import format_counted
 
 RATE_WINDOW_SECONDS = 60.0
 ETA_SECONDS = 10.0
@@ -92,7 +93,7 @@ class RunStats:
     @property
     def shards_in_words(self) -> str:
         """How far it is."""
-        return f"{self.units_resumed + self.units} of {self.units_total} shards are committed"
+        return f"{self.units_resumed + self.units} of {format_counted(self.units_total, 'shard')} committed"
 
     def commit(self, actor: int, report: UnitReport, now: float) -> None:
         """*actor* committed a unit at *now*."""

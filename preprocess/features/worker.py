@@ -27,6 +27,7 @@ from shared.selection import Selection
 from shared.shard import FeatureRow, QuarantinedRow, ShardWriter, write_quarantine
 from shared.system.durable import fsync_directory, write_durably
 from shared.system.owner_mark import OwnerMark, own_mark
+from shared.units import format_counted
 
 _BLOCK_BYTES = 4096
 """What a disk gives a file in."""
@@ -137,7 +138,7 @@ class FeatureWorker:
                     writer.append(row)
             if writer.num_rows + len(quarantined) != unit.num_rows:
                 found = writer.num_rows + len(quarantined)
-                message = f"{task.name}: the source gave {found} rows, planned were {unit.num_rows}"
+                message = f"{task.name}: the source gave {format_counted(found, 'row')}, planned were {unit.num_rows}"
                 raise SourceError(message, "the source changed during the run: restore it, or use a new --store")
             with self._clock.stage("commit"):
                 writer.seal(_metadata(task, writer.num_rows, len(quarantined)))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from preprocess.features.mel import mel_frequencies
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.text import one_line
+from shared.units import format_counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def _figure(log_mel: npt.NDArray[np.float32], title: str, lines: list[str], dura
     image_axes, text_axes = figure.subplots(2, 1, height_ratios=[_IMAGE_INCHES, text_inches])
     _draw_image(figure, image_axes, log_mel)
     num_frames, num_mel_bins = log_mel.shape
-    words = f"{duration_seconds:.2f} s, {num_frames} frames x {num_mel_bins} mel bins"
+    words = f"{duration_seconds:.2f} s, {format_counted(num_frames, 'frame')} x {num_mel_bins} mel bins"
     image_axes.set_title(_shortened(title, width), loc="left", fontweight="bold", parse_math=False)
     image_axes.set_title(words, loc="right", fontsize=9, color="dimgray", parse_math=False)
     text_axes.set_axis_off()

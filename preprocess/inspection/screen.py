@@ -168,7 +168,7 @@ def _first_rows(clips: Sequence[ClipFacts]) -> Table:
 
 
 def _clip(clip: ClipFacts) -> Table:
-    length = "" if clip.seconds is None else f", {clip.seconds:.2f} s = {clip.num_frames} frames"
+    length = "" if clip.seconds is None else f", {clip.seconds:.2f} s = {format_counted(clip.num_frames or 0, 'frame')}"
     return _pairs(
         [
             ("path", clip.path),
@@ -238,7 +238,10 @@ def _row(row: StoreRowFacts) -> Table:
         [
             ("path", row.path),
             ("source", row.source),
-            ("audio", f"{format_seconds(row.duration)} = {format_count(row.num_frames)} frames, floor {row.floor:.4f}"),
+            (
+                "audio",
+                f"{format_seconds(row.duration)} = {format_counted(row.num_frames, 'frame')}, floor {row.floor:.4f}",
+            ),
             ("text", row.transkription),
             ("labels", _labels(row.labels)),
             ("shard", row.shard),
@@ -248,4 +251,4 @@ def _row(row: StoreRowFacts) -> Table:
 
 def _labels(labels: Sequence[int]) -> str:
     first = " ".join(map(str, labels[:_LABELS_SHOWN]))
-    return f"{len(labels)} tokens: {first}{' …' if len(labels) > _LABELS_SHOWN else ''}"
+    return f"{format_counted(len(labels), 'token')}: {first}{' …' if len(labels) > _LABELS_SHOWN else ''}"

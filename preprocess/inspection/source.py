@@ -23,6 +23,7 @@ from preprocess.sources.open import Kind, find_kind, open_kind
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError, UnreadableError
 from shared.schema import MAX_LABELS, SAMPLING_RATE, QuarantineReason, num_frames_of
 from shared.text import Labeller, normalise_transcript
+from shared.units import format_counted
 
 _SAMPLED_ROWS = 240
 _SAMPLED_PLACES = 12
@@ -229,7 +230,9 @@ def read_row(source: Source, split: str, number: int) -> SourceRow:
     """Row *number* of *split*. Raises SourceError where there is none."""
     rows = source.splits[split].num_rows
     if number >= rows:
-        raise SourceError(f"split {split!r} has {rows:,} rows, counted from 0", f"--row takes 0 to {rows - 1}")
+        raise SourceError(
+            f"split {split!r} has {format_counted(rows, 'row')}, counted from 0", f"--row takes 0 to {rows - 1}"
+        )
     return next(source.reader(split, number, number + 1).rows())
 
 
@@ -294,7 +297,7 @@ def _encoding(audio: bytes | None) -> str:
 
         demuxer = demuxer_of(audio) or "unknown"
         return {"mov": "M4A", "matroska": "WebM", "aac": "AAC"}.get(demuxer, demuxer)
-    channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
+    channels = {1: "mono", 2: "stereo"}.get(info.channels, format_counted(info.channels, "channel"))
     return f"{info.format} {info.subtype}, {info.samplerate / 1_000:g} kHz, {channels}"
 
 

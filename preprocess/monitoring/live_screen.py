@@ -11,7 +11,7 @@ from rich.text import Text
 
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
 from shared.text import one_line
-from shared.units import format_audio, format_bytes, format_count, format_rate, format_seconds
+from shared.units import format_audio, format_bytes, format_count, format_counted, format_rate, format_seconds
 
 EVENTS_SHOWN = 3
 """How many of the last events stand below the actors."""
@@ -91,8 +91,8 @@ def format_eta(eta_seconds: float | None) -> str:
 
 def _hidden(hidden: int, shown: int) -> list[Text]:
     """A line that counts *hidden* actors beside those *shown*; none where all are shown."""
-    words = f"and {hidden} more actor" if shown else f"{hidden} actor"
-    return [Text(words + ("s" if hidden > 1 else ""), style="dim")] if hidden else []
+    words = f"and {format_counted(hidden, 'more actor')}" if shown else format_counted(hidden, "actor")
+    return [Text(words, style="dim")] if hidden else []
 
 
 def _line(text: str, style: str = "") -> Text:

@@ -29,7 +29,7 @@ from preprocess.phases import Phase
 from shared.command.ending import Ending
 from shared.command.terminal import Screen, say
 from shared.text import one_line
-from shared.units import format_audio_rate, format_bytes, format_count, format_rate
+from shared.units import format_audio_rate, format_bytes, format_count, format_counted, format_rate
 
 ViewKind = Literal["auto", "live", "plain", "json"]
 
@@ -98,7 +98,7 @@ def plain_line(snapshot: Snapshot) -> str:
     restarts = sum(actor.restarts for actor in snapshot.actors)
     parts = [
         f"{percent_done(snapshot):.1f} %",
-        f"{format_count(snapshot.rows_done)}/{format_count(snapshot.rows_total)} rows",
+        f"{format_count(snapshot.rows_done)}/{format_counted(snapshot.rows_total, 'row')}",
         f"{format_rate(snapshot.rows_per_second)} clips/s",
         format_audio_rate(snapshot.audio_seconds_per_second),
         f"ETA {format_eta(snapshot.eta_seconds)}",

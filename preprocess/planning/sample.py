@@ -19,6 +19,7 @@ from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow, encoded_bytes
 from shared.system.stop_request import deaf_children
+from shared.units import format_counted
 
 FIRST_ROWS = 200
 """Rows that are looked at first; whether they are enough is `SampleTask.enough`'s to say."""
@@ -203,7 +204,8 @@ def sample_apart(task: SampleTask, silent_seconds: float = SILENT_SECONDS) -> Sa
         if found.row_id is None or found.row_id in skipped or len(skipped) == MAX_LOST_ROWS:
             where = "before it read a row" if found.row_id is None else f"at row {found.row_id}"
             raise SourceError(
-                f"the process that samples split {task.split!r} ended {where}, after {len(skipped)} rows that end it",
+                f"the process that samples split {task.split!r} ended {where}, after "
+                f"{format_counted(len(skipped), 'row')} that end it",
                 "look at memory, and at the rows with python -m preprocess.inspect",
             )
         skipped.add(found.row_id)

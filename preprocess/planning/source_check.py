@@ -18,7 +18,7 @@ def check_source(
 ) -> Iterator[ShardCheck]:
     """For every committed unit of the store at *layout* whether the source at *uri* still has what it was made from.
 
-    Raises SourceError where *uri* is no data set with the columns that the store was made of.
+    Raises SourceError where *uri* is not a data set with the columns that the store was made of.
     """
     for split, planned in record.splits.items():
         source = open_source(uri, Columns.of(planned.settings), access)

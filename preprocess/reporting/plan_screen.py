@@ -12,7 +12,7 @@ from preprocess.planning.plan_facts import PlanFigures, SplitFigures
 from shared.command.next_command import next_lines
 from shared.schema import FeatureDtype
 from shared.text import one_line
-from shared.units import format_audio, format_bytes, format_count, format_seconds
+from shared.units import format_audio, format_bytes, format_count, format_counted, format_seconds
 
 _REASONS_SHOWN = 4
 _UNKNOWN = "-"
@@ -83,8 +83,8 @@ def _reasons(splits: Sequence[SplitFigures]) -> list[Text]:
     if not reasons:
         return []
     words = [f"{format_count(count)} {reason}" for reason, count in reasons.most_common(_REASONS_SHOWN)]
-    sampled = format_count(sum(split.sampled_rows for split in splits))
-    text = f"quarantined among {sampled} sampled rows: {', '.join(words)}"
+    sampled = format_counted(sum(split.sampled_rows for split in splits), "sampled row")
+    text = f"quarantined among {sampled}: {', '.join(words)}"
     return [Text(text, style="yellow", no_wrap=True, overflow="ellipsis")]
 
 
@@ -135,7 +135,7 @@ def _resume(figures: PlanFigures) -> str:
         return ""
     missing = format_bytes(figures.estimate.missing_bytes)
     left = f"{format_count(shards - done)} left, {missing}" if done < shards else "none left"
-    return f"{format_count(done)} of {format_count(shards)} shards are committed, {left}"
+    return f"{format_count(done)} of {format_counted(shards, 'shard')} committed, {left}"
 
 
 def _time(found: Estimate) -> str:
@@ -143,9 +143,12 @@ def _time(found: Estimate) -> str:
         return _UNKNOWN
     if not found.missing_bytes:
         return "nothing is left to do"
-    actors = f"{found.actors} actor{'s' if found.actors != 1 else ''}"
+    actors = format_counted(found.actors, "actor")
     busy = min(found.actors, found.cores)
-    return f"{format_seconds(found.seconds)} with {actors} on {busy} of {found.cores} cores, nothing else running"
+    return (
+        f"{format_seconds(found.seconds)} with {actors} on {busy} of "
+        f"{format_counted(found.cores, 'core')}, nothing else running"
+    )
 
 
 def _sample(figures: PlanFigures) -> str:
@@ -153,5 +156,5 @@ def _sample(figures: PlanFigures) -> str:
     if not rows:
         return ""
     if figures.sampled_rows >= rows:
-        return f"all {format_count(rows)} rows were read"
-    return f"{format_count(figures.sampled_rows)} of {format_count(rows)} rows were read"
+        return f"every row was read: {format_count(rows)}"
+    return f"{format_count(figures.sampled_rows)} of {format_counted(rows, 'row')}"

@@ -10,6 +10,7 @@ from preprocess.planning.completion import cancelled_rows, quarantine_reasons
 from preprocess.planning.job import PlannedJob
 from shared.index import read_complete
 from shared.reading.duplicates import Repeats
+from shared.units import format_counted
 
 BUSY_SHARE = 0.25
 """Of the cores; where other programs take more, they decide how long a run takes."""
@@ -191,8 +192,8 @@ def limiting_stage(stage_seconds: Mapping[str, float], actor_seconds: float, *, 
 
 def _cpu_advice(num_actors: int, num_cores: int) -> str:
     if num_actors < num_cores:
-        return f"more actors would help ({num_actors} on {num_cores} cores)"
-    return f"more or faster cores would help ({num_actors} actors on {num_cores})"
+        return f"more actors would help ({num_actors} on {format_counted(num_cores, 'core')})"
+    return f"more or faster cores would help ({format_counted(num_actors, 'actor')} on {num_cores})"
 
 
 def _ratio(value: float, of: float) -> float:

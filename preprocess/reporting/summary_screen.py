@@ -81,7 +81,7 @@ def _reasons(quarantined: Counter[str]) -> Text:
     common = quarantined.most_common()
     words = [f"{format_count(count)} {reason}" for reason, count in common[:_REASONS_SHOWN] if count]
     if rest := sum(count for _, count in common[_REASONS_SHOWN:]):
-        words.append(f"{format_count(rest)} others")
+        words.append(format_counted(rest, "other"))
     return Text("quarantined: " + ", ".join(words), style="yellow", no_wrap=True, overflow="ellipsis")
 
 
@@ -152,7 +152,7 @@ def _actors(summary: RunSummary) -> str:
     if sizes:
         words += f", the largest {format_bytes(max(sizes))}"
     if summary.actor_restarts:
-        words += f", {format_count(summary.actor_restarts)} restart{'s' if summary.actor_restarts > 1 else ''}"
+        words += f", {format_counted(summary.actor_restarts, 'restart')}"
     return words
 
 

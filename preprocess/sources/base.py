@@ -11,6 +11,7 @@ from itertools import accumulate
 from typing import Any, Protocol, Self, TypeVar
 
 from shared.errors import SourceError, SpeechPrepError, UnreadableError
+from shared.units import format_counted
 
 BATCH_BYTES = 8 * 1024**2
 """Audio bytes that one batch of rows aims at."""
@@ -240,7 +241,7 @@ def pieces(blocks: Sequence[Block], start: int, stop: int) -> list[Piece]:
     ends = list(accumulate(block.num_rows for block in blocks))
     total = ends[-1] if ends else 0
     if not 0 <= start <= stop <= total:
-        raise IndexError(f"rows {start} to {stop} of a split with {total} rows")
+        raise IndexError(f"rows {start} to {stop} of a split with {format_counted(total, 'row')}")
     found: list[Piece] = []
     # A large data set has ten thousand blocks, and a range lies in a few of them.
     for number in range(bisect_right(ends, start), bisect_left(ends, stop) + 1 if start < stop else 0):

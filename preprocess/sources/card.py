@@ -75,7 +75,7 @@ def check_patterns(configs: Any, name: str) -> None:
     """
     for text in _texts(configs):
         if len(text) > MAX_PATTERN or text.count("**") > MAX_ANY_FOLDERS:
-            raise SourceError(f"{name} names {text[:80]!r}, a pattern more intricate than any needs", _REMEDY)
+            raise SourceError(f"{name} names {text[:80]!r}, a pattern that is too complicated", _REMEDY)
 
 
 def _texts(value: Any) -> Iterator[str]:

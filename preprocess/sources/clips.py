@@ -33,6 +33,7 @@ from preprocess.sources.confine import (
 )
 from shared.errors import RowRejectedError, SourceError
 from shared.schema import QuarantineReason, fingerprint
+from shared.units import format_counted
 
 _CLIP_SCHEMA = pa.schema([(name, pa.string()) for name in ("file", "text", "source", "problem")])
 """A split's table, without nulls: the clip's file relative to the folder, its transcript, its source.
@@ -110,7 +111,7 @@ class ClipSource:
         """
         total = split_named(self.splits, split, self.uri).num_rows
         if not 0 <= start <= stop <= total:
-            raise IndexError(f"rows {start} to {stop} of a split with {total} rows")
+            raise IndexError(f"rows {start} to {stop} of a split with {format_counted(total, 'row')}")
         sink = pa.BufferOutputStream()
         # A stream holds the slice alone; pickling the table would take the whole split's buffers along.
         table = self._table(split)
@@ -203,7 +204,10 @@ def split_layout(split: str, table: pa.Table, root: str, access: Access = NOTHIN
 
 def _none_there(split: str, root: str, names: Sequence[str], access: Access) -> SourceError:
     """Why none of the sampled clips *names* can be read, by the first of them, and which option would help."""
-    message = f"no clip of split {split!r} is there: {names[0]!r} and {len(names) - 1} others are no files in {root}"
+    message = (
+        f"no clip of split {split!r} was found: none of {format_counted(len(names), 'file')}, "
+        f"{names[0]!r} first, is in {root}"
+    )
     try:
         resolve_inside(os.path.realpath(root), names[0], access)
     except RowRejectedError as error:

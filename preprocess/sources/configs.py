@@ -80,7 +80,9 @@ def _described(root: Path) -> tuple[Path, dict[str, Mapping[str, Any]], str | No
         where = root / _CARD_ALONE if "configs" in content else where
     configs = content.get("configs") or []
     if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
-        raise SourceError(f"{where} has `configs` that are no list of configs", "repair it, or name files with a glob")
+        raise SourceError(
+            f"{where} has `configs`that are not a list of configs", "repair it, or name files with a glob"
+        )
     info = content.get("dataset_info")
     infos = info if isinstance(info, list) else [info]
     told = infos[0].get("config_name", "default") if len(infos) == 1 and isinstance(infos[0], dict) else None
@@ -95,7 +97,7 @@ def _chosen_name(where: Path, configs: Mapping[str, Mapping[str, Any]], told: st
         return str(told)
     if len(default) != 1:
         raise SourceError(
-            f"{where} has several configs ({', '.join(configs)}) and no one default",
+            f"{where} has several configs ({', '.join(configs)}) and no default",
             f"choose one: --config-name {next(iter(configs))}",
         )
     return default[0]
@@ -105,7 +107,7 @@ def _config(root: Path, where: Path, name: str, config: Mapping[str, Any]) -> Co
     if unread := [key for key in UNREAD if config.get(key)]:
         raise SourceError(
             f"{where}: config {name!r} has {', '.join(unread)}, which would change its rows and is not supported",
-            "write the rows that are meant to a data set of their own, or name its files with a glob",
+            "write the rows that you want to a data set of their own, or name its files with a glob",
         )
     folder = _folder(root, where, config.get("data_dir"))
     files = config.get("data_files")

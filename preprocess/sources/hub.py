@@ -80,7 +80,7 @@ def open_hub(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -> Parqu
     """
     hub_id = parse_hub_id(uri)
     if hub_id is None:
-        raise SourceError(f"{uri!r} is no Hub id", "write owner/name, owner/name:config or owner/name@revision")
+        raise SourceError(f"{uri!r} is not a Hub id", "write owner/name, owner/name:config or owner/name@revision")
     if access.config_name not in {None, hub_id.config}:
         if hub_id.config is not None:
             raise SourceError(f"{uri} names a config, and --config-name another one", "leave one of them out")

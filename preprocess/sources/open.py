@@ -98,11 +98,11 @@ def access_of(config_name: str | None, audio_root: Path | None, *, follow_links:
     """What the options of these names allow.
 
     Raises:
-        SourceError: *audio_root* is no folder.
+        SourceError: *audio_root* is not a folder.
     """
     root = None if audio_root is None else os.path.realpath(audio_root.expanduser())
     if root is not None and not Path(root).is_dir():
-        raise SourceError(f"--audio-root {audio_root} is no folder", "name the folder that the clips lie in")
+        raise SourceError(f"--audio-root {audio_root} is not a folder", "name the folder that the clips lie in")
     return Access(config_name, follow_links, root)
 
 
@@ -121,9 +121,9 @@ def find_kind(uri: str, columns: Columns | None = None) -> tuple[Kind, str]:
         return kind, path
     if Path(path).is_dir():
         held = sorted(entry.name for entry in Path(path).iterdir())[:_LISTED]
-        raise SourceError(f"{path} is no data set; it holds {', '.join(held) or 'nothing'}", f"name {_EXPECTED}")
+        raise SourceError(f"{path} is not a data set; it holds {', '.join(held) or 'nothing'}", f"name {_EXPECTED}")
     if Path(path).exists():
-        raise SourceError(f"{uri} is no Parquet file", f"name {_EXPECTED}")
+        raise SourceError(f"{uri} is not a Parquet file", f"name {_EXPECTED}")
     raise SourceError(f"{uri} does not exist (seen from {Path.cwd()})", f"check the path; or name {_EXPECTED}")
 
 

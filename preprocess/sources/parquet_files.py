@@ -13,6 +13,7 @@ from preprocess.sources.configs import chosen_config, config_files
 from preprocess.sources.patterns import walk
 from preprocess.sources.splits import infer_splits
 from shared.errors import SourceError
+from shared.units import format_counted
 
 _LISTED = 3
 
@@ -34,7 +35,7 @@ def find_parquet(path: str, config_name: str | None = None) -> LocalFiles:
     """
     is_glob = glob.has_magic(path) and not Path(path).exists()
     if config_name is not None and (is_glob or Path(path).is_file()):
-        raise SourceError(f"{path} names files, and --config-name a part of a folder", "name the folder")
+        raise SourceError(f"{path} names files, but --config-name chooses a part of a folder", "name the folder")
     if is_glob:
         return _from_glob(path)
     if Path(path).is_file():
@@ -81,6 +82,6 @@ def _by_name(root: Path, files: Sequence[Path], folder: Path | None = None) -> L
     splits = infer_splits(names)
     taken = {name for group in splits.values() for name in group}
     stray = [name for name in names if name not in taken]
-    note = f"{len(stray):,} Parquet files belong to no split by their names, as `datasets` counts, and are left out: "
+    note = f"left out, as no split is in their names: {format_counted(len(stray), 'Parquet file')}: "
     splits = {split: [f"{prefix}{name}" for name in group] for split, group in splits.items()}
     return LocalFiles(root, splits, [note + ", ".join(stray[:_LISTED])] if stray else [])

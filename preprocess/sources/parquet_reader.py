@@ -22,6 +22,7 @@ from preprocess.sources.columns import text_columns
 from preprocess.sources.embedded import RowMaker, audio_leaves
 from shared.errors import SourceError
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 MAX_BATCH_ROWS = 1024
 LARGE_GROUP_BYTES = 64_000_000
@@ -197,7 +198,7 @@ def _batches(
     except (OSError, pa.ArrowException) as error:
         refuse_unreadable(piece.name, error)
         raise _damaged(piece, str(error)) from error
-    raise _damaged(piece, f"it ends after {first} rows")
+    raise _damaged(piece, f"it ends after {format_counted(first, 'row')}")
 
 
 def _damaged(piece: RowGroupSlice, why: str) -> SourceError:

@@ -35,6 +35,7 @@ from shared.errors import SourceError, SpeechPrepError
 from shared.schema import fingerprint
 from shared.system.foreign_files import read_json
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 _DICT_FILE = "dataset_dict.json"
 _STATE_FILE = "state.json"
@@ -75,7 +76,9 @@ class SavedReader:
                         part = batch.slice(piece.start, piece.stop - piece.start)
                         if part.num_rows != piece.stop - piece.start:
                             raise _damaged(
-                                path, number, f"it has {batch.num_rows} rows, not the {piece.stop} of before"
+                                path,
+                                number,
+                                f"it has {format_counted(batch.num_rows, 'row')}, not {piece.stop} as before",
                             )
                         yield from self.maker.rows(part, row_id)
                         row_id += part.num_rows
@@ -280,7 +283,10 @@ def _batches(stream: pa.RecordBatchReader, path: str, stop: int | None = None) -
         yield number, batch
         number += 1
     if stop is not None and number < stop:
-        raise SourceError(f"{path} ends after {number} of {stop} record batches", "save or copy the data set again")
+        raise SourceError(
+            f"{path} ends after {number} of {format_counted(stop, 'record batch', 'record batches')}",
+            "save or copy the data set again",
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -290,7 +296,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         refuse_unreadable(path, error)
         raise SourceError(f"{path} cannot be read: {error}", "save or copy the data set again") from error
     if not isinstance(content, dict):
-        raise SourceError(f"{path} is no JSON object", "save or copy the data set again")
+        raise SourceError(f"{path} is not a JSON object", "save or copy the data set again")
     return content
 
 
@@ -308,5 +314,5 @@ def _names(content: dict[str, Any], key: str, path: Path) -> list[str]:
 def _inside(folder: Path, name: str) -> Path:
     path = folder / name
     if Path(name).name != name or name in {"", ".", ".."}:
-        raise SourceError(f"{folder} names {name!r}, which is no entry of its own", "save the data set again")
+        raise SourceError(f"{folder} names {name!r}, which is not one of its files", "save the data set again")
     return path

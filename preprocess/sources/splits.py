@@ -77,6 +77,6 @@ def _split_of_words(parts: Sequence[str], name: str) -> str | None:
     if len(found) > 1:
         raise SourceError(
             f"{name} could be of split {' or '.join(found)} by its name",
-            "say which in the README.md's YAML (configs: data_files), or name the files apart",
+            "say which in the README.md's YAML (configs: data_files), or give the files clearer names",
         )
     return found[0] if found else None

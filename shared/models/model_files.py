@@ -55,7 +55,7 @@ def model_config(model: str) -> dict[str, Any]:
     value = model_json(model, "config.json")
     if value.get("model_type") != "whisper":
         found = value.get("model_type")
-        what = f"config.json is a {found} model's" if found else "config.json is no transformers model's"
+        what = f"config.json is a {found} model's" if found else "config.json is not a transformers model's"
         raise _not_a_model(model, what) from None
     if is_english_only(value, optional_json(model, "generation_config.json")):
         message = f"{model} is an English-only model, which knows neither languages nor tasks"
@@ -141,7 +141,7 @@ def tokenizer_json(model: str, option: str = "--model") -> str:
         try:
             return assemble(vocab, _read(merges), added, config)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            message = f"vocab.json, merges.txt and what belongs to them, of {model}, make no tokenizer: {error!r}"
+            message = f"vocab.json, merges.txt and what belongs to them, of {model}, do not make a tokenizer: {error!r}"
             raise UsageError(message, "download the model again") from error
     outer = expand_home(model).resolve().parent
     if is_local(model) and (expand_home(model) / "trainer_state.json").is_file() and _has_tokenizer(outer):
@@ -171,15 +171,15 @@ def refuse_kind(model: str) -> None:
     """Raises UsageError where *model* is a folder or file of something else than a transformers model."""
     path = expand_home(model)
     if (is_local(model) or path.is_file()) and (kind := kind_at(path)) is not None:
-        raise UsageError(f"{model} is no transformers model: that is {kind.what}", kind.remedy)
+        raise UsageError(f"{model} is not a transformers model: that is {kind.what}", kind.remedy)
 
 
 def _not_a_model(model: str, what: str) -> UsageError:
     """The error that says *what* is wrong with *model*, and what the Hub's files show it to be."""
     kind = None if is_local(model) else _kind_on_hub(model)
     if kind is not None:
-        return UsageError(f"{model} is no Whisper model: that is {kind.what}", kind.remedy)
-    return UsageError(f"{model} is no Whisper model: its {what}", _NAME_A_MODEL)
+        return UsageError(f"{model} is not a Whisper model: that is {kind.what}", kind.remedy)
+    return UsageError(f"{model} is not a Whisper model: its {what}", _NAME_A_MODEL)
 
 
 def _kind_on_hub(model: str) -> Kind | None:
@@ -218,7 +218,7 @@ def _object(text: str, model: str, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{name} of {model} is damaged: {error}", "download the model again") from error
     if not isinstance(value, dict):
-        raise UsageError(f"{name} of {model} is no model's", _NAME_A_MODEL)
+        raise UsageError(f"{name} of {model} is not a model's", _NAME_A_MODEL)
     return value
 
 

@@ -20,6 +20,7 @@ from shared.errors import StoreError
 from shared.index import VERIFY
 from shared.layout import StoreLayout, StoreRecord
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 EXAMPLES = 3
 _COLUMNS = ["row_id", "num_frames", "floor", "labels", "crc32"]
@@ -56,7 +57,7 @@ class Repeats:
         """A few words, with an example."""
         row, same = self.examples[0]
         where = "equal an earlier one" if self.split == self.other else f"equal one of {self.other}"
-        return f"{self.rows:,} rows of {self.split} {where}: {row} is {same}"
+        return f"{format_counted(self.rows, 'row')} of {self.split} {where}: {row} is {same}"
 
 
 def is_held_out(split: str) -> bool:

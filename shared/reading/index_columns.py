@@ -17,6 +17,7 @@ from shared.errors import StoreError
 from shared.index import VERIFY
 from shared.schema import INDEX_SCHEMA
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 PREFIX_BYTES = 4
 """What stands before a payload in its page: its length."""
@@ -101,7 +102,9 @@ def _read_labels(file: pq.ParquetFile, num_labels: NDArray[np.int32]) -> NDArray
     """All labels of an index, row group by row group; read at once, lists take four times their own size."""
     if (num_labels < _LEAST_LABELS).any():
         row = int(np.argmax(num_labels < _LEAST_LABELS))
-        raise ValueError(f"row {row} has {num_labels[row]} labels, no fewer than {_LEAST_LABELS} make a transcript")
+        raise ValueError(
+            f"row {row} has {format_counted(int(num_labels[row]), 'label')}, a transcript at least {_LEAST_LABELS}"
+        )
     values = np.empty(int(num_labels.sum(dtype=np.int64)), np.int32)
     row = position = 0
     for number in range(file.num_row_groups):
@@ -112,7 +115,7 @@ def _read_labels(file: pq.ParquetFile, num_labels: NDArray[np.int32]) -> NDArray
             row += len(chunk)
             position += len(part)
     if row != len(num_labels):
-        raise ValueError(f"its column labels is of {row} rows, not {len(num_labels)}")
+        raise ValueError(f"its column labels is of {format_counted(row, 'row')}, not {len(num_labels)}")
     values.flags.writeable = False
     return values
 
@@ -126,7 +129,9 @@ def _require_lengths(lists: pa.ListArray, num_labels: NDArray[np.int32], first: 
     if len(lengths) > len(num_labels):
         raise ValueError("its column labels has more rows than the others")
     for row in np.flatnonzero(lengths != num_labels)[:1].tolist():
-        raise ValueError(f"row {first + row} has {lengths[row]} labels, its num_labels says {num_labels[row]}")
+        raise ValueError(
+            f"row {first + row} has {format_counted(int(lengths[row]), 'label')}, its num_labels says {num_labels[row]}"
+        )
 
 
 _Problem = tuple[NDArray[np.bool_], Callable[[int], str]]
@@ -137,7 +142,7 @@ def _problems(columns: IndexColumns, num_units: int, frame_bytes: int) -> Iterat
     ids, pieces, shards = columns.row_id, columns.piece, columns.shard
     offsets, frames = columns.offset, columns.num_frames
     yield (shards < 0) | (shards >= num_units), lambda row: f"lies in shard {shards[row]}, of {num_units}"
-    yield frames < 1, lambda row: f"has {frames[row]} frames"
+    yield frames < 1, lambda row: f"has {format_counted(int(frames[row]), 'frame')}"
     yield (
         (offsets < PREFIX_BYTES) | (offsets > _MOST_BYTES),
         lambda row: f"begins at byte {offsets[row]}, which no shard has",

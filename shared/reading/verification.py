@@ -142,7 +142,10 @@ def _split_problems(
         yield from _order_problems(layout, split, record)
     if complete is None:
         done = sum(layout.shard(split, unit, planned.num_units).is_file() for unit in range(planned.num_units))
-        yield f"split {split!r} is not complete: {done} of {planned.num_units} shards; run the same command again"
+        yield (
+            f"split {split!r} is not complete: {done} of {format_counted(planned.num_units, 'shard')}; run "
+            "the same command again"
+        )
         return
     path, scan = layout.index_of(split), SplitScan()
     try:
@@ -169,7 +172,7 @@ def _order_problems(layout: StoreLayout, split: str, record: StoreRecord) -> Ite
         except _DAMAGE:
             membership.skipped = True
     if rows != planned.num_rows and not membership.skipped:
-        yield f"split {split!r}: {rows} rows in, planned were {planned.num_rows}"
+        yield f"split {split!r}: {format_counted(rows, 'row')} in, planned were {planned.num_rows}"
 
 
 def _indexed(layout: StoreLayout, split: str, record: StoreRecord) -> Iterator[tuple[Path, IndexedShard]]:

@@ -25,7 +25,7 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnicodeError(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from error
+        raise UnicodeError(f"it is not text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -136,13 +136,13 @@ def test_a_folder_that_is_no_store_is_refused_and_left_as_it_is(tmp_path, files,
         (tmp_path / name).write_text("valuable")
     before = tree(tmp_path)
     assert call(tmp_path) == 1
-    assert "is no store" in capsys.readouterr().err
+    assert "is not a store" in capsys.readouterr().err
     assert tree(tmp_path) == before
 
 
 def test_a_folder_that_is_missing_is_not_made(tmp_path, capsys):
     assert call(tmp_path / "missing") == 1
-    assert "is no store" in capsys.readouterr().err
+    assert "is not a store" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -99,7 +99,7 @@ def test_what_is_no_data_set_is_explained_without_a_traceback(tmp_path, capsys):
     assert run_command(main, [str(tmp_path / "empty")]) == ExitCode.USAGE
     assert run_command(main, [str(tmp_path / "missing.parquet")]) == ExitCode.USAGE
     shown = " ".join(capsys.readouterr().out.split())
-    assert "is no data set; it holds nothing" in shown
+    assert "is not a data set; it holds nothing" in shown
     assert "does not exist" in shown
 
 

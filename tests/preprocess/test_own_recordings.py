@@ -75,7 +75,7 @@ def test_a_run_makes_of_own_recordings_the_features_of_what_ffmpeg_hears(
         made = np.frombuffer(row.log_mel, "<f2").reshape(-1, 80)
         assert np.array_equal(made, right.astype("<f2"))
         assert row.duration == pytest.approx(long)
-    told = "Kaldi, 3 utterances of 1 recordings" if kind is kaldi else "transcript = "
+    told = "Kaldi, 3 utterances of 1 recording" if kind is kaldi else "transcript = "
     assert told in "".join(capsys.readouterr())
     checked = ["--store", str(store), "--source", str(source)]
     assert run_command(verify.main, checked) == ExitCode.DONE

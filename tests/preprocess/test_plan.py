@@ -162,7 +162,7 @@ def test_a_plan_for_a_store_that_was_begun_tells_what_is_left(planned, options, 
     assert plan["seconds"] > 0
     run_command(main, options)
     shards = sum(split["shards"] for split in plan["splits"])
-    assert f"5 of {shards} shards are committed, {shards - 5} left" in capsys.readouterr().out
+    assert f"5 of {shards} shards committed, {shards - 5} left" in capsys.readouterr().out
 
 
 def test_a_plan_for_a_finished_store_has_nothing_left_to_do(planned, options, capsys):

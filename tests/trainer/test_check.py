@@ -68,7 +68,7 @@ def test_the_report_has_figures_and_nothing_else_is_left_behind(checked):
 def test_a_folder_that_is_not_there_is_told_at_once(tmp_path, monkeypatch, capsys, option):
     monkeypatch.chdir(tmp_path)
     assert run_command(main, [option, str(tmp_path / "none" / "x")]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 def test_a_report_that_could_not_be_written_is_told_at_once(tmp_path, monkeypatch, capsys):

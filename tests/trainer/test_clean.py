@@ -179,14 +179,14 @@ def test_a_store_that_is_being_prepared_stays(output, tmp_path, capsys):
 def test_a_folder_that_is_no_store_is_not_freed(output, tmp_path, capsys):
     (tmp_path / "README.md").write_text("mine")
     assert run_command(main, [str(output), "--free-store", str(tmp_path)]) == 1
-    assert "is no store" in capsys.readouterr().err
+    assert "is not a store" in capsys.readouterr().err
     assert (tmp_path / "README.md").exists()
 
 
 def test_without_a_folder_nothing_happens(capsys, tmp_path):
     assert run_command(main, []) == 2
     assert run_command(main, [str(tmp_path / "nowhere")]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
 
 
 def test_of_a_log_folder_that_is_shared_only_its_own_curves_are_packed(output, tmp_path):

@@ -155,7 +155,7 @@ def test_the_command_that_a_training_ends_with_works_also_where_clips_are_over_3
     capsys.readouterr()
     assert run_command(main, [*options, "--silence-clips", "0"]) == 0
     said = capsys.readouterr()
-    assert "1 of 2 clips are longer than the window of 30 s: left out" in flat(said.err)
+    assert "left out: 1 of 2 clips, longer than the window of 30 s" in flat(said.err)
     assert "without 1 over 30 s: 1 row" in flat(said.out)
 
 

@@ -384,5 +384,5 @@ def test_an_upload_that_cannot_be_is_told_before_anything_is_converted(trained, 
 
 def test_a_language_that_the_model_does_not_know_is_refused_before_anything_is_converted(trained, tmp_path, capsys):
     assert export(trained, tmp_path / "out", "--language", "xx") == 2
-    assert "knows no language 'xx'" in " ".join(capsys.readouterr().err.split())
+    assert "does not know the language 'xx'" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()

@@ -57,8 +57,8 @@ def test_our_ray_starts_in_an_environment_that_was_made_for_another(theirs):
     ("address", "said"),
     [
         (ELSEWHERE, "nothing listens there"),
-        ("no-port", "is no address of a Ray cluster"),
-        ("127.0.0.1:100000", "is no address of a Ray cluster"),
+        ("no-port", "is not an address of a Ray cluster"),
+        ("127.0.0.1:100000", "is not an address of a Ray cluster"),
     ],
 )
 def test_a_wrong_address_is_told_at_once_and_nothing_is_written(address, said, tmp_path, capsys):

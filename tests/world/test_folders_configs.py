@@ -79,7 +79,7 @@ def test_a_card_of_its_own_goes_before_the_readme(languages, tmp_path):
         ("configs:\n- config_name: a\n  data_dir: de\n", Access("b"), "no config 'b'; it has: a"),
         ("configs:\n- config_name: a\n  filters: [[x, '>', 1]]\n", NOTHING, "has filters"),
         ("configs:\n- config_name: a\n  drop_metadata: true\n", NOTHING, "has drop_metadata"),
-        ("configs: de\n", NOTHING, "no list of configs"),
+        ("configs: de\n", NOTHING, "not a list of configs"),
         (f"{FILES}\n  - {{split: t, path: de/**}}\n  - {{split: t, path: en/**}}\n", NOTHING, "names split 't' twice"),
         ("title: x\n", Access("de"), "describes configs"),
     ],

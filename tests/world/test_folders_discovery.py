@@ -60,8 +60,8 @@ def test_what_differs_between_rows_and_files_is_named_in_both_directions(tmp_pat
     clip(tmp_path / "deep/extra.flac")
     (tmp_path / "notes.txt").touch()
     notes = "\n".join(open_source(str(tmp_path), Columns()).notes)
-    assert "1 rows name files that are not there, and will be quarantined: b.wav" in notes
-    assert "named by no row of metadata: deep/extra.flac" in notes
+    assert "files that are not there, to be quarantined: 1 row (b.wav)" in notes
+    assert "named by no row of metadata: 1 audio file (deep/extra.flac)" in notes
     assert "notes.txt" not in notes
 
 

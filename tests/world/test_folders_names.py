@@ -115,9 +115,7 @@ def test_lines_of_metadata_that_cannot_be_read_are_counted_beforehand(tmp_path):
     (tmp_path / "metadata.jsonl").write_text("\n".join([lines[0], '{"file_name": "b.wav", ', lines[2]]))
     source = open_source(str(tmp_path), Columns())
     assert [row.problem for row in source.reader("train", 0, 3).rows()] == ["", "undecodable", ""]
-    assert "1 lines of metadata cannot be read and will be quarantined: metadata.jsonl, line 2" in "\n".join(
-        source.notes
-    )
+    assert "metadata that cannot be read, to be quarantined: 1 line (metadata.jsonl, line 2" in "\n".join(source.notes)
 
 
 def test_a_quote_that_is_never_closed_swallows_no_rows(tmp_path):

@@ -66,7 +66,7 @@ def test_umlauts_in_an_encoding_that_cannot_be_told_stop_with_three_rows_and_the
 def test_what_is_no_encoding_of_texts_is_refused_by_name(encoding, tmp_path):
     clips(tmp_path, 1)
     (tmp_path / "liste.csv").write_text("file,text\n0.wav,eins\n")
-    assert "no encoding of texts" in refusal(tmp_path / "liste.csv", encoding=encoding)
+    assert "not a text encoding" in refusal(tmp_path / "liste.csv", encoding=encoding)
 
 
 def test_a_broken_byte_in_a_table_of_utf8_spoils_one_row_and_no_umlaut_of_the_others(tmp_path):
@@ -122,7 +122,7 @@ def test_a_start_that_is_not_in_seconds_makes_no_row_of_the_whole_file(name, tmp
     record(tmp_path / "0.wav", 1.0)
     table = tmp_path / "clips.csv"
     table.write_text(f"file,{name},text\n0.wav,100,a\n0.wav,500,b\n")
-    assert f"column {name!r} seems to say where a part begins, and not in seconds" in refusal(table)
+    assert f"column {name!r} seems to say where a part begins, but not in seconds" in refusal(table)
     assert texts_of(table, offset="none") == ["a", "b"]
 
 

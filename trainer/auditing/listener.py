@@ -114,8 +114,8 @@ class Listener:
         except torch.OutOfMemoryError as error:
             half = len(rows) // 2
             if not half:
-                remedy = "--padding own takes less, --device cpu has other memory"
-                raise ResourceLimitError("GPU memory ran out at a single clip", remedy) from error
+                remedy = "--padding own takes less; --device cpu uses the machine's memory"
+                raise ResourceLimitError("GPU memory ran out on a single clip", remedy) from error
         torch.cuda.empty_cache()
         return self._with_room(work, rows[:half]) + self._with_room(work, rows[half:])
 

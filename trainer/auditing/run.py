@@ -74,7 +74,9 @@ def audit(settings: AuditSettings) -> Audit:
 
 def _listener(settings: AuditSettings, model: str, split: StoreSplit) -> Listener:
     if is_ctranslate2(model):
-        raise UsageError(f"{model} is a CTranslate2 model, which tells no losses", "name the checkpoint it was made of")
+        raise UsageError(
+            f"{model} is a CTranslate2 model, which gives no losses", "name the checkpoint that it was made from"
+        )
     text = tokenizer_json(model)
     shape = ModelShape.from_config(model_config(model), model)
     check_split(split, shape, text, allow_long_context=True)

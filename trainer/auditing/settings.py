@@ -24,5 +24,5 @@ class AuditSettings(TrainerSettings):
         "window",
         description="context of a clip: the model's window, or its own length (faster; for models trained so)",
     )
-    rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips [all]")
+    rows: int | None = Field(None, ge=1, description="only so many clips, always the same ones [all]")
     device: str = Field("auto", description="cpu, cuda, cuda:1; auto: the GPU with most room, else the CPU")

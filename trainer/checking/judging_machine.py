@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from shared.units import format_bytes
+from shared.units import format_bytes, format_counted
 from trainer.checking.observations import Build, Driver
 from trainer.checking.scope import scope_of
 from trainer.checking.verdict import Verdict, fix, left_out, ok
@@ -46,7 +46,7 @@ def driver(world: World) -> Verdict:
     if found.version:
         said = found.silent or "it names no GPU"
         return fix(f"NVIDIA {found.version}: {said}", "look at nvidia-smi and dmesg; in a container: --gpus all")
-    words = f"{cards} NVIDIA card{'' if cards == 1 else 's'} and no driver"
+    words = f"{format_counted(cards, 'NVIDIA card')} and no driver"
     return fix(words, "install it (Ubuntu: ubuntu-drivers install) and restart; in a container: --gpus all")
 
 
@@ -58,7 +58,7 @@ def torch_build(world: World) -> Verdict:
         return ok(f"{build.version}, on CPUs")
     if not build.cuda:
         takes = f"CUDA {found.cuda}" if found.cuda else "CUDA"
-        return fix(f"{build.version} is built for CPUs alone", f"pip install a torch for {takes}: {_GET}")
+        return fix(f"{build.version} is built for CPUs only", f"pip install a torch for {takes}: {_GET}")
     words = f"{build.version} for CUDA {build.cuda}"
     if not build.names and _major(build.cuda) > _major(found.cuda or build.cuda):
         needed = _DRIVERS.get(_major(build.cuda), "a newer version")
@@ -79,7 +79,8 @@ def gpus(world: World) -> Verdict:
     seen, there = len(build.names), len((world.facts(Driver) or Driver()).gpus)
     if seen < there and chosen is None:
         return fix(
-            f"torch sees {seen} of {there} GPUs", "look at nvidia-smi and dmesg: one may have fallen off the bus"
+            f"torch sees {seen} of {format_counted(there, 'GPU')}",
+            "look at nvidia-smi and dmesg: one may have fallen off the bus",
         )
     for number, capability in enumerate(build.capabilities):
         if not _has_kernels(capability, build.kernels):
@@ -94,7 +95,7 @@ def gpus(world: World) -> Verdict:
 
 def no_shm(world: World) -> str:
     """Why /dev/shm does not matter; "" where it does."""
-    return no_gpu(world) or ("one GPU has nobody to share it with" if scope_of(world).ranks == 1 else "")
+    return no_gpu(world) or ("one GPU does not use it" if scope_of(world).ranks == 1 else "")
 
 
 def shared_memory(world: World) -> Verdict:

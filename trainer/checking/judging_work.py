@@ -2,7 +2,7 @@
 
 import math
 
-from shared.units import format_bytes, format_rate
+from shared.units import format_bytes, format_counted, format_rate
 from trainer.checking.judging_machine import no_gpu
 from trainer.checking.observations import Build, Cap, Export, Halves, Links, Moments, Spoken, Training
 from trainer.checking.scope import expected_bytes, expected_rate, scope_of
@@ -32,10 +32,11 @@ def ranks(world: World) -> Verdict:
     assert found is not None
     if not found.right:
         return fix(
-            f"{found.backend} adds up wrongly between {found.ranks} ranks", "try NCCL_P2P_DISABLE=1; test the RAM"
+            f"{found.backend} adds up wrongly between {format_counted(found.ranks, 'rank')}",
+            "try NCCL_P2P_DISABLE=1; test the RAM",
         )
     rate = found.num_bytes / max(found.seconds, 1e-9) / 1e9
-    return ok(f"{found.backend} between {found.ranks} ranks, gradients at {rate:.1f} GB/s")
+    return ok(f"{found.backend} between {format_counted(found.ranks, 'rank')}, gradients at {rate:.1f} GB/s")
 
 
 def halves(world: World) -> Verdict:
@@ -95,10 +96,10 @@ def training(world: World) -> Verdict:
     if not found.losses or not all(map(math.isfinite, found.losses)):
         return fix("the loss is no number", f"train with --precision bf16; {_BUG}")
     if found.skipped >= found.steps:
-        return fix(f"all {found.steps} steps had an overflow", f"train with --precision bf16; {_BUG}")
+        return fix(f"every step had an overflow, of {found.steps}", f"train with --precision bf16; {_BUG}")
     first, last = found.losses[0], found.losses[-1]
-    on = f"{found.ranks} GPU{'' if found.ranks == 1 else 's'}" if scope.cuda else f"{found.ranks} CPU ranks"
-    return ok(f"{scope.size} on {on} in fp16, {found.steps} steps, loss {first:.2f} to {last:.2f}")
+    on = format_counted(found.ranks, "GPU" if scope.cuda else "CPU rank")
+    return ok(f"{scope.size} on {on} in fp16, {format_counted(found.steps, 'step')}, loss {first:.2f} to {last:.2f}")
 
 
 def speed(world: World) -> Verdict:

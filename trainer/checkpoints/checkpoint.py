@@ -52,7 +52,7 @@ class TrainState:
             return cls(**{name: value[name] for name in needed})
         except (OSError, ValueError, KeyError, TypeError) as error:
             refuse_unreadable(path, error)
-            remedy = "remove this checkpoint: the one before it is used"
+            remedy = "remove this checkpoint; the one before it is then used"
             raise SpeechPrepError(f"{path} cannot be read: {error!r}", remedy) from error
 
 
@@ -97,4 +97,4 @@ def load_training(checkpoint: Path) -> tuple[TrainState, dict[str, Any]]:
     except Exception as error:  # torch.load raises what the damage happens to break
         refuse_unreadable(path, error)
         message = f"{path} cannot be read: {first_line(error)}"
-        raise SpeechPrepError(message, f"remove {checkpoint}: the one before it is used") from error
+        raise SpeechPrepError(message, f"remove {checkpoint}; the one before it is then used") from error

@@ -67,10 +67,10 @@ def _require_name(repository: str) -> None:
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
-        message = f"--push-to-hub {repository!r} is no name on the Hub: {first_line(error)}"
+        message = f"--push-to-hub {repository!r} is not a name on the Hub: {first_line(error)}"
         raise UsageError(message, "--push-to-hub user/name, of letters, digits, -, _ and .") from error
     if constants.is_offline_mode():
-        message = f"--push-to-hub {repository}: HF_HUB_OFFLINE forbids to ask the Hub"
+        message = f"--push-to-hub {repository}: HF_HUB_OFFLINE forbids asking the Hub"
         raise UsageError(message, f"unset HF_HUB_OFFLINE (and TRANSFORMERS_OFFLINE), {_LATER}")
 
 
@@ -129,7 +129,7 @@ def _forbidden(repository: str, user: Mapping[str, Any], error: Exception) -> Us
         )
     elif owner.lower() not in roles:
         names = ", ".join([str(user["name"]), *roles])
-        why, remedy = f"is no member of {owner}", f"name one of {names}, or ask to be let in"
+        why, remedy = f"is not a member of {owner}", f"name one of {names}, or ask to be let in"
     elif roles[owner.lower()] == "read":
         why, remedy = f"may only read in {owner}", f"ask an admin of {owner} for the role write or contributor"
     else:

@@ -70,10 +70,12 @@ def log_tidyings(logs: Path, output: Path, today: date) -> list[Tidying]:
     folder = logs / _EVENTS
     if logs != output and folder.is_dir():
         own = sorted(path.name for path in folder.iterdir() if owner(path) == str(output.resolve()))
-        return [_tidying(folder, name, "curves of the past", folder / f"{name}-{today:%Y%m%d}.tar.gz") for name in own]
+        return [
+            _tidying(folder, name, "curves of earlier runs", folder / f"{name}-{today:%Y%m%d}.tar.gz") for name in own
+        ]
     if folder.is_symlink() or not folder.is_dir() or not any(folder.iterdir()):
         return []
-    return [_tidying(output, _EVENTS, "curves of the past", output / f"{_EVENTS}-{today:%Y%m%d}.tar.gz")]
+    return [_tidying(output, _EVENTS, "curves of earlier runs", output / f"{_EVENTS}-{today:%Y%m%d}.tar.gz")]
 
 
 def store_tidyings(store: Path) -> list[Tidying]:

@@ -107,7 +107,7 @@ def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_lo
         raise UsageError(f"{split.root}: the store has {bins} mel bins, the model takes {config.num_mel_bins}", remedy)
     longest = int(split.num_labels.max(initial=0))
     if longest > config.max_target_positions:
-        found = f"{split.root}: a row of {split.name!r} has {longest} labels"
+        found = f"{split.root}: a row of {split.name!r} has {format_counted(longest, 'label')}"
         message = f"{found}, the model's decoder takes {config.max_target_positions}"
         raise UsageError(message, "choose a model with more positions, or prepare the store with --model of this one")
     if tokenizer_fingerprint(tokenizer_json) != split.record.tokenizer:
@@ -127,7 +127,7 @@ def _check_vocabulary(split: StoreSplit, vocab_size: int) -> None:
         row = int(np.searchsorted(split.label_offsets, place, side="right")) - 1
         found = f"{split.root}: row {split.row_id[row]} of {split.name!r} has the label {split.label_values[place]}"
         remedy = f"choose the model whose tokenizer the store was prepared with; where it is this one: {VERIFY}"
-        raise UsageError(f"{found}, the model's vocabulary {vocab_size} entries from 0 on", remedy)
+        raise UsageError(f"{found}, and the model's vocabulary ends at {vocab_size - 1}", remedy)
 
 
 def _check_tokenizer(split: StoreSplit, labeller: Labeller) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shared.errors import UsageError
 from shared.store import StoreSplit
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 ROW_ID, PIECE, STORE, SPLIT = "row_id", "piece", "store", "split"
 _TYPES = {ROW_ID: pa.int64(), PIECE: pa.int64(), STORE: pa.string(), SPLIT: pa.string()}
@@ -37,7 +38,7 @@ class Exclusion:
         """Raises UsageError for a file that is no such table, one without row_id, and for gaps in these columns."""
         reader = _READERS.get(path.suffix.lower())
         if reader is None:
-            raise UsageError(f"--exclude-rows {path}: its ending is none of {', '.join(_READERS)}", _REMEDY)
+            raise UsageError(f"--exclude-rows {path}: its ending is not one of {', '.join(_READERS)}", _REMEDY)
         try:
             table = reader(path)
             if ROW_ID not in table.column_names:
@@ -65,7 +66,7 @@ class Exclusion:
         if STORE in self.columns:
             self._require_known({split.record.uuid for split in splits}, meant)
         elif splits[1:]:
-            message = f"{self.path} does not say which of {len(splits)} stores its rows are of"
+            message = f"{self.path} does not say which of {len(splits)} stores its rows belong to"
             raise UsageError(message, f"add a column {STORE} with the uuid of store.json")
         return [self._of(split, meant) for split in splits]
 
@@ -96,7 +97,7 @@ class Exclusion:
             message = f"{self.path} names row {row_ids[place]}, piece {pieces[place]}, which {split.name!r} of"
             raise UsageError(
                 f"{message} {split.root} does not have",
-                "it was made for another store or split, or a row that was quarantined",
+                "give the table that was made for this store and split, without rows that were quarantined",
             )
         return np.isin(own, wanted)
 
@@ -105,7 +106,9 @@ def _whole(path: Path, table: pa.Table, name: str) -> NDArray[Any]:
     """The column with *name*. Raises UsageError where it has gaps, ArrowInvalid where it is of another kind."""
     column = table[name].cast(_TYPES[name])
     if column.null_count:
-        raise UsageError(f"{path}: column {name} has {column.null_count} gaps", "leave rows without one out")
+        raise UsageError(
+            f"{path}: column {name} has {format_counted(column.null_count, 'gap')}", "remove the rows that lack it"
+        )
     values: NDArray[Any] = column.to_numpy()
     return values
 

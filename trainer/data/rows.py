@@ -160,7 +160,7 @@ def _require_alike(splits: Sequence[StoreSplit]) -> None:
     first = splits[0]
     for before, split in pairwise(splits):
         if split.record.uuid == before.record.uuid:
-            message = f"{before.root} and {split.root} are one store, or copies of it ({split.record.uuid})"
+            message = f"{before.root} and {split.root} are the same store, or copies of it ({split.record.uuid})"
             raise UsageError(message, "name each --store once")
     for split in splits[1:]:
         if split.spec != first.spec:

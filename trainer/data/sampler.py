@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.schema import WINDOW_FRAMES
+from shared.units import format_counted
 from trainer.data.clips import Clips, Padding
 from trainer.data.micro_batches import Budget, MicroBatch, cut_up
 
@@ -32,7 +33,7 @@ def epoch_steps(num_frames: NDArray[np.int32], global_batch_size: int, *, seed: 
     """
     steps = num_steps(len(num_frames), global_batch_size)
     if global_batch_size < 1 or steps < 1:
-        raise ValueError(f"{len(num_frames)} rows make no step of {global_batch_size}")
+        raise ValueError(f"{format_counted(len(num_frames), 'row')} make no step of {global_batch_size}")
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(num_frames))[: steps * global_batch_size]
     pool_rows = _POOL_STEPS * global_batch_size
@@ -82,7 +83,9 @@ def share_out_steps(clips: Clips, *, world_size: int, budget: Budget) -> list[tu
     """
     count = clips.rows.shape[1]
     if count < world_size:
-        raise ValueError(f"{count} rows cannot be shared out over {world_size} ranks")
+        raise ValueError(
+            f"{format_counted(count, 'row')} cannot be shared out over {format_counted(world_size, 'rank')}"
+        )
     by_length = np.lexsort((clips.rows, -clips.frames))
     clips = clips[np.arange(len(clips))[:, np.newaxis], by_length]
     dealt_to = _deal(clips.frames, world_size)

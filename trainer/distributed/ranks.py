@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from shared.errors import RanksMissingError, UsageError, first_line
+from shared.units import format_counted
 from trainer.distributed.place import Place, read_place
 
 _TIMEOUT = timedelta(minutes=30)
@@ -168,7 +169,10 @@ def _meet(place: Place, device: torch.device) -> None:
             where = f"MASTER_PORT {os.environ.get('MASTER_PORT')} of this machine"
             message = f"the ranks cannot meet: another program listens on {where}"
             raise RanksMissingError(message, "name a free one on every rank: MASTER_PORT=29517, say") from error
-        message = f"the {place.world_size} ranks that WORLD_SIZE tells of did not come together: {first_line(error)}"
+        message = (
+            f"the {format_counted(place.world_size, 'rank')} that WORLD_SIZE tells of did not come "
+            f"together: {first_line(error)}"
+        )
         raise RanksMissingError(message, "start all of them, or unset RANK and WORLD_SIZE") from error
     store.set_timeout(_TIMEOUT)
     backend = dist.get_default_backend_for_device(device)
@@ -192,7 +196,7 @@ def _device(place: Place) -> torch.device:
     # On every rank alike: one that stays away would be waited for.
     ranks, gpus = max(place.local_world_size, place.local_rank + 1), torch.cuda.device_count()
     if gpus < ranks:
-        message = f"{ranks} ranks need a GPU each, and this machine has {gpus}"
+        message = f"there are {ranks} ranks for {format_counted(gpus, 'GPU')}: each needs one of its own"
         raise UsageError(message, f"--nproc-per-node {gpus}")
     device = torch.device("cuda", place.local_rank)
     torch.cuda.set_device(device)

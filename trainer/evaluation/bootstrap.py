@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.units import format_counted
+
 RESAMPLES = 10_000
 LEVEL = 0.95
 """The probability with which an interval is to hold the true rate."""
@@ -68,7 +70,7 @@ def paired_difference(
     the smallest p value is 2 / (*resamples* + 1). Raises ValueError as `rate_interval` does.
     """
     if baseline_errors.shape != errors.shape:
-        raise ValueError(f"{len(baseline_errors)} rows of the baseline, {len(errors)} of the model")
+        raise ValueError(f"{format_counted(len(baseline_errors), 'row')} of the baseline, {len(errors)} of the model")
     changes = errors - baseline_errors
     drawn = _resampled_rates(changes, lengths, resamples, seed)
     # One more on either side: the data set itself is a resample too, and no finite number of them proves p = 0.

@@ -64,7 +64,7 @@ def _read(path: Path, wanted: Mapping[str, pa.DataType]) -> pa.Table:
     """The columns *wanted*, of just these types."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"{path} is no table of a known kind", f"give it one of the endings {', '.join(_READERS)}")
+        raise UsageError(f"{path} is not a table of a known kind", f"give it one of the endings {', '.join(_READERS)}")
     try:
         table = reader(path, wanted)
         return table.cast(pa.schema(list(wanted.items())))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.errors import UsageError
+from shared.units import format_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class EvaluationFacts:
             raise UsageError(f"the baseline {self.baseline} is not among {', '.join(names)}", "check --baseline")
         for model in self.models:
             if len(model.hypotheses) != len(self.rows):
-                raise ValueError(f"{model.name} has {len(model.hypotheses)} hypotheses for {len(self.rows)} rows")
+                heard = format_counted(len(model.hypotheses), "hypothesis", "hypotheses")
+                raise ValueError(f"{model.name} has {heard} for {format_counted(len(self.rows), 'row')}")
 
     @property
     def audio_seconds(self) -> float | None:

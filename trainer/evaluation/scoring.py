@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.text import normalise_transcript
+from shared.units import format_counted
 from trainer.telemetry.records import WordErrors
 
 
@@ -108,7 +109,9 @@ def score_by_source(
     """
     groups = rows_by(sources)
     if not len(references) == len(hypotheses) == len(sources):
-        raise ValueError(f"{len(references)} references, {len(hypotheses)} hypotheses, {len(sources)} sources")
+        heard = format_counted(len(hypotheses), "hypothesis", "hypotheses")
+        origins = format_counted(len(sources), "source")
+        raise ValueError(f"{format_counted(len(references), 'reference')}, {heard}, {origins}")
     counts = {name: count_errors(references, hypotheses, name) for name in Normaliser}
     return {
         source: {str(name): rates(counted.take(rows)) for name, counted in counts.items()}

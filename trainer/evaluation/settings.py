@@ -17,11 +17,11 @@ class EvaluateSettings(TrainerSettings):
     baseline: str | None = Field(None, description="model that the others are compared with; it need not be a --model")
     beam_size: int = Field(1, ge=1, le=16, description="beams; 1 is greedy")
     generation_config: GenerationConfigChoice = Field(
-        "plain", description="how all models are asked alike; model: each by its own generation_config.json instead"
+        "plain", description="plain: all models decode alike; model: each as its own generation_config.json says"
     )
-    rows: int | None = Field(None, ge=1, description="a fixed subset of so many clips of each store [all]")
+    rows: int | None = Field(None, ge=1, description="only so many clips of each store, always the same ones [all]")
     device: str = Field("auto", description="cpu, cuda, cuda:1; auto: the GPU with most room, else the CPU")
-    silence_clips: int = Field(4, ge=0, description="clips of silence on which words are counted")
+    silence_clips: int = Field(4, ge=0, description="clips of silence to transcribe: each word there is made up")
     hypotheses: Path | None = Field(None, description="table of transcripts (CSV, TSV, JSON lines, Parquet) to score")
     reference_column: str = Field("reference", description="column of --hypotheses with what was said")
     hypothesis_column: tuple[str, ...] = Field(("hypothesis",), description="column with a model's text; repeatable")

@@ -155,7 +155,9 @@ def _fitting(split: StoreSplit, count: int, store: Path, console: Screen, window
         raise UsageError(f"{title} has no rows to evaluate{found}", "name another --split or --store")
     if too_long := len(chosen) - len(fitting):
         title += f", without {too_long} over {seconds}"
-        console.say(f"{too_long} of {len(chosen)} clips are longer than the window of {seconds}: left out")
+        console.say(
+            f"left out: {too_long} of {format_counted(len(chosen), 'clip')}, longer than the window of {seconds}"
+        )
     # Batches of one length stop early, and want of memory shows at once.
     return sorted(fitting, key=lambda row: -int(split.num_frames[row])), title
 
@@ -167,7 +169,7 @@ def _references(split: StoreSplit, rows: Sequence[int], questions: Sequence[Ques
         if made or _reads(asked.tokenizer, split):
             return [words(asked.tokenizer, split.labels(row).tolist()) for row in rows]
     names = " and ".join(asked.name for asked in questions)
-    message = f"{split.root}: its labels are of another tokenizer than {names} have"
+    message = f"{split.root}: its labels were made with another tokenizer than that of {names}"
     raise UsageError(message, "name a model that it was prepared for as well, as --baseline")
 
 

@@ -46,7 +46,7 @@ class Checkpoint:
     def read(cls, folder: Path) -> Self:
         """The checkpoint in *folder*. Raises UsageError where there is none, or a file is missing or damaged."""
         if not folder.is_dir():
-            raise UsageError(f"{folder} is no folder", "--checkpoint names a model's folder, such as OUTPUT/best")
+            raise UsageError(f"{folder} is not a folder", "--checkpoint names a model's folder, such as OUTPUT/best")
         files = ModelFiles.read(str(folder))
         # Tokenizers of before 0.20 read no others; faster-whisper is content with such.
         text = for_old_readers(files.tokenizer_json)
@@ -81,7 +81,9 @@ def require_language(checkpoint: Checkpoint, language: str) -> None:
     knows_not = None if f"<|{language}|>" in vocabulary(checkpoint.tokenizer_json) else str(checkpoint.folder)
     # Whose list is the same.
     if who := knows_not or (None if language in LANGUAGES else "faster-whisper"):
-        raise UsageError(f"{who} knows no language {language!r}", "--language names one by its code: de, en, fr")
+        raise UsageError(
+            f"{who} does not know the language {language!r}", "--language names one by its code: de, en, fr"
+        )
 
 
 def expected_config(checkpoint: Checkpoint) -> dict[str, Any]:

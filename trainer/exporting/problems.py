@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.models.tokens import vocabulary
+from shared.units import format_counted
 from trainer.exporting.files import (
     FILES,
     RECORD,
@@ -50,13 +51,14 @@ def _head_problems(found: Any, checkpoint: Checkpoint) -> Iterator[str]:
     if found == expected:
         return
     if not isinstance(found, list):
-        yield f"config.json: alignment_heads is {_short(found)}, no list of layers and heads"
+        yield f"config.json: alignment_heads is {_short(found)}, not a list of layers and heads"
     elif outside := [pair for pair in found if not fits([pair], shape)]:
         decoder = f"a decoder of {shape.decoder_layers} layers of {shape.decoder_heads} heads"
         yield f"config.json: alignment heads {_short(outside)} are not in {decoder}"
     else:
         yield (
-            f"config.json: {len(found)} alignment heads {_short(found)}, the checkpoint has {len(expected)}: "
+            f"config.json: {format_counted(len(found), 'alignment head')} {_short(found)}, the checkpoint has "
+            f"{len(expected)}: "
             f"{_short(expected)}"
         )
 
@@ -73,7 +75,7 @@ def _tokenizer_problems(folder: Path, checkpoint: Checkpoint) -> Iterator[str]:
     tokens = read_json(folder / "vocabulary.json")
     size = checkpoint.shape.vocab_size
     if not isinstance(tokens, list) or len(tokens) != size:
-        yield f"vocabulary.json: no list of {size} tokens"
+        yield f"vocabulary.json: not a list of {size} tokens"
     elif any(tokens[number] != token for token, number in mine.items() if number < size):
         yield "vocabulary.json: its tokens are not the checkpoint's"
 

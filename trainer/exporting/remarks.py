@@ -59,7 +59,7 @@ def _remarks(checkpoint: Checkpoint) -> Iterator[str]:
     if places < MAX_LABELS:
         most = max(1, min(_ASKED, places - _PROMPT))
         yield (
-            f"its decoder has {places} places, and faster-whisper takes {MAX_LABELS} for granted: give transcribe() "
+            f"its decoder has {places} places, and faster-whisper assumes {MAX_LABELS}: give transcribe() "
             f"max_new_tokens={most} and condition_on_previous_text=False, or it ends with an error"
         )
     if FIRST_MOMENT not in ids:

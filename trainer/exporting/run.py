@@ -89,7 +89,7 @@ def _find_split(settings: ExportSettings, checkpoint: Checkpoint) -> StoreSplit 
         if settings.gate_rows == 0:
             return None
         message = f"the training's store {store} is not there" if store else "no store is known"
-        raise UsageError(message, "--store STORE names one to check the export on; --gate-rows 0 checks files alone")
+        raise UsageError(message, "--store STORE names one to check the export on; --gate-rows 0 checks only the files")
     name = evaluation_split(read_record(StoreLayout(store)), named)
     if name is None:
         raise UsageError(f"{store} has no test or validation split", "--split names one to check the export on")

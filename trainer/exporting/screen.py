@@ -104,7 +104,7 @@ def _said(export: Checked, *, checked: bool) -> str:
     if not checked:
         return "its files are in order; its transcripts were not checked"
     if export.verdict.tolerance != ROUNDING:
-        return "says what the original says but for its rounding; what that does to its transcripts stands above"
+        return "says what the original says, but for rounding; what that does to its transcripts is shown above"
     return "says what the original says"
 
 

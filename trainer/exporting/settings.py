@@ -25,7 +25,9 @@ class ExportSettings(TrainerSettings):
     )
     store: Path | None = Field(None, description="store that the export is checked on [the training's]")
     split: str | None = Field(None, description="split of it, held out [the training's, test, or validation]")
-    gate_rows: int = Field(200, ge=0, description="clips that original and export must agree on; 0: checks files only")
+    gate_rows: int = Field(
+        200, ge=0, description="clips that original and export must agree on; 0: only files are checked"
+    )
     sample: Path | None = Field(None, description="sound file to transcribe with the original and every export [none]")
     language: str | None = Field(None, description="language of the recordings [the store's, else de]")
     device: Literal["auto", "cpu", "cuda"] = Field(

@@ -97,7 +97,7 @@ def _figure_problems(rows: Sequence[Comparison], figures: Figures) -> Iterator[s
     if not figures.same_tokens >= allowed.same_tokens:
         yield (
             f"the likeliest next token is the same in {100 * figures.same_tokens:.1f} % of places, at least "
-            f"{100 * allowed.same_tokens:.0f} % are expected; most others in "
+            f"{100 * allowed.same_tokens:.0f} % are expected; most others came in "
             f"{_names(rows, lambda row: row.tokens - row.same_tokens)}"
         )
 
@@ -106,7 +106,7 @@ def _names(rows: Sequence[Comparison], size: Callable[[Comparison], float]) -> s
     """The rows whose *size* is largest, in words; NaN is the largest there is."""
     sizes = [(size(row), row.row_id) for row in rows]
     order = sorted((-value if math.isfinite(value) else -math.inf, name) for value, name in sizes)
-    return f"row{'s' if len(order) > 1 else ''} " + ", ".join(str(name) for _, name in order[:_WORST])
+    return ("rows " if len(order) > 1 else "row ") + ", ".join(str(name) for _, name in order[:_WORST])
 
 
 def _agreement(rows: Sequence[Comparison], decoding: Decoding) -> Agreement:
@@ -144,7 +144,7 @@ def _badness(row: Comparison) -> tuple[bool, int, int]:
 def _transcript_problems(
     agreements: Sequence[Agreement], worst: Sequence[Comparison], allowed: Tolerance
 ) -> Iterator[str]:
-    rows = f"most in row{'s' if len(worst) > 1 else ''} " + ", ".join(str(row.row_id) for row in worst)
+    rows = ("most in rows " if len(worst) > 1 else "most in row ") + ", ".join(str(row.row_id) for row in worst)
     for found in agreements:
         differ = found.rows - found.equal - found.toss_ups
         if found.share < allowed.equal:

@@ -13,6 +13,7 @@ from shared.rows import rebuild
 from shared.schema import SAMPLING_RATE
 from shared.store import StoreSplit
 from shared.text import normalise_transcript
+from shared.units import format_counted
 from trainer.gate.apart import FAULTS, ExportApart
 from trainer.gate.realtimestt import RealtimeSTTModel, WholeCall
 from trainer.gate.sound import audible
@@ -54,7 +55,7 @@ def _problems(
     if len(differ) > _MOST_OTHER * len(sounds):
         yield (
             f"called as RealtimeSTT does, with sound and VAD filter, it says otherwise in {len(differ)} of "
-            f"{len(sounds)} clips, at most half may: {', '.join(differ)}"
+            f"{format_counted(len(sounds), 'clip')}, at most half may: {', '.join(differ)}"
         )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from shared.schema import HOP_LENGTH, SAMPLING_RATE
 from shared.units import format_audio, format_counted
-from trainer.memory.words import hour_words
+from trainer.memory.words import format_epochs, hour_words
 from trainer.model.flops import epoch_flops, peak_flops
 from trainer.model.shape import ModelShape
 
@@ -53,12 +53,12 @@ def hour_line(shape: ModelShape, corpus: Corpus, effort: Effort) -> str:
 
     Where the GPU's speed is not known, that.
     """
-    what = (
-        f"{effort.epochs:g} epoch{'' if effort.epochs == 1 else 's'} of {corpus.words} on {effort.gpus} x {effort.gpu}"
-    )
+    what = f"{format_epochs(effort.epochs)} of {corpus.words} on {effort.gpus} x {effort.gpu}"
     peak = peak_flops(effort.gpu)
     if peak is None:
-        return f"{what}: its speed is not known here; the first steps of a training tell, or --gpu names another"
+        return (
+            f"{what}: its speed is not known here; the first steps of a training will tell, or name another with --gpu"
+        )
     share, frozen = effort.full_context_share, effort.freeze_encoder
     flops = epoch_flops(shape, corpus.frames, corpus.tokens, full_context_share=share, freeze_encoder=frozen)
     return f"{what}: {hour_words(effort.epochs * corpus.times * flops, peak, effort.gpus)}"

@@ -86,7 +86,7 @@ def _preprocessor(model: str, found: Mapping[str, Any], shape: ModelShape) -> di
     other = {name: found[name] for name, value in _MEL.items() if found.get(name, value) != value}
     if other:
         said = ", ".join(f"{name} {value!r}" for name, value in other.items())
-        message = f"{model} was trained on log-mel of other figures than Whisper's: {said}"
+        message = f"{model} was trained on log-mel with other settings than Whisper's: {said}"
         raise UsageError(message, f"Whisper's are {_MEL}: give a model that was trained with them")
     window = {
         "chunk_length": shape.window_frames * HOP_LENGTH // SAMPLING_RATE,

@@ -10,6 +10,7 @@ from shared.errors import UsageError
 from shared.models.model_files import model_config
 from shared.system.read_errors import is_of_system
 from shared.text import one_line
+from shared.units import format_counted
 from trainer.model.own_settings import token_facts
 from trainer.model.shape import ModelShape
 from trainer.model.sinusoids import sinusoids
@@ -75,7 +76,7 @@ def _empty(name: str, config: Mapping[str, Any]) -> WhisperForConditionalGenerat
     except Exception as error:  # transformers raises what a value happens to break
         if is_of_system(error):
             raise
-        message = f"config.json of {name} makes no model: {_reason(error, values)}"
+        message = f"config.json of {name} does not make a model: {_reason(error, values)}"
         raise UsageError(message, "download the model again, or bring the config.json of its base model") from error
 
 
@@ -84,7 +85,7 @@ def _require_ranges(values: Mapping[str, Any]) -> None:
     for key in _SHARES:
         value = values.get(key)
         if isinstance(value, int | float) and not 0 <= value <= 1:
-            raise ValueError(f"{key} is {value}, which is no share between 0 and 1")
+            raise ValueError(f"{key} is {value}, which is not a share between 0 and 1")
     padding, size = values.get("pad_token_id"), values["vocab_size"]
     if isinstance(padding, int) and padding >= size:
         raise ValueError(f"pad_token_id is {padding}, beyond the vocabulary of {size} entries")
@@ -104,7 +105,9 @@ def _header(tensor: torch.Tensor) -> Stored:
 
 def _require_numbers(name: str, weights: Mapping[str, torch.Tensor]) -> None:
     if wrong := sorted(key for key, value in weights.items() if not value.isfinite().all()):
-        message = f"{name} has {len(wrong)} of {len(weights)} weights with infinities or no numbers (NaN) in them: "
+        message = (
+            f"{name} has {len(wrong)} of {format_counted(len(weights), 'weight')} with infinities or NaN in them: "
+        )
         raise UsageError(message + ", ".join(wrong[:_SHOWN]), "take an earlier checkpoint: its training had diverged")
 
 

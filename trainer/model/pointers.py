@@ -47,7 +47,7 @@ def _changes(generation: Mapping[str, Any], shape: ModelShape, ids: Mapping[str,
     languages = generation.get("lang_to_id")
     if languages and not _are_tokens(languages, ids):
         own = {token: number for token, number in ids.items() if is_language(token)}
-        yield "lang_to_id", own, "lang_to_id is not what the tokenizer says; taken are the tokenizer's languages"
+        yield "lang_to_id", own, "lang_to_id is not what the tokenizer says; the tokenizer's languages are used"
 
 
 def _of_heads(named: Any, shape: ModelShape) -> Iterator[_Change]:
@@ -61,7 +61,7 @@ def _of_lists(generation: Mapping[str, Any], shape: ModelShape) -> Iterator[_Cha
         value = generation.get(name)
         kept = [number for number in value if _is_token(number, shape)] if isinstance(value, list) else None
         if value is not None and kept != value:
-            text = f"names what is none of the model's {shape.vocab_size} tokens: left out"
+            text = "names what is not a token of the model: left out"
             yield name, kept, f"{name} {_short(value)} {text}"
 
 
@@ -69,13 +69,13 @@ def _of_numbers(generation: Mapping[str, Any], shape: ModelShape, ids: Mapping[s
     for name, token in _TOKENS.items():
         value, own = generation.get(name), ids.get(token)
         if value is not None and not (_is_token(value, shape) and own in {None, value}):
-            instead = "left out, as it has none" if own is None else "that is taken"
+            instead = "left out, as it has none" if own is None else "which is used instead"
             yield name, own, f"{name} {_short(value)} is not the model's {token}; {instead}"
     for name in _ENDS:
         value = generation.get(name)
         several = value if isinstance(value, list) else [value]
         if value is not None and not all(_is_token(each, shape) for each in several):
-            yield name, ids.get(END), f"{name} {_short(value)} is no token of the model; taken is {END}"
+            yield name, ids.get(END), f"{name} {_short(value)} is not a token of the model; used instead is {END}"
 
 
 def _is_token(value: Any, shape: ModelShape) -> bool:

@@ -60,7 +60,7 @@ def _parts(model: str, index: str) -> list[Path]:
     names = sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
     # An index may come from anywhere, and its files lie beside it.
     if not names or any(Path(name).name != name or Path(name).suffix not in _OF_WEIGHTS for name in names):
-        raise UsageError(f"{index} of {model} names no files of weights", SAVE_WHOLE)
+        raise UsageError(f"{index} of {model} names no weight files", SAVE_WHOLE)
     found = {name: model_path(model, name) for name in names}
     if missing := [name for name, path in found.items() if path is None]:
         of = format_counted(len(names), "file")
@@ -100,7 +100,7 @@ def safetensors_problem(head: bytes, num_bytes: int) -> str:
         return f"is cut off: it has {num_bytes} bytes"
     (length,) = _LENGTH.unpack_from(head)
     if length > _MOST_HEADER:
-        return "is damaged: it is no safetensors file"
+        return "is damaged: it is not a safetensors file"
     if len(head) < _LENGTH.size + length:
         return f"is cut off: it has {format_bytes(num_bytes)}, and its table of contents alone ends later"
     try:
@@ -121,10 +121,10 @@ def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
         refuse_unreadable(path, error)
         # torch's own words are advice to load it all the same, and run what is in it.
         found = "" if isinstance(error, UnpicklingError) else f": {first_line(error)}"
-        message = f"{path} cannot be loaded: it is cut off, or no plain weights{found}"
+        message = f"{path} cannot be loaded: it is cut off, or not plain weights{found}"
         raise UsageError(message, _PICKLE_REMEDY) from error
     if not isinstance(value, Mapping) or not all(_is_weight(*entry) for entry in value.items()):
-        raise UsageError(f"{path} holds something else than weights by name", _PICKLE_REMEDY)
+        raise UsageError(f"{path} holds something other than weights by name", _PICKLE_REMEDY)
     return dict(value)
 
 

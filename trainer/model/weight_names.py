@@ -64,13 +64,16 @@ def _require_floats(model: str, stored: Mapping[str, Stored]) -> None:
     """Raises UsageError where matrices were rounded to integers, or to floats with a scale of their own."""
     if others := sorted(name for name, tensor in stored.items() if tensor.dtype not in _FLOATS):
         kinds = ", ".join(sorted({stored[name].dtype for name in others}))
-        message = f"{model} has {len(others)} of {len(stored)} weights in {kinds}, of a quantised save: {_some(others)}"
+        message = (
+            f"{model} has {len(others)} of {format_counted(len(stored), 'weight')} in {kinds}, of a "
+            f"quantised save: {_some(others)}"
+        )
         raise UsageError(message, "name the model that it was quantised from: rounded weights cannot be trained")
 
 
 def _require_no_adapter(model: str, stored: Collection[str]) -> None:
     if lora := sorted(name for name in stored if "lora_" in name):
-        message = f"{model} has LoRA matrices beside its weights, which nobody merged: {_some(lora)}"
+        message = f"{model} has LoRA matrices beside its weights that were never merged: {_some(lora)}"
         raise UsageError(message, "save it with model.merge_and_unload().save_pretrained(DIR)")
 
 
@@ -116,11 +119,17 @@ def _require_all(
     missing = [name for name in expected if name not in own and name not in optional]
     unknown = [own[name] for name in sorted(own) if name not in expected]
     if missing:
-        message = f"{model} lacks {len(missing)} of the {len(expected)} weights that its config.json asks for: "
+        message = (
+            f"{model} lacks {len(missing)} of the {format_counted(len(expected), 'weight')} that its "
+            "config.json asks for: "
+        )
         also = f"; it has {len(unknown)} that belong to no such model: {_some(unknown)}" if unknown else ""
         raise UsageError(f"{message}{_some(missing)}{also}", f"{SAVE_WHOLE}, with the config.json of these weights")
     if unknown:
-        message = f"{model} has {len(unknown)} of {len(stored)} weights that its config.json does not ask for: "
+        message = (
+            f"{model} has {len(unknown)} of {format_counted(len(stored), 'weight')} that its "
+            "config.json does not ask for: "
+        )
         raise UsageError(f"{message}{_some(unknown)}", "use the config.json that was saved with these weights")
 
 

@@ -75,7 +75,7 @@ def positions(encoder: WhisperEncoder, count: int) -> torch.Tensor:
         return own[:count]
     longer = sinusoids(count, own.shape[1]).to(own)
     if not torch.allclose(longer[: len(own)], own, atol=_POSITION_TOLERANCE):
-        raise UsageError("this model's encoder positions are no sinusoids: clips over 30 s cannot be used")
+        raise UsageError("this model's encoder positions are not sinusoids: clips over 30 s cannot be used")
     return torch.cat([own, longer[len(own) :]])
 
 

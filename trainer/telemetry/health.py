@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from shared.units import format_counted
 from trainer.telemetry.records import EvaluationRecord, StepRecord
 
 _DATA_WAIT_LIMIT = 0.10
@@ -155,7 +156,9 @@ class Health:
         steps, skipped = (sum(values) for values in zip(*self._skips, strict=True))
         if steps < _SKIPPED_WINDOW or skipped <= _SKIPPED_LIMIT * steps:
             return ""
-        return f"{skipped} of the {steps} steps up to step {record.step} were skipped: their gradients were not finite"
+        return (
+            f"of {format_counted(steps, 'step')} up to step {record.step}, {skipped} skipped: gradients were not finite"
+        )
 
     def _see_wait(self, record: StepRecord) -> str:
         self._waits.append(record.data_wait_share)

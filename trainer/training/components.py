@@ -13,6 +13,7 @@ from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
 from shared.system.home import expand_home
 from shared.text import open_tokenizer
+from shared.units import format_counted
 from trainer.checkpoints.checkpoint import checkpoints as written
 from trainer.checkpoints.output_folder import check_room, small_files
 from trainer.checkpoints.writer import Checkpoints, still_to_come
@@ -52,7 +53,10 @@ class Setup:
     def of(cls, settings: TrainSettings, ranks: Ranks) -> Self:
         """Raises UsageError for more ranks than clips."""
         if settings.global_batch_size < ranks.world_size:
-            message = f"--global-batch-size {settings.global_batch_size} is less than the {ranks.world_size} ranks"
+            message = (
+                f"--global-batch-size {settings.global_batch_size} is less than the "
+                f"{format_counted(ranks.world_size, 'rank')}"
+            )
             raise UsageError(message, "give every rank at least one clip")
         auto: tuple[Optimiser, torch.dtype | None] = ("adamw-8bit", torch.float16) if ranks.is_cuda else ("adamw", None)
         dtype = auto[1] if settings.precision == "auto" else _DTYPES[settings.precision]

@@ -128,7 +128,7 @@ class Evaluator:
         half = len(clips) // 2
         if not half:
             remedy = "--eval-padding own takes less; or a smaller --vram-budget leaves more to evaluation"
-            raise ResourceLimitError("GPU memory ran out in evaluating a single clip", remedy)
+            raise ResourceLimitError("GPU memory ran out while evaluating a single clip", remedy)
         return self._with_room(model, clips[:half]) + self._with_room(model, clips[half:])
 
     def _try(self, model: WhisperForConditionalGeneration, clips: Clips) -> list[Transcript] | None:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from shared.units import format_audio, format_count, format_seconds
+from shared.units import format_audio, format_count, format_counted, format_seconds
+from trainer.memory.words import format_epochs
 
 _STEPS = 10
 _SECONDS = 30.0
@@ -30,9 +31,8 @@ class Forecast:
             return ""
         self._told = True
         one = self._seconds / timed
-        what = f"{format_count(left)} steps that are" if left > 1 else "step that is"
         return (
-            f"about {format_audio(left * one)} for the {what} left of "
+            f"about {format_audio(left * one)} to go: {format_counted(left, 'step')} left of "
             f"{epoch_words(self.max_steps, self.steps_per_epoch)}, at {format_seconds(one)} a step; evaluations and "
             "checkpoints come on top"
         )
@@ -41,4 +41,4 @@ class Forecast:
 def epoch_words(steps: int, steps_per_epoch: int) -> str:
     """`60,630 (3 epochs)`."""
     epochs = steps / steps_per_epoch
-    return f"{format_count(steps)} ({epochs:.3g} epoch{'' if round(epochs, 3) == 1 else 's'})"
+    return f"{format_count(steps)} ({format_epochs(epochs)})"

@@ -70,7 +70,7 @@ def length_words(setup: Setup, data: Data, last: int, steps_per_epoch: int) -> s
     words = f"steps {epoch_words(last, steps_per_epoch)}, {audio} of audio"
     peak = peak_flops(device_name(ranks.device))
     if peak is None:
-        return f"{words}: how long that takes, the first steps tell"
+        return f"{words}: the first steps will tell how long that takes"
     flops = epoch_flops(
         data.shape,
         train.num_frames.astype(float),
@@ -84,22 +84,28 @@ def length_words(setup: Setup, data: Data, last: int, steps_per_epoch: int) -> s
 def remarks(setup: Setup, data: Data, state: TrainState, last: int) -> Iterator[str]:
     """Where the run does other than its settings seem to say."""
     if setup.dtype is torch.float16 and not setup.ranks.is_cuda:
-        yield "warning: --precision fp16 on a CPU trains as on a GPU, to try it out: it is slow, ten times and more"
+        yield (
+            "warning: --precision fp16 on a CPU computes as a GPU would, for trying it out: it is ten "
+            "times slower, or more"
+        )
     asked = setup.settings.warmup_steps
     if (warmup := warmup_of(asked, last)) != asked:
         yield f"--warmup-steps {asked} is more than the run has: {format_counted(warmup, 'warm-up step')} instead"
     if state.step >= last:
-        done = f"{format_counted(state.step, 'step')} {'is' if state.step == 1 else 'are'} done"
-        yield f"{done}, of {last} that are asked for: nothing is left to train"
+        done = f"{format_counted(state.step, 'step')} done"
+        yield f"{done}, {last} asked for: nothing is left to train"
     if data.evaluated is not None and setup.settings.generation_config == "model":
-        yield "evaluations ask the model as its own generation_config.json says (--generation-config model)"
+        yield "evaluations decode as the model's own generation_config.json says (--generation-config model)"
     if data.shape.window_frames != WINDOW_FRAMES:
         seconds = f"{data.shape.limits.window_seconds:g}"
         yield f"the model's window is {seconds} s: faster-whisper, which hands every model 30 s, will not run it"
     if missing := missing_tokens(vocabulary(data.tokenizer_json)):
         yield f"the tokenizer has no {', '.join(missing)}: faster-whisper, which asks for them, will not run the model"
     if data.evaluated is None:
-        yield "the store has no test or validation split: nothing is evaluated, the last is the best"
+        yield (
+            "the store has no test or validation split: nothing is evaluated, and the last checkpoint "
+            "counts as the best"
+        )
     elif len(data.evaluated.splits) < len(data.train.splits):
         roots = " and ".join(str(split.root) for split in data.evaluated.splits)
         yield f"only {roots} has a split {data.evaluated.name!r}: nothing of other stores is evaluated"

@@ -74,7 +74,7 @@ def content_unknown(state: TrainState) -> bool:
 def _require_no_models(output: Path) -> None:
     """Raises UsageError where a new run would take the place of models that *output* has."""
     if models := checkpoints(output):
-        message = f"{models[-1][1]} is a model without what it takes to go on with its training"
+        message = f"{models[-1][1]} is a model alone, without the state that training goes on from"
         raise UsageError(message, f"name another --output; or remove {output}'s checkpoints to begin anew")
 
 
@@ -131,7 +131,7 @@ def stepper_from(setup: Setup, checkpoint: Path | None, tell: Callable[[str], No
     try:
         whisper = load_model(str(checkpoint))
     except UsageError as error:
-        remedy = f"remove {checkpoint}: the one before it is used"
+        remedy = f"remove {checkpoint}; the one before it is then used"
         raise SpeechPrepError(f"{checkpoint} cannot be loaded: {error.message}", remedy) from error
     return make_stepper(setup, whisper)
 

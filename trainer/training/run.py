@@ -85,7 +85,7 @@ def _in_plain_words() -> Iterator[None]:
     except RuntimeError as error:
         if not is_lost(error):
             raise
-        message = "another rank of this run has ended, which gives the reason itself"
+        message = "another rank of this run has ended and gives the reason itself"
         raise RankLostError(message, "the same command goes on at the last checkpoint") from error
 
 
@@ -115,9 +115,11 @@ def _assembled(setup: Setup, data: Data, opening: Opening, stop: StopRequest, st
     telemetry.event(opening_words(setup, data, budget, last))
     telemetry.event(length_words(setup, data, last, plans.steps_per_epoch))
     if not goes_on:
-        telemetry.event(f"{checkpoint} was made with another --optim: this one begins without its state")
+        telemetry.event(f"{checkpoint} was made with another --optim: this optimiser begins afresh")
     if found and content_unknown(found[1]):
-        telemetry.event(f"warning: {checkpoint} does not tell what the store held then: it goes on with what is there")
+        telemetry.event(
+            f"warning: {checkpoint} does not say what the store held then: training goes on with what is there now"
+        )
     for text in remarks(setup, data, state, last):
         telemetry.event(text)
     if state.step == 0 and never_trained(stepper.model.whisper):

@@ -27,7 +27,7 @@ _OF_RECORD = {
     "padding_waste": ("padding_ratio", "part of the frames that is padding"),
     "mfu": ("mfu_ratio", "model operations against what the devices can do, NaN where not known"),
     "vram_bytes": ("vram_bytes", "most GPU memory that was in use, NaN on a CPU"),
-    "gpu_utilisation": ("gpu_utilisation_ratio", "time in which a kernel ran, NaN where not told"),
+    "gpu_utilisation": ("gpu_utilisation_ratio", "time in which a kernel ran, NaN where not known"),
 }
 """Name and text by the field of `StepRecord`."""
 _PADDINGS = ("own", "window")
@@ -62,7 +62,7 @@ def _progress(facts: RunFacts, moment: Moment) -> Iterator[Family]:
     eta = nan if moment.seconds_left is None else last + moment.seconds_left
     yield _RUN.gauge("eta_timestamp_seconds", "when the training will be done, NaN while that is unknown", eta)
     phases = {str(phase): phase is moment.phase for phase in Phase}
-    yield _RUN.gauges("phase", "1 for what the training is at, else 0", "phase", phases)
+    yield _RUN.gauges("phase", "1 for the phase that the training is in, else 0", "phase", phases)
 
 
 def _figures(record: StepRecord | None) -> Iterator[Family]:
@@ -73,7 +73,7 @@ def _figures(record: StepRecord | None) -> Iterator[Family]:
 
 def _counts(moment: Moment) -> Iterator[Family]:
     yield _RUN.counter("steps", "optimiser steps of this run", moment.step - moment.first_step)
-    yield _RUN.counter("skipped_steps", "steps without an update, for want of finite gradients", moment.skipped)
+    yield _RUN.counter("skipped_steps", "steps without an update, as gradients were not finite", moment.skipped)
     yield _RUN.counter("samples", "clips trained on", moment.samples)
     yield _RUN.counter("audio_seconds", "audio trained on", moment.audio_seconds)
     warnings = {str(kind): moment.warnings.get(kind, 0) for kind in Trouble}

@@ -34,6 +34,7 @@ from preprocess.sources.patterns import walk
 from preprocess.sources.splits import ordered_splits, split_of_folder, split_of_name
 from shared.errors import SourceError, SpeechPrepError
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 _TRAIN = "train"
 
@@ -148,7 +149,9 @@ def _without_told(
     again = pc.is_in(table.column("file"), value_set=files.combine_chunks())
     count = pc.sum(again).as_py() or 0
     if count:
-        notes.append(f"{count:,} rows of {path} are left out: metadata in the clips' own folders name them as well")
+        notes.append(
+            f"left out of {path}: {format_counted(count, 'row')} that the metadata in the clips' own folders has, too"
+        )
     return table.filter(pc.invert(again))
 
 
@@ -172,11 +175,12 @@ def _by_clips(path: str, table: pa.Table, found: MetadataFiles, notes: list[str]
     strays = [name for name, split in zip(names, of_name, strict=True) if split is None]
     if strays and not found.told:
         where = f"{path} has clips in {', '.join(told)} and others in {strays[0] or 'its own folder'}"
-        raise SourceError(where, "move those to a split's folder, or all out of them")
+        raise SourceError(where, "move those into a split's folder, or all clips out of such folders")
     if strays:
         notes.append(
-            f"{of_row.null_count:,} rows of {path} are left out, as `datasets` leaves them out: other metadata lies in "
-            f"folders named after splits, and the clips in {strays[0] or 'its own folder'} in none"
+            f"left out of {path}, as `datasets` leaves them out: {format_counted(of_row.null_count, 'row')} "
+            "whose clips lie in "
+            f"{strays[0] or 'its own folder'}, where other metadata lies in folders named after splits"
         )
     parts = {split: table.filter(pc.equal(of_row, split)) for split in dict.fromkeys([*told, first])}
     return {split: part for split, part in parts.items() if part.num_rows}

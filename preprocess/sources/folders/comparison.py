@@ -16,6 +16,7 @@ from preprocess.sources.base import Access
 from preprocess.sources.confine import leads_outside, resolve_inside
 from preprocess.sources.patterns import walk
 from shared.errors import RowRejectedError
+from shared.units import format_count, format_counted
 
 AUDIO_SUFFIXES = frozenset(
     {
@@ -62,10 +63,10 @@ def compared(tables: Sequence[pa.Table], root: Path, folders: Sequence[str], acc
     known = pa.chunked_array([*named.chunks, pa.array(elsewhere, pa.string())], pa.string()).combine_chunks()
     unnamed = here.filter(pc.invert(pc.is_in(here, value_set=known))).to_pylist()
     return [
-        *_sentence(len(problems), "lines of metadata cannot be read and will be quarantined", problems.to_pylist()),
-        *_sentence(len(missing), "rows name files that are not there, and will be quarantined", missing),
-        *_sentence(len(outside), "rows name files that may not be read, and will be quarantined", outside),
-        *_sentence(len(unnamed), f"audio files in {root} are named by no row of metadata", unnamed),
+        *_note("metadata that cannot be read, to be quarantined", "line", problems.to_pylist()),
+        *_note("files that are not there, to be quarantined", "row", missing),
+        *_note("files that may not be read, to be quarantined", "row", outside),
+        *_note(f"in {root}, named by no row of metadata", "audio file", unnamed),
     ]
 
 
@@ -106,7 +107,7 @@ def _looked_for(real_root: str, names: Sequence[str], access: Access) -> tuple[l
     return elsewhere, missing, outside
 
 
-def _sentence(count: int, what: str, names: Sequence[str]) -> list[str]:
+def _note(what: str, noun: str, names: Sequence[str]) -> list[str]:
     shown = ", ".join(names[:_LISTED])
-    more = f" and {count - _LISTED:,} more" if count > _LISTED else ""
-    return [f"{count:,} {what}: {shown}{more}"] if count else []
+    more = f" and {format_count(len(names) - _LISTED)} more" if len(names) > _LISTED else ""
+    return [f"{what}: {format_counted(len(names), noun)} ({shown}{more})"] if names else []

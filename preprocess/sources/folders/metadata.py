@@ -120,7 +120,7 @@ def _one_a_folder(names: Sequence[str]) -> tuple[list[str], list[str]]:
     for group in by_folder.values():
         group.sort(key=lambda name: _METADATA.index(name.rpartition("/")[2]))
         if len(group) > 1:
-            notes.append(f"{', '.join(group[1:])} is not read: {group[0]} lies beside it")
+            notes.append(f"not read: {', '.join(group[1:])}, as {group[0]} lies beside")
     return [group[0] for group in by_folder.values()], notes
 
 
@@ -129,10 +129,10 @@ def _none_found(folder: Path) -> SourceError:
     if links:
         shown = ", ".join(links[:_LISTED])
         return SourceError(
-            f"{folder} has metadata only behind links, which are not followed unasked: {shown}",
+            f"{folder} has metadata only behind links, which are not followed by default: {shown}",
             "pass --follow-links to read what links lead to",
         )
-    return SourceError(f"{folder} has no metadata.csv, .jsonl or .parquet", "name the folder that has")
+    return SourceError(f"{folder} has no metadata.csv, .jsonl or .parquet", "name the folder that has one")
 
 
 def _parquet_schema(path: Path) -> pa.Schema:

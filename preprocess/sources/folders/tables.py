@@ -21,6 +21,7 @@ import pyarrow.json as pajson
 from preprocess.sources.manifests.table_text import read_table_text
 from shared.errors import SourceError
 from shared.system.read_errors import refuse_unreadable
+from shared.units import format_counted
 
 PROBLEM = " problem"
 """The column that says what is wrong with a row's line, '' where nothing is; no column of a data set has this name."""
@@ -35,10 +36,10 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _TSV = pacsv.ParseOptions(delimiter="\t", quote_char=False, double_quote=False, newlines_in_values=False)
 _CSV = pacsv.ParseOptions(newlines_in_values=True)
 _REMEDIES = {
-    ".tsv": "see that its columns are separated by TAB, and that it is UTF-8 or name its --encoding",
-    ".csv": "put values that have a comma in double quotes, and see that it is UTF-8 or name its --encoding; or "
-    "write metadata.jsonl",
-    ".jsonl": "write one JSON object a line, in UTF-8 or name its --encoding",
+    ".tsv": "separate its columns with TAB, and save it as UTF-8 or name its encoding with --encoding",
+    ".csv": "put values that have a comma in double quotes, and save it as UTF-8 or name its encoding with --encoding; "
+    "or write metadata.jsonl",
+    ".jsonl": "write one JSON object a line, in UTF-8, or name its encoding with --encoding",
 }
 _Read = Callable[[pa.Buffer, list[str]], pa.Table]
 _Lines = Iterator[tuple[int, dict[str, str] | str]]
@@ -110,7 +111,7 @@ def _header(content: bytes, suffix: str) -> list[str]:
 def _keys(content: bytes) -> list[str]:
     records = [record for _, record in _json_lines(content) if isinstance(record, dict)]
     if content.strip() and not records:
-        raise ValueError("a line is no JSON object")
+        raise ValueError("a line is not a JSON object")
     return list(dict.fromkeys(name for record in records for name in record))
 
 
@@ -131,7 +132,7 @@ def _read_csv(content: pa.Buffer, wanted: list[str]) -> pa.Table:
         broken = column.filter(pc.match_substring(column, "\n"))
         if len(broken) and content.to_pybytes().count(b'"') % 2:
             # Arrow takes the lines up to the next quote, or all that are left, for one value.
-            raise ValueError(f"it has a quote that is opened and not closed, perhaps at {broken[0].as_py()[:40]!r}")
+            raise ValueError(f"a quote in it is opened and never closed, perhaps at {broken[0].as_py()[:40]!r}")
     return table
 
 
@@ -163,13 +164,13 @@ def _check_share(bad: list[str], columns: dict[str, list[str]]) -> None:
     """Raises ValueError where so many rows are *bad* that it is the table that is."""
     total = len(columns[PROBLEM])
     if bad and 2 * len(bad) >= total:
-        raise ValueError(f"{len(bad):,} of its {total:,} lines cannot be read; {bad[0]}")
+        raise ValueError(f"{len(bad):,} of its {format_counted(total, 'line')} cannot be read; {bad[0]}")
     foreign = [problem for problem in bad if problem.endswith(_NOT_UTF8)]
     rows = zip(*columns.values(), strict=True)
     spelled = sum(not problem and not "".join(values).isascii() for *values, problem in rows)
     if len(foreign) > max(spelled, total * _FEW):
-        raise ValueError(f"{len(foreign):,} of its {total:,} lines are not UTF-8, most of those with umlauts: "
-                         f"{foreign[0]}")  # fmt: skip
+        of = format_counted(total, "line")
+        raise ValueError(f"{len(foreign):,} of its {of} are not UTF-8, most of those with umlauts: {foreign[0]}")
 
 
 def _texts(found: dict[str, Any], wanted: list[str]) -> tuple[dict[str, str], str]:
@@ -200,7 +201,8 @@ def _tsv_lines(content: bytes) -> _Lines:
         if "\r" in text:
             yield number, f"a CR (carriage return) within the line: {text[:80]!r}"
         elif len(fields) != len(names):
-            yield number, f"{len(fields)} fields, not {len(names)}: a TAB or a line break too many? {text[:80]!r}"
+            found = format_counted(len(fields), "field")
+            yield number, f"{found}, not {len(names)}: a TAB or a line break too many? {text[:80]!r}"
         else:
             yield number, dict(zip(names, fields, strict=True))
 
@@ -214,8 +216,8 @@ def _csv_lines(content: bytes) -> _Lines:
             # The lines up to the next quote, or to the end of the file, are in here.
             raise ValueError(f"line {number}: a quote that is opened and not closed in its line")
         if fields and len(fields) != len(names):
-            shown = ",".join(fields)[:80]
-            yield number, f"{len(fields)} fields, not {len(names)}: a comma without quotes around the value? {shown!r}"
+            found, shown = format_counted(len(fields), "field"), ",".join(fields)[:80]
+            yield number, f"{found}, not {len(names)}: a comma without quotes around the value? {shown!r}"
         elif fields:
             yield number, dict(zip(names, fields, strict=True))
         number = reader.line_num + 1

@@ -59,7 +59,7 @@ def read_beside(path: str, columns: Columns, access: Access) -> Understood:
         raise _none_found(root)
     found = {name: list(_entries(root, name, text, columns, access)) for name, text in pairs}
     refuse_mostly_bad(
-        root, [entry for rows in found.values() for entry in rows], "write the words alone into the texts"
+        root, [entry for rows in found.values() for entry in rows], "write only the words into the text files"
     )
     splits = {split: [entry for name in names for entry in found[name]] for split, names in infer_splits(found).items()}
     lost = len(found) - sum(sum(name in found for name in names) for names in infer_splits(found).values())
@@ -80,8 +80,8 @@ def _pairs(path: str, access: Access) -> tuple[dict[str, str], dict[str, str]]:
             known = audio if kind == "audio" else texts
             other = known.setdefault(_stem(name), name)
             if other != name:
-                message = f"{path} holds {other} and {name}: it is not sure which belongs to the {kind} beside them"
-                raise SourceError(message, "leave one of them, or name the clips in a table with file_name and text")
+                message = f"{path} holds {other} and {name}: it is unclear which belongs to the {kind} beside them"
+                raise SourceError(message, "keep one of them, or name the clips in a table with file_name and text")
     return audio, texts
 
 
@@ -132,7 +132,7 @@ def _labelled(name: str, text: str, source: str, labels: Sequence[Sequence[str]]
 def _none_found(root: Path) -> SourceError:
     links = ", ".join(linked_folders(root)[:_NAMED])
     message = (
-        f"{root} has audio files with texts beside them only behind links, which are not followed unasked: {links}"
+        f"{root} has audio files with texts beside them only behind links, which are not followed by default: {links}"
     )
     return SourceError(message, "pass --follow-links to read what links lead to")
 

@@ -54,7 +54,7 @@ def separator_named(name: str) -> str:
     """The letter that `--separator` *name* means. Raises SourceError where it is none."""
     letter = SEPARATORS.get(name.lower(), "\t" if name == r"\t" else name)
     if len(letter) != 1 or letter in '"\r\n':
-        raise SourceError(f"{name!r} is no separator", f"--separator takes {', '.join(SEPARATORS)} or one letter")
+        raise SourceError(f"{name!r} is not a separator", f"--separator takes {', '.join(SEPARATORS)} or one letter")
     return letter
 
 

@@ -9,6 +9,7 @@ from operator import attrgetter
 import pyarrow as pa
 
 from shared.errors import SourceError
+from shared.units import format_counted
 
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{0,40})?)")
 # No exponent of more than two digits: `1e999999999` is a number that takes the memory of the machine.
@@ -92,7 +93,9 @@ def refuse_mostly_bad(path: object, entries: Sequence[Entry], remedy: str) -> No
     problems = [entry.problem for entry in entries if entry.problem]
     if len(problems) * 2 > len(entries):
         told = "; ".join(problems[:SHOWN_ROWS])
-        raise SourceError(f"{path}: {len(problems)} of {len(entries)} rows cannot be used as read: {told}", remedy)
+        raise SourceError(
+            f"{path}: {len(problems)} of {format_counted(len(entries), 'row')} cannot be used as read: {told}", remedy
+        )
 
 
 def _printable(entry: Entry) -> Entry:

@@ -25,7 +25,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".manifest")
 _NEMO = ("audio_filepath", "duration")
 _HEAD_ROWS = 50
 _SHOWN = 60
-_REMEDY = "write a JSON object a line; or name the encoding with --encoding, if the signs are wrong"
+_REMEDY = "write one JSON object a line; if characters look wrong, name the encoding with --encoding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _listed(path: Path, text: str) -> Iterator[Item]:
     try:
         values = parse_json(text)
     except ValueError as error:
-        raise SourceError(f"{path} is no JSON: {error}", "write it again, or copy all of it") from error
+        raise SourceError(f"{path} is not JSON: {error}", "write it again, or copy all of it") from error
     for number, value in enumerate(values, 1):
         yield _item(number, value)
 

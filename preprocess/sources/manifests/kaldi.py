@@ -16,6 +16,7 @@ from preprocess.sources.manifests.places import placed
 from preprocess.sources.manifests.table_text import read_table_text
 from preprocess.sources.manifests.understood import Understood, by_split, split_of_name
 from shared.errors import SourceError
+from shared.units import format_counted
 
 _RECORDINGS, _TEXT, _SEGMENTS = "wav.scp", "text", "segments"
 _ARCHIVE = re.compile(r"\.ark:\d+$")
@@ -75,10 +76,13 @@ def _read_folder(folder: Path, root: Path, columns: Columns, access: Access) -> 
             problem = f"{folder / _TEXT}, line {line}: {recording!r} is not in {_RECORDINGS}"
         told.add(name)
         entries.append(Entry(files.get(recording, name), text, root.resolve().name, start, stop, channel, problem))
-    refuse_mostly_bad(folder, entries, f"make {_TEXT}, {_SEGMENTS} and {_RECORDINGS} fit (utils/fix_data_dir.sh)")
+    refuse_mostly_bad(folder, entries, f"make {_TEXT}, {_SEGMENTS} and {_RECORDINGS}agree (utils/fix_data_dir.sh)")
     entries, where = placed(entries, str(root), access, [f"{folder.relative_to(root)}/"] if folder != root else [])
     untold = len(set(segments if segments is not None else files) - told)
-    note = f"{folder.name}: Kaldi, {len(entries)} utterances of {len(files)} recordings{', ' + where if where else ''}"
+    note = (
+        f"{folder.name}: Kaldi, {format_counted(len(entries), 'utterance')} of "
+        f"{format_counted(len(files), 'recording')}{', ' + where if where else ''}"
+    )
     return entries, note + (f"; {untold} without a transcript are left out" if untold else "")
 
 
@@ -95,7 +99,7 @@ def _files(folder: Path, columns: Columns) -> dict[str, str]:
     found: dict[str, str] = {}
     for line, name, rest in _lines(folder / _RECORDINGS, columns):
         if found.setdefault(name, file := _file(folder, line, name, rest)) != file:
-            message = f"{folder / _RECORDINGS}, line {line}: {name} is {file!r}, and before {found[name]!r}"
+            message = f"{folder / _RECORDINGS}, line {line}: {name}is {file!r}, and was {found[name]!r} before"
             raise SourceError(message, "give each recording an id of its own")
     return found
 

@@ -18,6 +18,7 @@ from preprocess.sources.manifests.json_lines import Item, read_items
 from preprocess.sources.manifests.places import placed
 from preprocess.sources.manifests.understood import Understood, by_split, split_of_name
 from shared.errors import SourceError
+from shared.units import format_counted
 
 _CUT, _SUPERVISION, _RECORDING = "cuts", "supervisions", "recordings"
 _SIGNS = {
@@ -56,7 +57,10 @@ def read_lhotse(found: Mapping[Path, Sequence[Item]], root: Path, columns: Colum
         refuse_mostly_bad(path, entries, _REMEDY)
         entries, where = placed([replace(entry, source=root.resolve().name) for entry in entries], str(root), access)
         splits.append((split_of_name(path.name.replace(".jsonl", "").replace(".gz", "")), entries))
-        notes.append(f"{path.name}: lhotse {parts[path]}, {len(entries)} supervisions{', ' + where if where else ''}")
+        notes.append(
+            f"{path.name}: lhotse {parts[path]}, "
+            f"{format_counted(len(entries), 'supervision')}{', ' + where if where else ''}"
+        )
     return Understood(str(root), by_split(splits, f"lhotse's files in {root}"), tuple(notes))
 
 
@@ -94,7 +98,7 @@ def _beside(path: Path) -> Path:
     """The recordings of the supervisions in *path*, by lhotse's own names: `supervisions` becomes `recordings`."""
     found = path.with_name(path.name.replace(_SUPERVISION, _RECORDING))
     if found == path or not found.is_file():
-        message = f"{path} has supervisions, and {found.name} is not beside it, which would name their files"
+        message = f"{path} has supervisions, but {found.name}, which names their files, is not beside it"
         raise SourceError(message, "put the recordings' manifest there under that name, or name a file of cuts")
     return found
 

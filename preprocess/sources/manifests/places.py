@@ -10,6 +10,7 @@ from preprocess.sources.base import Access
 from preprocess.sources.confine import NOTHING_ELSE, resolve_inside, spread
 from preprocess.sources.manifests.entries import Entry
 from shared.errors import RowRejectedError
+from shared.units import format_counted
 
 AUDIO_SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".webm", ".mp4", ".wma", ".aiff", ".aif", ".oga"),
@@ -96,4 +97,6 @@ def unnamed_audio(root: str, named: Collection[str]) -> list[str]:
         found += [path for path in paths if path.lower().endswith(AUDIO_SUFFIXES)
                   and unicodedata.normalize("NFC", path) not in known]  # fmt: skip
     more = ", …" if len(found) > _NAMED else ""
-    return [f"{len(found)} audio files are named by no row: {', '.join(found[:_NAMED])}{more}"] if found else []
+    return (
+        [f"no row names {format_counted(len(found), 'audio file')}: {', '.join(found[:_NAMED])}{more}"] if found else []
+    )

@@ -110,7 +110,7 @@ def choose(head: TableHead, columns: Columns, exists: Callable[[str], bool]) -> 
 def _refuse_other_units(head: TableHead, columns: Columns) -> None:
     found = [name for name in head.names if _OTHER_UNITS.fullmatch(_plain(name))]
     if found and columns.offset != NONE:
-        message = f"{head.where}: column {found[0]!r} seems to say where a part begins, and not in seconds"
+        message = f"{head.where}: column {found[0]!r} seems to say where a part begins, but not in seconds"
         raise SourceError(
             message, f"write seconds into a column 'start', or pass --offset-column {NONE} for whole files"
         )
@@ -123,7 +123,7 @@ def _audio(head: TableHead, columns: Columns, exists: Callable[[str], bool]) -> 
     there = [at for at in found if any(at < len(row) and exists(row[at]) for row in head.rows)]
     if there or found:
         return (there or found)[0]
-    raise _unsafe(head, "no column has a usual name of the audio's file", "--audio-column", range(len(head.names)))
+    raise _unsafe(head, "no column has a usual name for the audio's file", "--audio-column", range(len(head.names)))
 
 
 def _text(head: TableHead, columns: Columns, audio: int) -> int:
@@ -133,7 +133,7 @@ def _text(head: TableHead, columns: Columns, audio: int) -> int:
     contents = {tuple(row[at] if at < len(row) else "" for row in head.rows) for at in found}
     if len(found) == 1 or len(contents) == 1:
         return found[0]
-    why = "no column has a usual name of the transcript" if not found else "several columns could be the transcript"
+    why = "no column has a usual name for the transcript" if not found else "several columns could be the transcript"
     others = [at for at in range(len(head.names)) if at != audio]
     raise _unsafe(head, why, "--text-column", found or others)
 

@@ -21,6 +21,7 @@ from preprocess.sources.manifests.places import AUDIO_SUFFIXES
 from preprocess.sources.manifests.roles import TableHead, is_header
 from preprocess.sources.manifests.table_text import TableText, read_table_text
 from shared.errors import SourceError
+from shared.units import format_counted
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".psv", ".txt")
 _SNIFFED_LINES = 200
@@ -109,7 +110,11 @@ def _checked(row: Record, width: int) -> Record:
     if row.problem or len(cells) == width:
         return row if cells is row.cells else Record(row.line, cells, row.problem)
     seen = as_read([row.cells], row.line)
-    return Record(row.line, cells, f"{seen}: {len(cells)} cells, where the table has {width} columns")
+    return Record(
+        row.line,
+        cells,
+        f"{seen}: {format_counted(len(cells), 'cell')}, where the table has {format_counted(width, 'column')}",
+    )
 
 
 def _separator(text: TableText, lines: Sequence[str]) -> str:
@@ -129,7 +134,7 @@ def _separator(text: TableText, lines: Sequence[str]) -> str:
         return usual
     if len(fits) == 1:
         return fits[0]
-    why = "no separator makes columns of it" if not fits else "several separators make columns of it"
+    why = "no separator divides it into columns" if not fits else "several separators divide it into columns"
     rows = as_read([[line] for line in sample])
     raise SourceError(f"{text.path} ({text.encoding}): {why}. As read: {rows}", CELLS_REMEDY)
 

@@ -70,9 +70,7 @@ def as_text(path: Path, content: bytes, encoding: str = "") -> TableText:
         message = f"{path}, line {line}: {seen!r} cannot be read as {error.encoding}"
         raise SourceError(message, "name the encoding that it has with --encoding, such as cp1252 or utf-16") from error
     except (LookupError, ValueError) as error:
-        raise SourceError(
-            f"{encoding!r} is no encoding of texts", "--encoding takes utf-8, utf-16, cp1252 …"
-        ) from error
+        raise SourceError(f"{encoding!r} is not a text encoding", "--encoding takes utf-8, utf-16, cp1252 …") from error
 
 
 def encoding_of(content: bytes) -> str | None:
@@ -131,5 +129,5 @@ def _unsafe(path: Path, content: bytes) -> SourceError:
         f"{name}: " + ", ".join(repr(line.decode(name, "replace").strip()[:_SHOWN_LETTERS]) for line in lines)
         for name in _CANDIDATES
     ]
-    message = f"{path}: its encoding is not safe to guess. Lines as read with {'; with '.join(readings)}"
-    return SourceError(message, "name the one that reads right, such as --encoding cp850")
+    message = f"{path}: its encoding cannot be guessed safely. Lines as read with {'; with '.join(readings)}"
+    return SourceError(message, "name the one that reads correctly, such as --encoding cp850")

@@ -9,6 +9,7 @@ from preprocess.sources.manifests.entries import Entry
 from preprocess.sources.splits import infer_splits, ordered_splits, split_of_folder
 from preprocess.sources.splits import split_of_name as split_in_name
 from shared.errors import SourceError
+from shared.units import format_counted
 
 _NUMBERED = re.compile(r"\d+")
 _TRAIN = "train"
@@ -48,7 +49,9 @@ def split_column(where: object, found: Mapping[str, list[Entry]]) -> dict[str, l
         split = split_of_folder(f"{name.lower()}/x")
         if split is None:
             remedy = "write train, validation or test there; or --split-column none takes all rows as one split"
-            raise SourceError(f"{where}: its column for splits says {name!r} in {len(entries)} rows", remedy)
+            raise SourceError(
+                f"{where}: its column for splits says {name!r} in {format_counted(len(entries), 'row')}", remedy
+            )
         splits.setdefault(split, []).extend(entries)
     return {split: splits[split] for split in ordered_splits(list(splits))}
 
@@ -103,7 +106,7 @@ def by_split(found: Sequence[tuple[str, Sequence[Entry]]], named: str) -> dict[s
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         message = f"several of {named} are split {twice[0]!r} by their names, and may hold the same rows"
-        raise SourceError(message, "name one of them with --source, or write those that are meant into one")
+        raise SourceError(message, "name one of them with --source, or write the rows that you want into one")
     entries = dict(found)
     return {split: list(entries[split]) for split in ordered_splits(names)}
 
@@ -120,7 +123,7 @@ def of_files(root: Path, read: Mapping[Path, Read], notes: Sequence[str]) -> Und
     told = list(notes)
     for file, found in read.items():
         if file.name not in of_name:
-            told.append(f"{file.name} is not used: its name tells no split, and others' do")
+            told.append(f"{file.name} is not used: its name tells no split, but other files' names do")
             continue
         told.append(found.note)
         for split, entries in found.entries.items():
@@ -130,7 +133,7 @@ def of_files(root: Path, read: Mapping[Path, Read], notes: Sequence[str]) -> Und
             message = (
                 f"{' and '.join(sorted(files)[:3])} in {root} are both split {split!r}, and may hold the same rows"
             )
-            raise SourceError(message, "name one of them with --source, or write what is meant into one file")
+            raise SourceError(message, "name one of them with --source, or write what you want into one file")
     together = {split: [entry for name in sorted(splits[split]) for entry in splits[split][name]] for split in splits}
     columns = {name: role for found in read.values() for name, role in found.columns.items()}
     ordered = {split: together[split] for split in ordered_splits(list(together))}

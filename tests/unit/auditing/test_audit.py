@@ -130,7 +130,7 @@ def test_a_strangers_transcript_is_text_on_the_page():
         ((), "no store, model or output was named"),
         (("--store", "STORE", "--model", "MODEL", "--split", "dev"), "has no split 'dev'"),
         (("--store", "STORE", "--model", "WIDE"), "the store has 80 mel bins, the model takes 128"),
-        (("--store", "STORE", "--model", "EXPORT"), "which tells no losses"),
+        (("--store", "STORE", "--model", "EXPORT"), "which gives no losses"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_heard(folder, tmp_path, capsys, options, said):

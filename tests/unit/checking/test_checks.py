@@ -79,7 +79,7 @@ def test_a_driver_of_the_same_major_version_is_new_enough():
 
 def test_a_torch_for_cpus_beside_a_gpu_is_told():
     name, verdict, _ = the_one_to_fix(NONE | {"driver": TWO["driver"]})
-    assert (name, verdict.words) == ("torch", "2.13.0+cpu is built for CPUs alone")
+    assert (name, verdict.words) == ("torch", "2.13.0+cpu is built for CPUs only")
     assert "pip install a torch for CUDA 13.0" in verdict.remedy
 
 

@@ -189,7 +189,7 @@ def test_best_points_at_one_checkpoint_or_the_other_at_any_moment(tmp_path):
 def test_a_damaged_one_is_named_with_what_to_do(tmp_path, name):
     save(tmp_path, snapshot(1))
     (latest(tmp_path) / "training" / name).write_bytes(b"{")
-    with pytest.raises(SpeechPrepError, match=rf"{name} cannot be read[\s\S]*the one before it is used"):
+    with pytest.raises(SpeechPrepError, match=rf"{name} cannot be read[\s\S]*the one before it is then used"):
         load_training(latest(tmp_path))
 
 

@@ -54,11 +54,11 @@ def test_one_that_is_there_is_used(monkeypatch, folder):
         ("hf_old", "anna/deutsch", "does not know the token", "--force"),
         ("hf_read", "anna/deutsch", "'my token' of anna only reads", "may write"),
         ("hf_fine", "anna/deutsch", "may not write there with this token", "write access"),
-        ("hf_write", "fremde/deutsch", "anna is no member of fremde", "one of anna, klinik, verlag"),
+        ("hf_write", "fremde/deutsch", "anna is not a member of fremde", "one of anna, klinik, verlag"),
         ("hf_write", "verlag/deutsch", "may only read in verlag", "ask an admin"),
-        ("hf_write", "anna/deutsch/neu", "is no name on the Hub", "user/name"),
-        ("hf_write", "anna/größe", "is no name on the Hub", "user/name"),
-        ("hf_write", "", "is no name on the Hub", "user/name"),
+        ("hf_write", "anna/deutsch/neu", "is not a name on the Hub", "user/name"),
+        ("hf_write", "anna/größe", "is not a name on the Hub", "user/name"),
+        ("hf_write", "", "is not a name on the Hub", "user/name"),
     ],
 )
 def test_what_is_missing_has_its_own_remedy(monkeypatch, token, asked, words, remedy):

@@ -162,7 +162,7 @@ def test_verify_without_a_store_is_a_usage_error(capsys):
 
 def test_verify_of_a_folder_that_is_no_store_fails(tmp_path, capsys):
     assert run_command(verify.main, [str(tmp_path)]) == 1
-    assert "is no store" in capsys.readouterr().err
+    assert "is not a store" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--store", "--base-dir", "--config"])

@@ -47,7 +47,7 @@ def check(store, model_folder, split="train", *, tokenizer=None, allow_long_cont
 
 def test_an_incomplete_store_is_refused_with_its_progress(store):
     (store / "COMPLETE").unlink()
-    with pytest.raises(StoreError, match="2 of 2 shards are committed"):
+    with pytest.raises(StoreError, match="2 of 2 shards committed"):
         open_for_training(store, "train", wait=False, tell=print)
 
 
@@ -145,7 +145,7 @@ def test_another_tokenizer_does_not_fit(store, model_folder):
 
 
 def test_a_smaller_vocabulary_does_not_fit(store, model_folder):
-    with pytest.raises(UsageError, match="the model's vocabulary 1000 entries"):
+    with pytest.raises(UsageError, match="the model's vocabulary ends at 999"):
         check(store, model_folder, vocab_size=1_000)
 
 

@@ -99,7 +99,7 @@ def test_what_is_left_out_is_identified_by_the_rows_not_by_how_they_were_named(t
 
 def test_a_store_named_twice_or_a_copy_of_it_is_refused(two, tmp_path):
     copy = store(tmp_path / "copy", "aaaa")
-    with pytest.raises(UsageError, match=r"are one store, or copies of it \(aaaa\)"):
+    with pytest.raises(UsageError, match=r"are the same store, or copies of it \(aaaa\)"):
         JoinedRows.of([two[0], two[1], copy])
 
 
@@ -163,12 +163,12 @@ def test_what_nobody_can_tell_is_refused(two, tmp_path):
 
 def test_a_file_that_is_no_such_table_is_refused_in_words(tmp_path):
     for name, content, said in (
-        ("a.txt", b"1", "its ending is none of"),
+        ("a.txt", b"1", "its ending is not one of"),
         ("a.parquet", b"PAR1 no", "cannot be read"),
         ("none.csv", None, "cannot be read"),
         ("b.csv", b"id\n1\n", "has no column row_id"),
         ("c.csv", b"row_id\nthree\n", "cannot be read"),
-        ("d.csv", b"row_id,piece\n1,\n", "column piece has 1 gaps"),
+        ("d.csv", b"row_id,piece\n1,\n", "column piece has 1 gap"),
     ):
         if content is not None:
             (tmp_path / name).write_bytes(content)

@@ -159,4 +159,4 @@ def test_the_command_refuses_a_directory_that_holds_something_else(tmp_path, cap
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "notes.txt").write_text("mine")
     assert main([str(tmp_path)]) == ExitCode.USAGE
-    assert "is no demo of ours" in capsys.readouterr().err
+    assert "is not a demo of ours" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def test_an_empty_directory_is_filled(tmp_path):
 def test_a_directory_with_other_things_is_refused_and_untouched(tmp_path):
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="is no demo of ours"):
+    with pytest.raises(UsageError, match="is not a demo of ours"):
         publish(tmp_path / "demo", "f1", builder("f1"))
     assert entries(tmp_path / "demo") == ["thesis.tex"]
 

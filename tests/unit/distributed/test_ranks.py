@@ -47,7 +47,7 @@ def test_every_rank_finds_that_there_are_too_few_gpus(rank, monkeypatch):
     """One that alone stayed away would be waited for, and what it says is left out."""
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    with pytest.raises(UsageError, match="2 ranks need a GPU each") as caught:
+    with pytest.raises(UsageError, match="2 ranks for 1 GPU") as caught:
         _device(Place(rank, 2, rank, 2, "file:///x", launcher=1))
     assert "--nproc-per-node 1" in caught.value.remedy
 

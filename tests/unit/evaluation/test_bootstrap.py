@@ -120,5 +120,5 @@ def test_no_rows_or_rows_that_do_not_match_are_refused(errors, words):
 
 
 def test_models_of_different_rows_are_refused():
-    with pytest.raises(ValueError, match="1 rows of the baseline, 2 of the model"):
+    with pytest.raises(ValueError, match="1 row of the baseline, 2 of the model"):
         paired_difference(np.array([1]), np.array([1, 2]), np.array([3, 3]))

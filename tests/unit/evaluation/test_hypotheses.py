@@ -134,7 +134,7 @@ def test_a_file_that_is_not_what_its_ending_says_or_is_not_there_is_refused(tmp_
 
 
 def test_an_unknown_ending_is_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(UsageError, match="no table of a known kind") as caught:
+    with pytest.raises(UsageError, match="not a table of a known kind") as caught:
         read(tmp_path / "table.xlsx")
     assert ".csv, .tsv, .jsonl" in caught.value.remedy
 

@@ -112,7 +112,7 @@ def test_rows_are_grouped_in_their_order():
 def test_sequences_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="shorter"):
         count_errors(["a", "b"], ["a"], Normaliser.RAW)
-    with pytest.raises(ValueError, match="2 references, 2 hypotheses, 1 sources"):
+    with pytest.raises(ValueError, match="2 references, 2 hypotheses, 1 source"):
         score_by_source(["a", "b"], ["a", "b"], ["x"])
 
 

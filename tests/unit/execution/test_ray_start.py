@@ -50,7 +50,7 @@ def test_no_loopback_is_told_at_once(monkeypatch, number, remedy):
     "address", ["", "6379", "host", "host:", ":6379", "host:0", "host:66000", "host:x", "http://h", "h:٣"]
 )
 def test_what_is_no_address_is_told(address):
-    with pytest.raises(UsageError, match="is no address") as caught:
+    with pytest.raises(UsageError, match="is not an address") as caught:
         check_address(address)
     assert "HOST:PORT" in caught.value.remedy
 

@@ -200,13 +200,13 @@ def test_a_checkpoint_without_its_configuration_is_refused(model, tmp_path):
     ("name", "changes", "words"),
     [
         ("config.json", {"alignment_heads": [[2, 0]]}, r"heads \[\[2, 0\]\] are not in a decoder of 2 layers of 2"),
-        ("config.json", {"alignment_heads": [[1, 0]]}, "1 alignment heads .* the checkpoint has 2"),
+        ("config.json", {"alignment_heads": [[1, 0]]}, "1 alignment head .* the checkpoint has 2"),
         (
             "config.json",
             {"alignment_heads": [["1", 0], [1, None], [1.5, 0], [1]]},
             r"heads \[\['1', 0\], .* are not in",
         ),
-        ("config.json", {"alignment_heads": None}, "no list of layers and heads"),
+        ("config.json", {"alignment_heads": None}, "not a list of layers and heads"),
         ("config.json", {"lang_ids": []}, r"lang_ids is \[\]"),
         ("config.json", {"suppress_ids": [1]}, r"suppress_ids is \[1\]"),
         ("preprocessor_config.json", {"feature_size": 128}, "feature_size is 128, the model takes 80"),

@@ -267,7 +267,7 @@ def test_a_source_that_lost_rows_is_refused_and_nothing_is_committed(planned):
     job = planned(GOOD)
     task = tasks(job)[0]
     more = replace(task, unit=replace(task.unit, num_rows=task.unit.num_rows + 1))
-    with pytest.raises(SourceError, match="the source gave 1 rows, planned were 2"):
+    with pytest.raises(SourceError, match="the source gave 1 row, planned were 2"):
         worker(job).process(more)
     assert files(job) == []
 

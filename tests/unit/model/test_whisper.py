@@ -76,7 +76,7 @@ def test_a_model_whose_positions_were_trained_is_not_extended():
     encoder = tiny_whisper().model.encoder
     with torch.no_grad():
         encoder.embed_positions.weight += 0.1
-    with pytest.raises(UsageError, match="no sinusoids"):
+    with pytest.raises(UsageError, match="not sinusoids"):
         positions(encoder, 1_501)
 
 

@@ -72,7 +72,7 @@ def test_a_single_file_of_openais_is_told_as_that(tmp_path):
 @pytest.mark.parametrize("kind", ["wav2vec2", "bert"])
 def test_another_architecture_is_named(tmp_path, kind):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
-    with pytest.raises(UsageError, match=f"no Whisper model: its config.json is a {kind} model's"):
+    with pytest.raises(UsageError, match=f"not a Whisper model: its config.json is a {kind} model's"):
         model_config(str(tmp_path))
 
 

@@ -98,7 +98,7 @@ def test_a_file_that_an_editor_saved_with_a_mark_is_read_and_one_in_utf_16_is_to
     (model / name).write_text(plain, encoding="utf-8-sig")
     assert model_facts(str(model), None, None) == facts
     (model / name).write_text(plain, encoding="utf-16")
-    with pytest.raises(UsageError, match=rf"{name}.* it is no text in UTF-8: invalid start byte at byte 0") as told:
+    with pytest.raises(UsageError, match=rf"{name}.* it is not text in UTF-8: invalid start byte at byte 0") as told:
         model_facts(str(model), None, None)
     assert told.value.remedy == "save that file as UTF-8, or download the model again"
 
@@ -107,7 +107,7 @@ def test_a_folder_that_is_no_whisper_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"cannot read config\.json"):
         model_config(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(UsageError, match="no Whisper model"):
+    with pytest.raises(UsageError, match="not a Whisper model"):
         model_config(str(tmp_path))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UsageError, match="is damaged"):

@@ -87,7 +87,7 @@ def test_an_offset_that_is_in_no_shard_is_refused(root, row, offset):
         ("num_frames", 3, 0, "row 3, with row id 4, has 0 frames"),
         ("num_frames", 0, (1 << 31) - 1, "row 1, with row id 1, begins at byte .* within the row before it"),
         ("num_labels", 2, -3, "row 2 has -3 labels"),
-        ("num_labels", 2, 1, "row 2 has 1 labels"),
+        ("num_labels", 2, 1, "row 2 has 1 label"),
         ("num_labels", 2, 5, "row 2 has 4 labels, its num_labels says 5"),
         ("shard", 4, 3, "row 4, with row id 5, lies in shard 3, of 3"),
         ("shard", 0, -1, "row 0, with row id 0, lies in shard -1, of 3"),

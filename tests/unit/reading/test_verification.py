@@ -284,7 +284,7 @@ def test_many_problems_are_all_found(layout):
 
 def test_a_store_without_its_record_cannot_be_verified(layout):
     layout.record.unlink()
-    with pytest.raises(StoreError, match="is no store"):
+    with pytest.raises(StoreError, match="is not a store"):
         problems(layout)
 
 

@@ -262,7 +262,7 @@ def test_a_finished_store_whose_rows_were_all_quarantined_gets_a_page(tmp_path):
 
 
 def test_a_folder_that_is_no_store_is_left_alone(tmp_path):
-    with pytest.raises(StoreError, match="is no store"):
+    with pytest.raises(StoreError, match="is not a store"):
         report(StoreLayout(tmp_path))
     assert not list(tmp_path.iterdir())
 

@@ -104,7 +104,7 @@ def test_a_shard_of_another_plan_is_refused(layout):
 def test_rows_that_do_not_add_up_to_the_plan_are_refused(layout):
     rewrite(layout, 2, [feature_row(4), feature_row(5)], counts(2, 2))
     with pytest.raises(
-        StoreError, match=r"train-00002-of-00003\.parquet has not the rows of its unit \(1 foreign: 5\)"
+        StoreError, match=r"train-00002-of-00003\.parquet does not have the rows of its unit \(1 foreign: 5\)"
     ):
         index_again(layout)
 

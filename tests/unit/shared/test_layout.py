@@ -112,7 +112,7 @@ def test_a_damaged_record_is_named(tmp_path, value):
 
 
 def test_a_folder_without_a_record_is_no_store(tmp_path):
-    with pytest.raises(StoreError, match="is no store"):
+    with pytest.raises(StoreError, match="is not a store"):
         read_record(StoreLayout(tmp_path))
 
 

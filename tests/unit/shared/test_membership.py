@@ -82,12 +82,12 @@ def test_exchanged_shards_are_named_by_index_resume_and_verify(layout, swap, qua
 @pytest.mark.parametrize(
     ("rows", "rejected", "words"),
     [
-        ([0, 2], [1], "has not the rows of its unit"),
+        ([0, 2], [1], "does not have the rows of its unit"),
         ([3, 3], [4], "row ids are not strictly increasing"),
         ([5, 3], [4], "row ids are not strictly increasing"),
         ([3, 4], [4], "rows 4 are both written and quarantined"),
-        ([3, 5], [6], "has not the rows of its unit"),
-        ([4, 5], [6], "has not the rows of its unit"),
+        ([3, 5], [6], "does not have the rows of its unit"),
+        ([4, 5], [6], "does not have the rows of its unit"),
     ],
 )
 def test_a_unit_with_other_rows_than_the_plans_is_named(layout, rows, rejected, words, bounds):
@@ -109,7 +109,7 @@ def test_rows_missing_at_the_end_are_missed_without_the_plans_bounds_too(layout)
 
 def test_exchanged_quarantine_files_alone_are_named(layout):
     exchange_shards(place(layout, 0).quarantined, place(layout, 1).quarantined, swap=True)
-    assert f"{NAMES[1]} has not the rows of its unit (1 missing: 4; 1 foreign: 1)" in problems(layout)
+    assert f"{NAMES[1]} does not have the rows of its unit (1 missing: 4; 1 foreign: 1)" in problems(layout)
     assert NAMES[0] in index_problem(layout)
 
 

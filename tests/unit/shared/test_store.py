@@ -123,7 +123,7 @@ def test_memory_grows_with_the_index_and_no_more():
 
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="is no store"):
+    with pytest.raises(StoreError, match="is not a store"):
         open_split(tmp_path, "train")
 
 

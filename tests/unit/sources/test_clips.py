@@ -161,7 +161,7 @@ def test_damaged_metadata_is_named(name, content, tmp_path):
 
 def test_a_folder_where_no_clip_exists_is_refused_before_anything_is_written(tmp_path):
     write_csv(tmp_path / "metadata.csv", [{"file_name": f"{n}.mp3", "transkription": "x"} for n in range(3)])
-    with pytest.raises(SourceError, match=r"'0\.mp3' and 2 others are no files"):
+    with pytest.raises(SourceError, match=r"none of 3 files, '0\.mp3' first"):
         _ = open_source(str(tmp_path), Columns()).splits["train"]
 
 

@@ -79,7 +79,7 @@ def test_a_path_that_does_not_exist_is_not_looked_for_on_the_hub(uri, tmp_path, 
 def test_a_folder_that_is_no_data_set_says_what_it_holds(tmp_path):
     (tmp_path / "notes.txt").touch()
     assert "it holds notes.txt" in refusal(str(tmp_path))
-    assert "is no Parquet file" in refusal(str(tmp_path / "notes.txt"))
+    assert "is not a Parquet file" in refusal(str(tmp_path / "notes.txt"))
     assert "no Parquet file matches" in refusal(str(tmp_path / "*.parquet"))
 
 

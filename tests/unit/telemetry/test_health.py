@@ -88,7 +88,7 @@ def test_a_run_without_loss_scaling_is_sound():
 def test_more_than_a_tenth_of_the_steps_skipped_is_told():
     (warning,) = warnings_of(steps({"skipped_steps": 3}, {"skipped_steps": 3}))
     assert warning.kind is Trouble.STEPS_SKIPPED
-    assert warning.message.startswith("6 of the 50 steps up to step 50 were skipped")
+    assert warning.message.startswith("of 50 steps up to step 50, 6 skipped")
     assert "--learning-rate" in warning.remedy
 
 

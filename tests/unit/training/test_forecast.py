@@ -12,7 +12,7 @@ def said(seconds, *, steps=1_000, max_steps=1_000, begin=0):
 
 def test_it_is_said_once_after_ten_steps_of_which_the_first_does_not_count():
     words = (
-        "about 33 min 26 s for the 1,003 steps that are left of 1,014 (2.03 epochs), at 2.0 s a step; evaluations and "
+        "about 33 min 26 s to go: 1,003 steps left of 1,014 (2.03 epochs), at 2.0 s a step; evaluations and "
         "checkpoints come on top"
     )
     assert said(lambda step: 600.0 if step == 1 else 2.0, max_steps=1_014) == [(11, words)]
@@ -21,7 +21,7 @@ def test_it_is_said_once_after_ten_steps_of_which_the_first_does_not_count():
 def test_slow_steps_are_not_waited_for():
     ((step, words),) = said(lambda _step: 60.0)
     assert step == 2
-    assert words.startswith("about 16.6 h for the 998 steps")
+    assert words.startswith("about 16.6 h to go: 998 steps")
 
 
 def test_a_training_that_is_over_before_has_none():
@@ -31,7 +31,7 @@ def test_a_training_that_is_over_before_has_none():
 def test_a_training_that_goes_on_counts_what_is_left():
     ((step, words),) = said(lambda _step: 1.0, steps=100, begin=900)
     assert step == 911
-    assert "for the 89 steps that are left of 1,000" in words
+    assert "to go: 89 steps left of 1,000" in words
 
 
 def test_epochs_are_counted_in_parts_as_well():

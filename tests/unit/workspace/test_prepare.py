@@ -129,7 +129,7 @@ def test_a_folder_of_unfinished_bytes_that_is_another_users_is_told(layout, monk
 
 def test_a_folder_with_other_things_is_refused_and_left_alone(layout):
     (layout.root / "holiday.jpg").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"is no store: it holds holiday\.jpg"):
+    with pytest.raises(UsageError, match=r"not a store: it holds holiday\.jpg"):
         prepare(layout)
     assert [path.name for path in layout.root.iterdir()] == ["holiday.jpg"]
 
