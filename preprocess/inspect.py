@@ -126,7 +126,7 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     row = None if opened.source is None else read_row(opened.source, split, settings.row or 0)
     facts_of_model = None if settings.model is None else model_facts(settings.model, None, None)
     limits = ModelLimits() if facts_of_model is None else facts_of_model.limits
-    rules = Rules(_longest(settings, limits), settings.strip_timestamps)
+    rules = Rules(_longest(settings, limits), settings.strip_timestamps, limits.window_seconds)
     clip = None if row is None else clip_facts(row, rules)
     facts = source_facts(uri, opened, split, clip, rules, labeller=_labeller(facts_of_model))
     picture = None

@@ -21,8 +21,8 @@ from shared.system.home import expand_home
 from shared.text import one_line
 from shared.units import format_bytes, format_count, format_counted
 from trainer.memory.choices import Choice, Need, advice, any_fits, choices, way_out
-from trainer.memory.footprint import USABLE_SHARE, dense_tokens
-from trainer.memory.length import Corpus, Effort, hour_line
+from trainer.memory.footprint import USABLE_SHARE, clip_tokens
+from trainer.memory.length import Corpus, Effort, hour_line, long_lines
 from trainer.model.flops import KNOWN_GPUS, peak_flops
 from trainer.model.shape import PUBLISHED, ModelShape
 from trainer.settings import TrainerSettings, parse_memory
@@ -71,7 +71,7 @@ class EstimateSettings(TrainerSettings):
     @property
     def need(self) -> Need:
         """What has to find room."""
-        return Need(self.clips * self.clip_frames, self.vram, self.world_size, self.freeze_encoder)
+        return Need(self.clips * self.clip_frames, self.vram, self.world_size, self.freeze_encoder, self.clip_frames)
 
 
 def find_shape(model: str) -> tuple[ModelShape, str]:
@@ -124,7 +124,9 @@ def main(argv: Sequence[str]) -> int:
     needed = Measurement.get(screen, screen.options.update(max_width=_WIDEST), table).maximum
     Screen(width=max(screen.width, needed)).print(table)
     fitting = any_fits(found)
-    for line in ("", *([advice(found)] if fitting else []), hour_line(shape, _corpus(settings), _effort(settings))):
+    corpus = _corpus(settings)
+    hours = hour_line(shape, corpus, _effort(settings))
+    for line in ("", *([advice(found)] if fitting else []), hours, *long_lines(shape, corpus)):
         screen.say(line)
     for line in note.splitlines():
         screen.say(line)
@@ -155,7 +157,7 @@ def _gpu_here() -> str | None:
 
 
 def _heading(shape: ModelShape, settings: EstimateSettings, origin: str) -> list[str]:
-    tokens = dense_tokens(shape, settings.clip_frames)
+    tokens = clip_tokens(shape, settings.clip_frames)
     gpus, clips = format_counted(settings.world_size, "GPU"), format_counted(settings.clips, "clip")
     usable = f"{100 * USABLE_SHARE:.0f} % of {format_bytes(settings.vram)}"
     return [

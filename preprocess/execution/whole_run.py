@@ -14,6 +14,7 @@ from preprocess.execution.run_stats import RunStats
 from preprocess.execution.session import commit_units, import_ray_aside
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
+from preprocess.inspection.long_clips import all_long_clips
 from preprocess.monitoring.broadcast import Broadcast
 from preprocess.phases import Phase
 from preprocess.planning.completion import changed_splits, finish, is_finished, store_bytes
@@ -183,6 +184,7 @@ def _summarise(job: PlannedJob, stats: RunStats, found: Estimate) -> RunSummary:
         forecast_store_bytes=job.forecast_bytes if ran else None,
         forecast_seconds=found.seconds if ran else None,
         next_command=_next_command(job, finished=finished),
+        long=all_long_clips(job.layout, ((plan.name, plan.record) for plan in job.plans)) if finished else None,
         repeats=find_repeats(job.layout, job.record) if finished else (),
     )
 

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from preprocess.inspection.long_clips import LongClips
 from preprocess.inspection.sample_facts import SampleFacts
 from preprocess.inspection.source import ClipFacts, SourceFacts
 from preprocess.inspection.store import StoreFacts, StoreRowFacts, StoreSplitFacts
@@ -35,7 +36,7 @@ def render_source(facts: SourceFacts) -> RenderableType:
     if facts.columns:
         parts += [Text(), _columns(facts)]
     if facts.sampled:
-        parts += [Text(), *_sampled(facts.split, facts.sampled)]
+        parts += [Text(), *_sampled(facts.split, facts.sampled), *_long(facts.long)]
         parts += [] if facts.sample is None else _sample(facts.sample)
         parts += [Text(), _first_rows(facts.sampled)]
     if facts.row is not None:
@@ -56,7 +57,7 @@ def render_store(facts: StoreFacts) -> RenderableType:
     parts: list[RenderableType] = [_pairs(pairs), Text(), _store_splits(facts.splits)]
     if facts.histogram:
         parts += [Text(), Text(f"lengths in {one_line(facts.split)}", style="bold"), _histogram(facts)]
-    parts += [Text(), *_quarantine(facts), *_repeats(facts)]
+    parts += [Text(), *_quarantine(facts), *_long(facts.long), *_repeats(facts)]
     if facts.row is not None:
         parts += [Text(), Text(f"row {facts.row.row_id} of {one_line(facts.split)}", style="bold"), _row(facts.row)]
     return Group(*parts)
@@ -124,6 +125,10 @@ def _sampled(split: str, clips: Sequence[ClipFacts]) -> list[Text]:
     if rest := len(rejected) - len(named):
         lines.append(_line(f"and {rest} more of them", "yellow"))
     return lines
+
+
+def _long(long: LongClips | None) -> list[Text]:
+    return [] if long is None else [_line(line, "yellow") for line in long.lines]
 
 
 def _sample(sample: SampleFacts) -> list[RenderableType]:

@@ -15,6 +15,7 @@ from preprocess.audio.decode import DecodeLimits, decode_native, resample
 from preprocess.features.mel import mel_filters
 from preprocess.features.transcript import stored_transcript
 from preprocess.inspection.clip_measures import clipped_share, level_db, silent_share
+from preprocess.inspection.long_clips import LongClips
 from preprocess.inspection.sample_facts import Heard, SampleFacts, sample_facts
 from preprocess.sources.base import Access, Block, Columns, Source, SourceRow, SplitLayout
 from preprocess.sources.columns import suggested_columns
@@ -83,7 +84,7 @@ class SourceFacts:
     """A data set. With *problems* it is not usable as named; *options* name the columns that it can be used with.
 
     *sampled* are rows of *split*, from all over it, *sample* what they have in common; *row* is the one that was asked
-    for. *notes* are what else should be known before it is used.
+    for. *notes* are what else should be known before it is used, *long* counts sampled clips over the window.
     """
 
     uri: str
@@ -97,6 +98,7 @@ class SourceFacts:
     row: ClipFacts | None
     notes: Sequence[str] = ()
     sample: SampleFacts | None = None
+    long: LongClips | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,14 @@ def open_explaining(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a run takes: clips of up to *max_seconds*; with *strip_timestamps* also those with times in their words."""
+    """What a run takes: clips of up to *max_seconds*; with *strip_timestamps* also those with times in their words.
+
+    *window_seconds* is the model's window.
+    """
 
     max_seconds: float
     strip_timestamps: bool = False
+    window_seconds: float = 30.0
 
 
 def _schema(kind: Kind, path: str) -> pa.Schema | None:
@@ -180,7 +186,15 @@ def source_facts(
         row=row,
         notes=[*notes, *(source.notes if source is not None else ())],
         sample=sample_facts(heard, [clip.source for clip in sampled], pace_of) if heard else None,
+        long=_long(sampled, rules),
     )
+
+
+def _long(clips: Sequence[ClipFacts], rules: Rules) -> LongClips:
+    taken = [clip.seconds for clip in clips if clip.seconds is not None and not clip.rejected]
+    too_long = [clip.seconds for clip in clips if clip.rejected.startswith(f"{QuarantineReason.TOO_LONG}:")]
+    left_out = [(rules.max_seconds, False) if seconds is None else (seconds, True) for seconds in too_long]
+    return LongClips.counted(rules.window_seconds, taken, left_out)
 
 
 def _usable_splits(source: Source, split: str) -> tuple[list[SplitLayout], list[str]]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from preprocess.inspection.long_clips import LongClips, all_long_clips
 from preprocess.sources.splits import ordered_splits
 from shared.errors import StoreError, UsageError
 from shared.index import VERIFY, read_complete
@@ -80,7 +81,7 @@ class StoreRowFacts:
 class StoreFacts:
     """A store. *histogram* counts the rows of *split* by length: (from, to) seconds and rows.
 
-    *repeats* are rows of all splits that equal each other.
+    *repeats* are rows of all splits that equal each other, *long* their clips over the model's window.
     """
 
     store: str
@@ -96,6 +97,7 @@ class StoreFacts:
     quarantine: Sequence[QuarantineFacts]
     row: StoreRowFacts | None
     repeats: Sequence[Repeats] = ()
+    long: LongClips | None = None
 
 
 def store_facts(root: Path, split: str | None, row_id: int | None) -> tuple[StoreFacts, NDArray[np.float32] | None]:
@@ -122,6 +124,7 @@ def store_facts(root: Path, split: str | None, row_id: int | None) -> tuple[Stor
         quarantine=_quarantine(layout, record),
         row=row,
         repeats=find_repeats(layout, record),
+        long=all_long_clips(layout, record.splits.items()),
     )
     return facts, log_mel
 

@@ -10,8 +10,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from statistics import stdev
 
+from preprocess.inspection.long_clips import LongClips
 from preprocess.planning.cost import Cost
 from preprocess.planning.sample import Sample, SampledRow
 from preprocess.sources.base import Block, SplitLayout
@@ -56,7 +59,7 @@ class SplitForecast:
     """What one split will come to; *error_bytes* is half the 95 % interval of *store_bytes*.
 
     *payload_bytes* is the features' part of the store, *cost* what all rows cost one core, *reasons* why sampled rows
-    were rejected and how many.
+    were rejected and how many, *long* the clips over the model's window.
     """
 
     rows: int
@@ -68,6 +71,7 @@ class SplitForecast:
     sampled_rows: int
     payload_bytes: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    long: LongClips | None = None
 
     @property
     def row_bytes(self) -> float:
@@ -106,7 +110,13 @@ def forecast_split(
         sampled_rows=len(sample.rows),
         payload_bytes=round(mean * num_rows),
         reasons=dict(Counter(row.reason for row in sample.rows if row.rejected)),
+        long=_long(sample, num_rows / count),
     )
+
+
+def _long(sample: Sample, times: float) -> LongClips | None:
+    found = [row.long for row in sample.rows if row.long is not None]
+    return reduce(add, found).scaled(times) if found else None
 
 
 def _first_rows(blocks: Sequence[Block], limit: int | None) -> tuple[int, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.governor.budgets import Budgets
+from preprocess.inspection.long_clips import LongClips, long_clips
 from preprocess.planning.estimate import Estimate
 from preprocess.planning.job import PlannedJob
 from preprocess.units import SplitPlan
@@ -19,7 +20,7 @@ class SplitFigures:
 
     *error_bytes* and *audio_error_seconds* are half the 95 % interval; *quarantine_reasons* counts *sampled_rows*.
     *shards_committed* is what the store has already. What only a sample tells is None for a split that the store has
-    whole.
+    whole. *long* counts the clips over the model's window.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SplitFigures:
     quarantine_share: float | None = None
     quarantine_reasons: Mapping[str, int] = field(default_factory=dict)
     sampled_rows: int = 0
+    long: LongClips | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,9 @@ def _split_figures(job: PlannedJob, plan: SplitPlan) -> SplitFigures:
         store_bytes=record.forecast_bytes,
     )
     if forecast is None:
-        return _with_totals(known, read_complete(job.layout).get(plan.name, {}))
+        totals = read_complete(job.layout).get(plan.name, {})
+        found = long_clips(job.layout, plan.name, plan.record) if totals else None
+        return replace(_with_totals(known, totals), long=found)
     return replace(
         known,
         error_bytes=forecast.error_bytes,
@@ -134,4 +138,5 @@ def _split_figures(job: PlannedJob, plan: SplitPlan) -> SplitFigures:
         quarantine_share=forecast.rejected_share,
         quarantine_reasons=forecast.reasons,
         sampled_rows=forecast.sampled_rows,
+        long=forecast.long,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
+from preprocess.inspection.long_clips import LongClips, stated_seconds
 from preprocess.planning.cost import Cost, CostMeter
 from preprocess.sources.base import Block, RowReader, Source, SourceRow
 from preprocess.workspace.environment import actor_environment
@@ -31,14 +32,15 @@ SILENT_SECONDS = 120.0
 """Nothing may take one row so long, not even a row group that comes over a slow network."""
 MAX_LOST_ROWS = 10
 """A data set that kills its decoder this often among a thousand rows wants a person's look first."""
-_CRASHED = str(QuarantineReason.CRASHED)
+_LOST = RowRejectedError(QuarantineReason.CRASHED, "")
+_NOTHING = RowRejectedError("", "")
 
 
 @dataclass(frozen=True, slots=True)
 class SampledRow:
     """One sampled row: its encoded bytes and what became of it (0 bytes and the *reason* when rejected).
 
-    Rows read in one go have the same *stretch*.
+    Rows read in one go have the same *stretch*. *long* is that of a clip over the model's window.
     """
 
     encoded_bytes: int
@@ -47,6 +49,7 @@ class SampledRow:
     rejected: bool
     stretch: int
     reason: str = ""
+    long: LongClips | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def sample_task(
 def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_id: None) -> Sample:
     """Reads and processes the rows of *task* as an actor would; *progress* is told each row before it is processed."""
     pipeline = RowPipeline(task.settings, StageClock())
-    spec = task.settings.spec
+    spec, window = task.settings.spec, task.settings.model_limits.window_seconds
     sampled: list[SampledRow] = []
     features: list[FeatureRow] = []
     every = max(1, task.num_rows // SAMPLE_BLOCKS)
@@ -146,11 +149,11 @@ def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_
             for stretch, reader in enumerate(readers):
                 for row in reader.rows():
                     progress(row.row_id)
-                    made, reason = (None, _CRASHED) if row.row_id in task.skipped else _try(pipeline, row)
+                    made, refused = (None, _LOST) if row.row_id in task.skipped else _try(pipeline, row)
                     # A few rows from all over the split show what the store adds to their payloads.
                     if made is not None and readers is task.stretches and len(sampled) % every == 0:
                         features.append(made)
-                    sampled.append(_measure(row, made, reason, stretch))
+                    sampled.append(_measure(row, made, refused, stretch, window))
         if task.enough(sampled):
             break
     with CostMeter() as writing:
@@ -169,19 +172,24 @@ def _overhead(features: Sequence[FeatureRow], stored_bytes: int, spec: FeatureSp
     return (stored_bytes + index) / payload if payload else 1.0
 
 
-def _try(pipeline: RowPipeline, row: SourceRow) -> tuple[FeatureRow | None, str]:
-    """The feature row, or None and the reason why not."""
+def _try(pipeline: RowPipeline, row: SourceRow) -> tuple[FeatureRow | None, RowRejectedError]:
+    """The feature row, or None and why not."""
     try:
-        return pipeline(row), ""
+        return pipeline(row), _NOTHING
     except RowRejectedError as error:
-        return None, str(error.reason)
+        return None, error
 
 
-def _measure(row: SourceRow, made: FeatureRow | None, reason: str, stretch: int) -> SampledRow:
+def _measure(
+    row: SourceRow, made: FeatureRow | None, refused: RowRejectedError, stretch: int, window: float
+) -> SampledRow:
     encoded = len(row.audio or b"")
-    if made is None:
-        return SampledRow(encoded, 0, 0.0, rejected=True, stretch=stretch, reason=reason)
-    return SampledRow(encoded, len(made.payload), made.duration, rejected=False, stretch=stretch)
+    if made is not None:
+        long = LongClips.counted(window, [made.duration], [])
+        return SampledRow(encoded, len(made.payload), made.duration, rejected=False, stretch=stretch, long=long)
+    too_long = [stated_seconds(refused.message)] if refused.reason == QuarantineReason.TOO_LONG else []
+    reason, long = str(refused.reason), LongClips.counted(window, [], too_long)
+    return SampledRow(encoded, 0, 0.0, rejected=True, stretch=stretch, reason=reason, long=long)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -25,6 +27,7 @@ def render_plan(figures: PlanFigures, width: int = 80) -> RenderableType:
         Text(),
         _splits(figures.splits),
         *_reasons(figures.splits),
+        *_long(figures.splits),
         Text(),
         _facts(figures),
         *next_lines(figures.command, width),
@@ -86,6 +89,11 @@ def _reasons(splits: Sequence[SplitFigures]) -> list[Text]:
     sampled = format_counted(sum(split.sampled_rows for split in splits), "sampled row")
     text = f"quarantined among {sampled}: {', '.join(words)}"
     return [Text(text, style="yellow", no_wrap=True, overflow="ellipsis")]
+
+
+def _long(splits: Sequence[SplitFigures]) -> list[Text]:
+    found = [split.long for split in splits if split.long is not None]
+    return [Text(line, style="yellow") for line in reduce(add, found).lines] if found else []
 
 
 def _facts(figures: PlanFigures) -> Table:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 from preprocess.features.stages import RESERVE, STAGES, WAITING
+from preprocess.inspection.long_clips import LongClips
 from preprocess.planning.completion import cancelled_rows, quarantine_reasons
 from preprocess.planning.job import PlannedJob
 from shared.index import read_complete
@@ -70,7 +71,7 @@ class RunSummary:
     how long the governor was at each level, *removed_bytes* what it removed of dead processes. *forecast_store_bytes*
     and *forecast_seconds* are what the plan promised for the store and
     for this run, None without a forecast. *next_command* is an argument list, not yet quoted. *repeats* are rows of the
-    finished store that equal each other.
+    finished store that equal each other, *long* its clips over the model's window.
     """
 
     store: str
@@ -97,6 +98,7 @@ class RunSummary:
     forecast_seconds: float | None = None
     next_command: Sequence[str] = ()
     repeats: Sequence[Repeats] = ()
+    long: LongClips | None = None
 
     @property
     def audio_seconds(self) -> float:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from preprocess.inspection.long_clips import LongClips
 from preprocess.inspection.store import (
     QuarantineFacts,
     StoreFacts,
@@ -74,7 +75,8 @@ class LengthScan:
 class ReportFacts:
     """A store at the end of a run. *num_bytes* counts its shards and indexes, *sources* are (name, rows, seconds).
 
-    *cancelled* are (split, row ids) of rows whose channels cancelled each other, where there are any.
+    *cancelled* are (split, row ids) of rows whose channels cancelled each other, where there are any. *long* counts
+    the clips over the model's window.
     """
 
     source: str
@@ -87,6 +89,7 @@ class ReportFacts:
     quarantine: Sequence[QuarantineFacts]
     repeats: Sequence[Repeats] = ()
     cancelled: Sequence[tuple[str, Sequence[int]]] = ()
+    long: LongClips | None = None
 
     @property
     def complete(self) -> bool:
@@ -136,6 +139,7 @@ def report_facts(layout: StoreLayout) -> ReportFacts:
         quarantine=facts.quarantine,
         repeats=facts.repeats,
         cancelled=[(name, rows) for name, rows in cancelled if rows],
+        long=facts.long,
     )
 
 

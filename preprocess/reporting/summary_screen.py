@@ -32,7 +32,7 @@ def render_summary(summary: RunSummary, width: int = 80) -> RenderableType:
         _splits(summary.splits),
         _reasons(summary.quarantined),
         *_repeats(summary.repeats),
-        _warning(summary.cancelled),
+        *_warnings(summary),
         *(_beside(facts, stages) if width >= _BESIDE else (facts, stages)),
         Text(summary.limited_by, style="bold"),
         *next_lines(summary.next_command, width),
@@ -102,12 +102,13 @@ def _first_of(repeats: Sequence[Repeats]) -> str:
     return largest.in_words + (f"; {len(repeats) - 1} more of the kind" if len(repeats) > 1 else "")
 
 
-def _warning(cancelled: int) -> Text:
-    """An empty line, or what is to be said of rows that were kept."""
-    if not cancelled:
-        return Text()
-    text = f"near silence: {format_counted(cancelled, 'row')}, channels of opposite phase (see the log)"
-    return Text(text, style="yellow", no_wrap=True, overflow="ellipsis")
+def _warnings(summary: RunSummary) -> list[Text]:
+    """An empty line, or what is to be said of long clips, and of rows that were kept as near silence."""
+    lines = [] if summary.long is None else summary.long.lines
+    if summary.cancelled:
+        rows = format_counted(summary.cancelled, "row")
+        lines = [*lines, f"near silence: {rows}, channels of opposite phase (see the log)"]
+    return [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in lines] or [Text()]
 
 
 def _facts(summary: RunSummary) -> Table:

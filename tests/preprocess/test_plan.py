@@ -9,16 +9,21 @@ import soundfile
 
 import preprocess.planning.job
 from preprocess.features.worker import FeatureWorker, WorkerSettings
+from preprocess.inspection.long_clips import all_long_clips
+from preprocess.inspection.screen import render_store
+from preprocess.inspection.store import store_facts
 from preprocess.plan import main
 from preprocess.planning.completion import finish, store_bytes
 from preprocess.planning.cost import Cost, CostMeter
 from preprocess.planning.estimate import estimate, run_seconds
 from preprocess.planning.job import plan_job, resample
 from preprocess.planning.sample import sample_rows
+from preprocess.reporting.store_facts import report_facts
 from preprocess.settings import RunSettings
 from preprocess.workspace.prepare import prepare_store
-from shared.command.cli import python_command, run_command
+from shared.command.cli import parse_settings, python_command, run_command
 from shared.errors import ExitCode
+from shared.store import open_split
 from tests.support.samples import wav, write_source
 
 
@@ -238,3 +243,31 @@ def test_splits_that_the_store_knows_are_sampled_again_only_while_shards_are_mis
     assert again.record == known.record
     assert estimate(known, settings).seconds is None
     assert estimate(again, settings).seconds > 0
+
+
+LONG = [((wav(16_000 * seconds), f"{seconds}.wav", "Satz")) for seconds in (1, 31, 61)]
+
+
+@pytest.mark.parametrize(
+    ("words", "counts", "frames"),
+    [
+        ((), (0, 2), [102]),
+        (("--long-audio", "keep"), (1, 1), [102, 3_100]),
+        (("--long-audio", "keep", "--max-duration", "70"), (2, 0), [102, 3_100, 6_100]),
+        (("--max-duration", "40"), (1, 1), [102, 3_100]),
+    ],
+)
+def test_long_clips_are_counted_in_the_plan_and_in_the_store_whatever_becomes_of_them(
+    tmp_path, demo_model, planned, *, words, counts, frames
+):
+    write_source(tmp_path / "source/train.parquet", LONG)
+    named = ["--source", str(tmp_path / "source"), "--store", str(tmp_path / "s"), "--model", str(demo_model), *words]
+    long = planned(*named)["splits"][0]["long"]
+    assert (long["kept"], long["left_out"]) == counts
+    assert long["kept_seconds"] + long["left_out_seconds"] == pytest.approx(92.0)
+    job = commit(parse_settings(RunSettings, named, prog="", about=""))
+    found = all_long_clips(job.layout, job.record.splits.items())
+    assert (found.kept, found.left_out) == counts
+    assert open_split(job.layout.root, "train").num_frames.tolist() == frames
+    assert report_facts(job.layout).long == found
+    assert render_store(store_facts(job.layout.root, None, None)[0])

@@ -293,6 +293,11 @@ def test_an_export_that_says_otherwise_of_sound_fails_the_whole_calls(trained, g
     reference = RealtimeSTTModel(OriginalModel(trained / "out" / "best", "cpu"), "de")
     with ExportApart(good, "de", device="cpu", threads=1, max_length=448) as export:
         assert not list(check_calls(reference, [export, None], split, [0, 1]))
+        monkeypatch.setattr(RealtimeSTTModel, "transcribe", lambda *_: "etwas ganz anderes")
+        ((place, problem),) = check_calls(reference, [export], split, [0, 1])
+        assert place == 0
+        assert "the long recording of 3" in problem
+        assert "are others than the original's 3, at most half may" in problem
         monkeypatch.setattr(RealtimeSTTModel, "whole_call", lambda *_: WholeCall("etwas anderes", [], 1.0))
         ((place, problem),) = check_calls(reference, [export], split, [0, 1])
         assert place == 0

@@ -116,7 +116,8 @@ def check_split(split: StoreSplit, config: Any, tokenizer_json: str, *, allow_lo
     too_long = int(np.count_nonzero(split.num_frames > config.window_frames))
     if too_long and not allow_long_context:
         seconds = f"{config.limits.window_seconds:g}"
-        found = f"{split.root}: {split.name!r} has {format_counted(too_long, 'clip')} longer than the {seconds} s"
+        clips = f"{format_counted(too_long, 'clip')} of up to {float(split.duration.max()):.1f} s"
+        found = f"{split.root}: {split.name!r} has {clips}, longer than the {seconds} s"
         remedy = f"--allow-long-context trains on them, or prepare with --max-duration {seconds}"
         raise UsageError(f"{found} that the model was made for", remedy)
 

@@ -69,7 +69,10 @@ def gate_rows(split: StoreSplit, count: int) -> list[int]:
     """
     rows = [row for row in monitored_rows(split, count) if split.num_frames[row] <= WINDOW_FRAMES]
     if not rows and count:
-        raise UsageError(f"split {split.name!r} has no clip to check the export on", "name another --split or --store")
+        raise UsageError(
+            f"split {split.name!r} has no clip of at most 30 s to check the export on",
+            "name another --split or --store",
+        )
     return rows
 
 

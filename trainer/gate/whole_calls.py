@@ -5,6 +5,7 @@ says about the same as the original's.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +15,16 @@ from shared.schema import SAMPLING_RATE
 from shared.store import StoreSplit
 from shared.text import normalise_transcript
 from shared.units import format_counted
+from trainer.evaluation.scoring import Normaliser, count_errors
 from trainer.gate.apart import FAULTS, ExportApart
 from trainer.gate.realtimestt import RealtimeSTTModel, WholeCall
 from trainer.gate.sound import audible
 
 CLIPS = 8
 """Of the gate's rows; their sound is made from the store's log-mel."""
+LONG_SECONDS = 36.0
+"""At least so long is the recording of those clips one after the other: longer than the window of 30 s."""
+_LONG = "the long recording"
 _MOST_OTHER = 0.5
 _SILENCE = np.zeros(SAMPLING_RATE, np.float32)
 
@@ -33,9 +38,46 @@ def check_calls(
     """
     sounds = {f"row {int(split.row_id[row])}": audible(_log_mel(split, row)) for row in rows[:CLIPS]}
     before = {name: reference.whole_call(samples, False) for name, samples in sounds.items()}  # noqa: FBT003 - as there
+    long = joined(list(sounds.values()))
+    said = reference.transcribe(long) if len(long) else ""
     for number, export in enumerate(exports):
-        for problem in _problems(export, sounds, before) if export is not None else ():
+        if export is None:
+            continue
+        problems = list(_problems(export, sounds, before))
+        for problem in problems or (_long_problems(export, long, said) if len(long) else ()):
             yield number, problem
+
+
+def joined(sounds: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """*sounds* one after the other, again from the first on until they are longer than `LONG_SECONDS`; none of none."""
+    parts: list[NDArray[np.float32]] = []
+    length = 0
+    for samples in cycle(sound for sound in sounds if len(sound)):
+        parts.append(samples)
+        length += len(samples)
+        if length > LONG_SECONDS * SAMPLING_RATE:
+            break
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def _long_problems(export: ExportApart, samples: NDArray[np.float32], said: str) -> Iterator[str]:
+    """What is wrong with *samples* in faster-whisper's own windows, with timestamps; the original *said* so much.
+
+    One window's end is the next one's beginning, so that what rounding tips in one may move all that follow: so only
+    what is mostly otherwise counts.
+    """
+    try:
+        heard: str = export.call("transcribe", samples)
+    except FAULTS as error:
+        yield f"{_LONG} of {len(samples) / SAMPLING_RATE:.0f} s, with timestamps: {error}"
+        return
+    errors = count_errors([said], [heard], Normaliser.BASIC)
+    words, wrong = int(errors.words.sum()), int(errors.word_errors.sum())
+    if wrong > _MOST_OTHER * max(1, words):
+        yield (
+            f"{_LONG} of {len(samples) / SAMPLING_RATE:.0f} s, with timestamps: {wrong} words are others than the "
+            f"original's {words}, at most half may"
+        )
 
 
 def _problems(

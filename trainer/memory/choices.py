@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from shared.units import format_bytes
 from trainer.memory.activations import Optimiser, StepOptions
-from trainer.memory.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
+from trainer.memory.footprint import Footprint, clip_tokens, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.memory.words import frame_words
 from trainer.model.shape import PUBLISHED, ModelShape
 
@@ -18,12 +18,19 @@ ORDER: tuple[Optimiser, ...] = ("adamw", "adamw-8bit", "adamw-zero1", "adafactor
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A micro-batch of *frames* on each of *world_size* GPUs of *vram_bytes*."""
+    """A micro-batch of *frames* on each of *world_size* GPUs of *vram_bytes*; of clips of *clip_frames*, if known."""
 
     frames: int
     vram_bytes: int
     world_size: int = 1
     freeze_encoder: bool = False
+    clip_frames: int | None = None
+
+    def tokens(self, shape: ModelShape) -> int:
+        """The most decoder tokens that the micro-batch can have."""
+        if self.clip_frames is None:
+            return dense_tokens(shape, self.frames)
+        return self.frames // self.clip_frames * clip_tokens(shape, self.clip_frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ def choices(shape: ModelShape, need: Need) -> list[Choice]:
     """Every optimiser, in `ORDER`, without and with gradient checkpointing."""
     base = StepOptions(
         frames=need.frames,
-        tokens=dense_tokens(shape, need.frames),
+        tokens=need.tokens(shape),
         world_size=need.world_size,
         freeze_encoder=need.freeze_encoder,
     )

@@ -77,6 +77,11 @@ def dense_tokens(shape: ModelShape, frames: int) -> int:
     return -(-frames * shape.max_target_positions // shape.window_frames)
 
 
+def clip_tokens(shape: ModelShape, frames: int) -> int:
+    """The most decoder tokens of one clip of *frames*: a clip over the window has no more places than one within it."""
+    return min(dense_tokens(shape, frames), shape.max_target_positions)
+
+
 def optimiser_bytes(shape: ModelShape, options: StepOptions) -> int:
     """The optimiser's state: two moments for AdamW, row and column means for Adafactor (Shazeer and Stern 2018,
     arXiv:1804.04235). ZeRO-1 (Rajbhandari et al. 2020, arXiv:1910.02054) shares the moments out over the ranks.

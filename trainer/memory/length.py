@@ -48,6 +48,18 @@ class Effort:
     gpus: int = 1
 
 
+def long_lines(shape: ModelShape, corpus: Corpus) -> list[str]:
+    """What to know of clips over the model's window, one line; [] where there are none."""
+    long = corpus.frames[corpus.frames > shape.window_frames]
+    if not len(long):
+        return []
+    longest, window = float(long.max()) * HOP_LENGTH / SAMPLING_RATE, shape.limits.window_seconds
+    clips = format_counted(round(corpus.times * len(long)), "clip")
+    found = f"{clips} over {window:g} s, the longest {longest:.1f} s"
+    remedy = f"--allow-long-context trains on them, --clip-seconds {longest:.1f} has the table of such clips"
+    return [f"{found}: {remedy}"]
+
+
 def hour_line(shape: ModelShape, corpus: Corpus, effort: Effort) -> str:
     """`3 epochs of 1,000 h of audio in 720,000 clips on 2 x RTX 4060 Ti: 40.2 h to 72.4 h, …`.
 

@@ -177,7 +177,7 @@ def test_clips_over_30_s_fit_only_when_they_are_asked_for(tmp_path, model_folder
     text = (model_folder / "tokenizer.json").read_text()
     rows = [feature_row(number, frames, SPEC, labels=[1, 2, 3]) for number, frames in enumerate((3_000, 3_001))]
     make_store(tmp_path / "store", {"train": [rows]}, SPEC, tokenizer=tokenizer_fingerprint(text))
-    with pytest.raises(UsageError, match=r"'train' has 1 clip longer[\s\S]*--allow-long-context"):
+    with pytest.raises(UsageError, match=r"'train' has 1 clip of up to 30\.0 s, longer[\s\S]*--allow-long-context"):
         check(tmp_path / "store", model_folder)
     check(tmp_path / "store", model_folder, allow_long_context=True)
 

@@ -27,7 +27,8 @@ from trainer.memory.activations import (
     passing_bytes,
     token_bytes,
 )
-from trainer.memory.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
+from trainer.memory.choices import Need
+from trainer.memory.footprint import Footprint, clip_tokens, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.model.shape import PUBLISHED
 from trainer.model.whisper import TrainingModel, encode, prepare_model, set_recompute
 from trainer.training.optimizers import make_optimiser
@@ -145,6 +146,8 @@ def test_activations_are_what_autograd_saves(shape, autocast, checkpointing, siz
     [
         (TURBO, (4, 3_000, 448), {"checkpointing": True}),
         (TURBO, (4, 3_000, 448), {"checkpointing": False}),
+        (TURBO, (2, 4_304, 447), {"checkpointing": True}),
+        (TURBO, (2, 4_304, 447), {"checkpointing": False}),
         (TURBO, (24, 448, 60), {"checkpointing": False}),
         (TURBO, (24, 448, 60), {"checkpointing": False, "freeze_encoder": True}),
         (SMALL, (60, 448, 60), {"checkpointing": True}),
@@ -210,6 +213,12 @@ def test_activations_grow_by_the_frame_and_by_the_token(frames, tokens):
     options = StepOptions(frames=frames, tokens=tokens)
     expected = frames * frame_bytes(TURBO, options) + tokens * token_bytes(TURBO, options)
     assert activation_bytes(TURBO, options) == pytest.approx(expected, abs=1)
+
+
+def test_a_clip_over_the_window_has_no_more_tokens_than_the_decoder_has_places():
+    assert clip_tokens(TURBO, 1_500) == 224
+    assert clip_tokens(TURBO, 4_300) == 448
+    assert Need(2 * 4_300, 16 * 10**9, clip_frames=4_300).tokens(TURBO) == 2 * 448
 
 
 def test_a_card_is_filled_to_92_percent_and_no_further():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from shared.store import open_split
+from tests.support.samples import feature_row, make_store
 from tests.support.training import tiny_model, training_store
 from trainer.data.clips import Clip, Clips
 from trainer.data.collate import collate
@@ -218,3 +219,19 @@ def test_a_smaller_budget_means_more_micro_batches_of_the_same_clips(split):
         assert len(list(found)) > len(plan.ranks[0])
     rows = [sorted(clip.row for batch in one.ranks[0] for clip in batch.clips) for one in (plan, again)]
     assert rows[0] == rows[1]
+
+
+def test_a_clip_of_43_s_with_all_labels_is_trained_on_beside_short_ones(model_folder, tmp_path):
+    """Its context is as long as it is, and every weight gets a gradient that is a number."""
+    spec, shape = open_split(training_store(tmp_path / "short", model_folder), "train").spec, (4_300, 43.0)
+    rows = [feature_row(0, shape[0], spec, labels=[1, 2, 3] + [5] * 445), feature_row(1, 300, spec, labels=[1, 2])]
+    split = open_split(make_store(tmp_path / "store", {"train": [rows]}, spec).root, "train")
+    clips = Clips.of([Clip(row, int(split.num_frames[row]), int(split.num_labels[row]) - 1) for row in (0, 1)])
+    made = stepper(model_folder)
+    ranks = share_out(clips, world_size=1, budget=Budget(10_000, 10_000))
+    batches = [(batch, as_tensors(collate(split, batch.clips))) for batch in ranks[0]]
+    assert max(tensors[0].shape[1] for _, tensors in batches) == 4_304
+    result = made.run(StepPlan(0, 0, ranks, int(clips.tokens.sum()), 1.0), batches, 0.1)
+    assert not result.skipped
+    assert np.isfinite(result.norm)
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients(made))
