@@ -12,9 +12,9 @@ from typing import Any
 from preprocess.execution.context import RunContext
 from preprocess.execution.run_stats import RunStats
 from preprocess.execution.session import commit_units, import_ray_aside
+from preprocess.features.long_clips import all_long_clips
 from preprocess.governor.cores import usable_cores
 from preprocess.governor.record import by_name
-from preprocess.inspection.long_clips import all_long_clips
 from preprocess.monitoring.broadcast import Broadcast
 from preprocess.phases import Phase
 from preprocess.planning.completion import changed_splits, finish, is_finished, store_bytes

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from preprocess.inspection.long_clips import LongClips
+from preprocess.features.long_clips import LongClips
 from preprocess.inspection.sample_facts import SampleFacts
 from preprocess.inspection.source import ClipFacts, SourceFacts
 from preprocess.inspection.store import StoreFacts, StoreRowFacts, StoreSplitFacts

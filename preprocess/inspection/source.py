@@ -12,10 +12,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from preprocess.audio.decode import DecodeLimits, decode_native, resample
+from preprocess.features.long_clips import LongClips
 from preprocess.features.mel import mel_filters
 from preprocess.features.transcript import stored_transcript
 from preprocess.inspection.clip_measures import clipped_share, level_db, silent_share
-from preprocess.inspection.long_clips import LongClips
 from preprocess.inspection.sample_facts import Heard, SampleFacts, sample_facts
 from preprocess.sources.base import Access, Block, Columns, Source, SourceRow, SplitLayout
 from preprocess.sources.columns import suggested_columns

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from preprocess.inspection.long_clips import LongClips, all_long_clips
+from preprocess.features.long_clips import LongClips, all_long_clips
 from preprocess.sources.splits import ordered_splits
 from shared.errors import StoreError, UsageError
 from shared.index import VERIFY, read_complete

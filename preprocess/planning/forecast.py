@@ -14,7 +14,7 @@ from functools import reduce
 from operator import add
 from statistics import stdev
 
-from preprocess.inspection.long_clips import LongClips
+from preprocess.features.long_clips import LongClips
 from preprocess.planning.cost import Cost
 from preprocess.planning.sample import Sample, SampledRow
 from preprocess.sources.base import Block, SplitLayout

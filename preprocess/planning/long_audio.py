@@ -1,6 +1,6 @@
 """What `--long-audio` makes of clips over the model's window: the longest clip taken, or why that cannot be. Pure.
 
-It cuts nothing (`preprocess.align` does, for `split`) and counts nothing (`inspection.long_clips`).
+It cuts nothing (`preprocess.align` does, for `split`) and counts nothing (`features.long_clips`).
 """
 
 import shlex

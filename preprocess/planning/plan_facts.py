@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from preprocess.features.long_clips import LongClips, long_clips
 from preprocess.governor.budgets import Budgets
-from preprocess.inspection.long_clips import LongClips, long_clips
 from preprocess.planning.estimate import Estimate
 from preprocess.planning.job import PlannedJob
 from preprocess.units import SplitPlan

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from preprocess.features.long_clips import LongClips, stated_seconds
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
-from preprocess.inspection.long_clips import LongClips, stated_seconds
 from preprocess.planning.cost import Cost, CostMeter
 from preprocess.sources.base import Block, RowReader, Source, SourceRow
 from preprocess.workspace.environment import actor_environment

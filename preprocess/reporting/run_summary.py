@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 
+from preprocess.features.long_clips import LongClips
 from preprocess.features.stages import RESERVE, STAGES, WAITING
-from preprocess.inspection.long_clips import LongClips
 from preprocess.planning.completion import cancelled_rows, quarantine_reasons
 from preprocess.planning.job import PlannedJob
 from shared.index import read_complete

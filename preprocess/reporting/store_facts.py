@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from preprocess.inspection.long_clips import LongClips
+from preprocess.features.long_clips import LongClips
 from preprocess.inspection.store import (
     QuarantineFacts,
     StoreFacts,

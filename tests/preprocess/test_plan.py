@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 import preprocess.planning.job
+from preprocess.features.long_clips import all_long_clips
 from preprocess.features.worker import FeatureWorker, WorkerSettings
-from preprocess.inspection.long_clips import all_long_clips
 from preprocess.inspection.screen import render_store
 from preprocess.inspection.store import store_facts
 from preprocess.plan import main

@@ -2,7 +2,7 @@
 
 import pytest
 
-from preprocess.inspection.long_clips import LongClips, stated_seconds
+from preprocess.features.long_clips import LongClips, stated_seconds
 
 
 @pytest.mark.parametrize(
