@@ -53,6 +53,10 @@ class UnreadableError(StoreError):
     """A file could not be read for reasons that say nothing about its bytes: rights, descriptors, memory, the disk."""
 
 
+class StorageError(SpeechPrepError):
+    """A bucket did not do what was asked of it, or did not answer; the same command goes on once it does."""
+
+
 class StoreMismatchError(UsageError):
     """The store belongs to another source, plan or format; nothing was changed."""
 

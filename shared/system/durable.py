@@ -66,14 +66,22 @@ class DurableFile:
 
         With *replace* an existing file gives way atomically.
         """
-        won = True
-        if replace:
-            self.partial.replace(final)
-        else:
-            won = _link_new(self.partial, final)
-        # Also for the loser: whoever sees the name as committed must know that it is durable.
-        fsync_directory(final.parent)
-        return won
+        return replace_name(self.partial, final) if replace else create_name(self.partial, final)
+
+
+def create_name(partial: Path, final: Path) -> bool:
+    """Gives the sealed *partial* its *final* name, durably. False, with nothing changed, when that name exists."""
+    won = _link_new(partial, final)
+    # Also for the loser: whoever sees the name as committed must know that it is durable.
+    fsync_directory(final.parent)
+    return won
+
+
+def replace_name(partial: Path, final: Path) -> bool:
+    """Gives the sealed *partial* its *final* name, durably; an existing file gives way atomically. True."""
+    partial.replace(final)
+    fsync_directory(final.parent)
+    return True
 
 
 def _lock(fd: int, partial: Path) -> int:

@@ -65,6 +65,12 @@ def test_only_what_runs_the_cluster_brings_ray():
     assert "ray" not in imported_by(without_ray)
 
 
+@pytest.mark.parametrize("package", ["shared", "preprocess", "trainer"])
+def test_object_storage_is_imported_nowhere_on_one_machines_path(package):
+    local = [name for name in modules(package) if name != "shared.storage.s3_bucket"]
+    assert "obstore" not in imported_by(local)
+
+
 def test_an_actor_needs_neither_librosa_nor_datasets_nor_the_view():
     assert not imported_by(["preprocess.features.worker"]) & {
         "librosa",

@@ -21,7 +21,7 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 # By lock file, the extras whose installation it is for.
 FILES = {"preprocess": ["preprocess"], "trainer": ["trainer"], "test": ["preprocess", "trainer", "test"]}
 
-OPTIONAL = {"wandb"}
+OPTIONAL = {"wandb", "obstore"}
 """Imported where a user asks for it, with a remedy."""
 
 
