@@ -144,11 +144,6 @@ def pip_line(extra: str, direct_url: Mapping[str, Any] | None, root: Path) -> st
     return f"pip install '{DISTRIBUTION}[{extra}] @ {direct_url['url']}'"
 
 
-def install_line(extra: str) -> str:
-    """`pip_line` for this installation."""
-    return pip_line(extra, _direct_url(), _ROOT)
-
-
 def _direct_url() -> dict[str, Any] | None:
     try:
         text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")

@@ -116,7 +116,8 @@ def _print(found: dict[str, list[Timed]], clips: int) -> None:
         wall = median(other.seconds / one.seconds for one, other in zip(rounds, theirs, strict=True))
         by_cpu = median(other.cpu_seconds / one.cpu_seconds for one, other in zip(rounds, theirs, strict=True))
         print(
-            f"{name}: {seconds:.1f} s, {cpu:.1f} s of CPU, {clips / seconds:.0f} clips/s; {wall:.1f} x, CPU {by_cpu:.1f} x"
+            f"{name}: {seconds:.1f} s, {cpu:.1f} s of CPU, {clips / seconds:.0f} clips/s; "
+            f"{wall:.1f} x, CPU {by_cpu:.1f} x"
         )
         if rounds[0].lines:
             print(f"  first line after {median(one.lines[0][0] for one in rounds):.2f} s")
