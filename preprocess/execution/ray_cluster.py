@@ -26,7 +26,7 @@ from ray._private.node import Node
 from preprocess.execution.ray_start import check_address, check_loopback, print_to_stderr, remedy_of
 from preprocess.features.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.governor.process_memory import give_memory_back
-from preprocess.workspace.environment import ACTOR_ENVIRONMENT
+from preprocess.workspace.environment import ACTOR_ENVIRONMENT, leave_pandas_out
 from preprocess.workspace.prepare import close_partial
 from preprocess.workspace.processes import end_processes
 from preprocess.workspace.ray_folder import make_ray_folder, ray_folder, remove_links
@@ -97,6 +97,7 @@ class _FeatureActor(FeatureWorker):
     def __init__(self, settings: WorkerSettings) -> None:
         import pyarrow as pa  # noqa: PLC0415 - set for the actor's process only
 
+        leave_pandas_out()
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
         super().__init__(settings)

@@ -5,9 +5,12 @@ start, and the sample is taken again without it. And what large pages took goes 
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 from preprocess.features.long_clips import LongClips, stated_seconds
@@ -15,7 +18,7 @@ from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.planning.cost import Cost, CostMeter
 from preprocess.sources.base import Block, RowReader, Source, SourceRow
-from preprocess.workspace.environment import actor_environment
+from preprocess.workspace.environment import actor_environment, leave_pandas_out
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow, encoded_bytes
@@ -224,7 +227,7 @@ def _attempt(task: SampleTask, silent_seconds: float) -> Sample | _Lost:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, task), daemon=True)
-    with actor_environment(), deaf_children():
+    with actor_environment(), deaf_children(), _nobodys_main():
         process.start()
     theirs.close()
     try:
@@ -233,6 +236,20 @@ def _attempt(task: SampleTask, silent_seconds: float) -> Sample | _Lost:
         process.kill()
         process.join()
         ours.close()
+
+
+@contextmanager
+def _nobodys_main() -> Iterator[None]:
+    """A process that is started inside the block does not import the command again, as `multiprocessing` would have it.
+
+    Half a second to a second of imports; nothing that the process is sent or calls is of the command's own module.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _listen(connection: Connection, silent_seconds: float) -> Sample | _Lost:
@@ -252,6 +269,7 @@ def _listen(connection: Connection, silent_seconds: float) -> Sample | _Lost:
 
 
 def _child(connection: Any, task: SampleTask) -> None:
+    leave_pandas_out()
     send: Callable[[object], None] = connection.send
     try:
         send(sample_rows(task, progress=send))

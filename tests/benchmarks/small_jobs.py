@@ -11,7 +11,6 @@ On a busy machine only the ratios of CPU time travel.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -20,11 +19,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from threading import Event, Thread
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
 from clips import make_corpus  # noqa: E402 - the repository is on the path only now
+from watch import look_at_tree  # noqa: E402 - as above
 
 from preprocess.demo.model import build_model  # noqa: E402 - as above
 from preprocess.phases import Phase  # noqa: E402 - as above
@@ -50,25 +51,24 @@ class Timed:
 
 
 def timed(command: list[str], tree: Path) -> Timed:
-    """Runs *command* in *tree*, in a group of its own whose CPU time a helper adds up."""
-    helper = f"import resource, subprocess, sys; code = subprocess.call({command!r}); "
-    # Ray's processes are nobody's children at the end: the helper takes them over (PR_SET_CHILD_SUBREAPER) and waits.
-    helper = (
-        "import ctypes; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)\n"
-        + helper
-        + ("\nimport os\ntry:\n while os.wait(): pass\nexcept ChildProcessError: pass\nsys.exit(code)")
-    )
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    """Runs *command* in *tree*; looks at all its processes twice a second, since Ray's actors are nobody's children."""
+    started, spent, ended = time.perf_counter(), {}, Event()
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", helper], stdout=subprocess.PIPE, text=True, cwd=tree, env=environment
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tree, env=environment)
+
+    def look() -> None:
+        while not ended.wait(0.2):
+            look_at_tree(process.pid, spent)
+
+    thread = Thread(target=look)
+    thread.start()
     lines = [(time.perf_counter() - started, line.rstrip()) for line in process.stdout]
-    if process.wait():
-        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
-    seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Timed(seconds, cpu, lines)
+    status, seconds = process.wait(), time.perf_counter() - started
+    ended.set()
+    thread.join()
+    if status:
+        raise SystemExit(f"{' '.join(command)} ended with status {status}")
+    return Timed(seconds, sum(spent.values()), lines)
 
 
 def main() -> None:
@@ -93,7 +93,7 @@ def main() -> None:
                 command += [str(work / "store"), "--model", str(work / "model"), "--actors", str(options.actors)]
                 found.setdefault(name, []).append(timed([*command, "--view", "plain", "--no-metrics"], tree))
             found.setdefault("datasets.map", []).append(_datasets_map(work, corpus, options.actors))
-    _print(found, options.clips)
+    _print(found)
 
 
 def _datasets_map(work: Path, corpus: Path, processes: int) -> Timed:
@@ -109,16 +109,13 @@ def _datasets_map(work: Path, corpus: Path, processes: int) -> Timed:
     return Timed(float(json.loads(line)["seconds"]), whole.cpu_seconds)
 
 
-def _print(found: dict[str, list[Timed]], clips: int) -> None:
+def _print(found: dict[str, list[Timed]]) -> None:
     theirs = found["datasets.map"]
     for name, rounds in found.items():
         seconds, cpu = median(one.seconds for one in rounds), median(one.cpu_seconds for one in rounds)
         wall = median(other.seconds / one.seconds for one, other in zip(rounds, theirs, strict=True))
         by_cpu = median(other.cpu_seconds / one.cpu_seconds for one, other in zip(rounds, theirs, strict=True))
-        print(
-            f"{name}: {seconds:.1f} s, {cpu:.1f} s of CPU, {clips / seconds:.0f} clips/s; "
-            f"{wall:.1f} x, CPU {by_cpu:.1f} x"
-        )
+        print(f"{name}: {seconds:.1f} s, {cpu:.1f} s of CPU; {wall:.1f} x datasets.map, {by_cpu:.1f} x of CPU")
         if rounds[0].lines:
             print(f"  first line after {median(one.lines[0][0] for one in rounds):.2f} s")
             for phase in rounds[0].phases:

@@ -43,7 +43,7 @@ def watch(command: list[str], folder: Path) -> Watched:
 
     threads = [
         Thread(target=look, args=("disk", _DISK_EVERY_SECONDS, lambda: allocated_bytes(folder))),
-        Thread(target=look, args=("memory", _MEMORY_EVERY_SECONDS, lambda: _look_at_tree(process.pid, cpu_seconds))),
+        Thread(target=look, args=("memory", _MEMORY_EVERY_SECONDS, lambda: look_at_tree(process.pid, cpu_seconds))),
     ]
     for thread in threads:
         thread.start()
@@ -59,7 +59,7 @@ def watch(command: list[str], folder: Path) -> Watched:
     return Watched(lines, seconds, sum(cpu_seconds.values()), max(peaks["disk"], final), final, peaks["memory"])
 
 
-def _look_at_tree(pid: int, cpu_seconds: dict[int, float]) -> int:
+def look_at_tree(pid: int, cpu_seconds: dict[int, float]) -> int:
     """Unique set size of a process and all that it started, which leaves shared libraries out; notes CPU seconds."""
     total = 0
     with suppress(psutil.Error):

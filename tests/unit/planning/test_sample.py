@@ -1,7 +1,9 @@
 """A sample taken in a process of its own: the same as here, and a row that ends the process ends nothing else."""
 
+import importlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -66,6 +68,7 @@ class Rows:
     killers: frozenset[int] = frozenset()
     hanging: frozenset[int] = frozenset()
     interrupting: frozenset[int] = frozenset()
+    naming: frozenset[int] = frozenset()
     damaged_at: int = -1
 
     def rows(self, batch_bytes: int = BATCH_BYTES) -> Iterator[SourceRow]:
@@ -73,7 +76,10 @@ class Rows:
         for row_id in range(self.first, self.first + self.count):
             if row_id == self.damaged_at:
                 raise SourceError("the file ends here", "copy it again")
-            kinds = ((self.killers, KillingText), (self.hanging, HangingText), (self.interrupting, InterruptingText))
+            kinds = (
+                *((self.killers, KillingText), (self.hanging, HangingText)),
+                *((self.interrupting, InterruptingText), (self.naming, NamingText)),
+            )
             text = next((kind for rows, kind in kinds if row_id in rows), str)
             yield SourceRow(
                 row_id, wav(1_600 + 160 * row_id, seed=row_id), f"{row_id}.wav", text(f"Satz {row_id}"), "x"
@@ -155,3 +161,26 @@ def test_the_first_step_is_spread_as_the_whole_is():
     assert sum(stop - start for start, stop in heads) == FIRST_ROWS
     assert [(start, stop) for (start, _), (_, stop) in zip(heads, rest, strict=True)] == ranges
     assert in_two_steps([(0, 150)]) == ([(0, 150)], [])
+
+
+class NamingText(str):
+    """A transcript that names the modules of the process that looks at it."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        raise SourceError(" ".join(sys.modules), "")
+
+
+def test_the_process_does_not_import_the_command_again(task, tmp_path, monkeypatch):
+    """As `multiprocessing` does with the module that a command began with."""
+    (tmp_path / "a_command.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    main = importlib.import_module("a_command")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with pytest.raises(SourceError) as told:
+        sample_apart(replace(task(), stretches=(Rows(1, 20, naming=frozenset({7})),)))
+    names = told.value.message.split()
+    assert "preprocess.planning.sample" in names
+    assert "a_command" not in names
+    assert sys.modules["__main__"] is main
