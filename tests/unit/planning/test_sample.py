@@ -174,7 +174,8 @@ class NamingText(str):
 
 def test_the_process_does_not_import_the_command_again(task, tmp_path, monkeypatch):
     """As `multiprocessing` does with the module that a command began with."""
-    (tmp_path / "a_command.py").write_text("")
+    (tmp_path / "a_command.py").write_text("import heavy_as_lead")
+    (tmp_path / "heavy_as_lead.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     main = importlib.import_module("a_command")
     monkeypatch.setitem(sys.modules, "__main__", main)
@@ -182,5 +183,5 @@ def test_the_process_does_not_import_the_command_again(task, tmp_path, monkeypat
         sample_apart(replace(task(), stretches=(Rows(1, 20, naming=frozenset({7})),)))
     names = told.value.message.split()
     assert "preprocess.planning.sample" in names
-    assert "a_command" not in names
+    assert "heavy_as_lead" not in names
     assert sys.modules["__main__"] is main
