@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Group
 
@@ -9,6 +11,7 @@ from shared.command.cli import parse_settings, run_command
 from shared.command.next_command import next_lines
 from shared.command.terminal import Screen, say
 from shared.errors import ExitCode, UsageError
+from shared.system.durable import json_bytes
 from shared.system.home import expand_home
 from trainer.evaluation.hypotheses import read_hypotheses
 from trainer.evaluation.inputs import EvaluationFacts
@@ -34,7 +37,8 @@ _EXCLUDED = {
         "--silence-clips",
         "--watch",
     ),
-    "--watch": ("--model", "--baseline", "--output", *_OF_TABLES),
+    "--long": ("--store", "--split", "--rows", "--beam-size", "--generation-config", "--silence-clips", "--hypotheses"),
+    "--watch": ("--long", "--model", "--baseline", "--output", *_OF_TABLES),
     "--store": _OF_TABLES,
     "--model": _OF_TABLES,
 }
@@ -53,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
         return int(ExitCode.DONE)
     if settings.output is not None:
         require_writable(settings.output)
+    if settings.long is not None:
+        return _evaluate_long(settings, settings.long)
     result = evaluate_transcripts(_facts(settings), resamples=settings.resamples)
     # A line that is longer than the terminal is broken there; a figure that is cut short is no figure.
     Screen(width=max(Screen().width, _NARROWEST)).print(render_evaluation(result), crop=False)
@@ -62,6 +68,23 @@ def main(argv: Sequence[str]) -> int:
     if settings.hypotheses is None:
         console = Screen()
         console.print(Group(*next_lines(export_command(result, settings), console.width)), crop=False)
+    return int(ExitCode.DONE)
+
+
+def _evaluate_long(settings: EvaluateSettings, path: Path) -> int:
+    """Prints what the models get wrong in long recordings, and writes it where that was asked for."""
+    from trainer.evaluation.long_form import evaluate_long, render_long  # noqa: PLC0415 - torch, as above
+
+    models = tuple(dict.fromkeys([*settings.model, *([settings.baseline] if settings.baseline else [])]))
+    if not models:
+        raise UsageError("--long names recordings, and no model hears them", "add --model EXPORT")
+    say_ = Screen(stderr=True).say
+    results = evaluate_long(path, models, language=settings.language, device=settings.device, say=say_)
+    Screen(width=max(Screen().width, _NARROWEST)).print(render_long(results), crop=False)
+    if settings.output is not None:
+        file = settings.output / "long.json"
+        file.write_bytes(json_bytes([asdict(found) | {"wer": found.errors.wer} for found in results]))
+        say(f"written: {file}")
     return int(ExitCode.DONE)
 
 

@@ -241,6 +241,8 @@ def test_a_trainings_history_is_not_written_over(folder, tmp_path, capsys):
         (("--watch", "out", "--store", "s", "--model", "m"), "--model has no effect beside --watch"),
         (("--hypotheses", "t.csv", "--rows", "1", "--store=s"), "--rows, --store has no effect beside --hypotheses"),
         (("--hypotheses", "t.csv", "--generation-config=model"), "--generation-config has no effect beside"),
+        (("--long", "t.jsonl", "--model", "m", "--store", "s"), "--store has no effect beside --long"),
+        (("--long", "t.jsonl"), "--long names recordings, and no model hears them"),
         (("--store", "s", "--model", "m", "--source-column", "c"), "--source-column has no effect beside --store"),
     ],
 )

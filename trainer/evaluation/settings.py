@@ -27,6 +27,10 @@ class EvaluateSettings(TrainerSettings):
     hypothesis_column: tuple[str, ...] = Field(("hypothesis",), description="column with a model's text; repeatable")
     source_column: str | None = Field(None, description="column with the clip's origin")
     duration_column: str | None = Field(None, description="column with the clip's seconds")
+    long: Path | None = Field(
+        None, description="long recordings for exported models: folder of audio with texts beside, or JSON lines"
+    )
+    language: str = Field("de", description="language of --long")
     watch: Path | None = Field(None, description="output folder of a training: score its checkpoints as they come")
     output: Path | None = Field(None, description="folder for metrics.json and evaluation.html [none written]")
     resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
