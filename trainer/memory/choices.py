@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from shared.units import format_bytes
 from trainer.memory.activations import Optimiser, StepOptions
-from trainer.memory.footprint import Footprint, clip_tokens, dense_tokens, fits, footprint, suggested_frame_budget
+from trainer.memory.footprint import Footprint, dense_tokens, fits, footprint, suggested_frame_budget
 from trainer.memory.words import frame_words
 from trainer.model.shape import PUBLISHED, ModelShape
 
@@ -28,9 +28,10 @@ class Need:
 
     def tokens(self, shape: ModelShape) -> int:
         """The most decoder tokens that the micro-batch can have."""
+        dense = dense_tokens(shape, self.frames)
         if self.clip_frames is None:
-            return dense_tokens(shape, self.frames)
-        return self.frames // self.clip_frames * clip_tokens(shape, self.clip_frames)
+            return dense
+        return min(dense, self.frames // self.clip_frames * shape.max_target_positions)
 
 
 @dataclass(frozen=True, slots=True)
