@@ -13,6 +13,7 @@ from torch.nn import functional
 from shared.command.cli import parse_settings, run_command
 from shared.store import open_split
 from shared.text import open_tokenizer
+from tests.support.browser import cut_tables, scroll_width
 from tests.support.training import tiny_model, training_store
 from trainer.audit import main
 from trainer.auditing import listener as listening
@@ -114,14 +115,25 @@ def test_the_command_that_is_told_is_about_the_split_that_was_looked_through(fol
     assert np.count_nonzero(Exclusion.read(told.exclude_rows).left_out([split])) == 1
 
 
-def test_a_strangers_transcript_is_text_on_the_page():
+def page_of(title, **texts):
     losses = ("score", "duration", "loss", "head_loss", "tail_loss", "end_loss", "peak")
     figures = {name: [0.5] for name in (*losses, "language_probability", "no_speech_probability")}
-    texts = {"reference": ["<b>\x1b[31m\u202eso"], "hypothesis": ["<script>1</script>"], "source": ["<i>"]}
-    table = pa.table({**figures, **texts, "row_id": [0], "piece": [0], "suspicion": ["mislabelled"]})
-    page = render_page("<u>", table, 1, {"mislabelled": 1}, shown=5)
+    columns = {**figures, **{name: [text] for name, text in texts.items()}}
+    table = pa.table({**columns, "row_id": [0], "piece": [0], "suspicion": ["mislabelled"]})
+    return render_page(title, table, 1, {"mislabelled": 1}, shown=5)
+
+
+def test_a_strangers_transcript_is_text_on_the_page():
+    page = page_of("<u>", reference="<b>\x1b[31m\u202eso", hypothesis="<script>1</script>", source="<i>")
     for part in ("<b>", "<script>", "<i>", "<u>", "\x1b", "\u202e"):
         assert part not in page
+
+
+def test_on_a_phone_the_page_has_nothing_out_of_sight(tmp_path):
+    long = "Donaudampfschifffahrtsgesellschaftskapitaenswitwe" * 3
+    page = page_of(f"/data/{long}", reference=long, hypothesis=long, source=long)
+    assert scroll_width(page, tmp_path, 390) <= 390
+    assert cut_tables(page, tmp_path, 390) == ""
 
 
 @pytest.mark.parametrize(
