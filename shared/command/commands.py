@@ -28,6 +28,7 @@ COMMANDS = {
     "verify": "preprocess.verify",
     "clean": "preprocess.clean",
     "demo": "preprocess.demo.__main__",
+    "fetch": "trainer.fetch",
     "check": "trainer.check",
     "estimate": "trainer.estimate",
     "train": "trainer.train",
