@@ -16,7 +16,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.audio import sndfile
+from preprocess.audio import flac, plain_wav, sndfile
 from preprocess.audio.clip import Clip, joined, resample
 from preprocess.audio.containers import riff
 from preprocess.audio.containers.parts import Part, behind_flac, mpeg_parts, parts
@@ -66,6 +66,12 @@ def decode_clip(encoded: bytes, limits: DecodeLimits) -> Clip:
         )
     if encoded.startswith(_SAMPLE_DUMP):
         raise _undecodable("a MIDI sample dump; such are not read")
+    # Whole files of the two commonest kinds, whose samples are finite as they come; None is any other.
+    plain = plain_wav.read_plain(encoded, limits) or flac.read(encoded, limits)
+    return fitted(plain, limits) if plain else _any_clip(encoded, limits)
+
+
+def _any_clip(encoded: bytes, limits: DecodeLimits) -> Clip:
     clips = _all_clips(encoded, limits)
     if not any(len(clip.samples) for clip in clips):
         raise RowRejectedError(QuarantineReason.EMPTY_AUDIO, "the file is valid and holds no samples")

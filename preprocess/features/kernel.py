@@ -1,20 +1,17 @@
 """The loops of log-mel, compiled: frames to the logarithm of their mel, and float32 to float16.
 
 No sum crosses frames, nothing is reassociated and no product fused with a sum: every CPU gives the same bytes, however
-wide its vectors are. Compiling takes seconds; what comes of it is kept beside this file, or where numba keeps such
-things (`NUMBA_CACHE_DIR`), and made anew in every process only where neither can be written.
+wide its vectors are.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from preprocess.compiled import PLACE, compiled, kept
 from preprocess.features import spectrum
-from preprocess.features.spectrum import FRAMES, PLACE, compiled
+from preprocess.features.spectrum import FRAMES
 from shared.schema import HOP_LENGTH
 
 _Floats = NDArray[np.float32]
@@ -39,19 +36,6 @@ _FRACTION, _EXPONENT_AT, _BIAS, _BITS_OF_HALF = np.int32(0x7FFFFF), np.int32(23)
 _MAGNITUDE, _LEAST_NORMAL, _REBIAS = np.int32(0x7FFFFFFF), np.int32(0x38800000), np.int32(112 << 10)
 _DROPPED, _BELOW_HALF, _LAST = np.int32(13), np.int32(0xFFF), np.int32(1)
 _SIGN_AT, _SIGN = np.int32(16), np.int32(0x8000)
-
-
-def _kept(signature: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compiles a function for arguments of *signature* when it is defined, or takes what an earlier time kept."""
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        options: dict[str, Any] = {"error_model": "numpy"}
-        try:
-            return njit(signature, cache=True, **options)(function)
-        except RuntimeError:  # numba found no folder that it may write to
-            return njit(signature, **options)(function)
-
-    return decorate
 
 
 @compiled
@@ -97,7 +81,7 @@ def _turn_over(mel: _Floats, out: _Floats) -> None:
             row[m] = mel[m * FRAMES + f]
 
 
-@_kept("void(f4[::1], f4[::1], i8[::1], i8[::1], f4[::1], f4[:, ::1])")
+@kept("void(f4[::1], f4[::1], i8[::1], i8[::1], f4[::1], f4[:, ::1])")
 def log_mel(  # noqa: PLR0917 - compiled: it has no keywords
     signal: _Floats, weights: _Floats, first: _Places, quads: _Places, filters: _Floats, out: _Floats
 ) -> None:
@@ -123,7 +107,7 @@ def log_mel(  # noqa: PLR0917 - compiled: it has no keywords
         _turn_over(mel, out[start:])
 
 
-@_kept("void(f4[::1], i4[::1], f4[::1], i4[::1], u2[::1])")
+@kept("void(f4[::1], i4[::1], f4[::1], i4[::1], u2[::1])")
 def halves(values: _Floats, bits: _Bits, scratch: _Floats, scratch_bits: _Bits, out: NDArray[np.uint16]) -> None:
     """The bits of *values* as float16, ties to even; for values below 65,520. *bits* and *scratch_bits* are views.
 

@@ -11,12 +11,11 @@ would go frame by frame, since Python counts those from the end.
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from preprocess.compiled import PLACE, compiled
 from shared.schema import HOP_LENGTH, N_FFT
 
 FRAMES = 16
@@ -27,10 +26,7 @@ POINTS = N_FFT // 2
 BINS = POINTS + 1
 BUFFER = POINTS * 2 * FRAMES
 """Values of all 200 complex rows: 16 real parts, then 16 imaginary ones."""
-PLACE = 0xFFFFFFFF
-"""`place & PLACE` is a place that is seen to be no less than 0."""
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Floats = NDArray[np.float32]
 _ROW = 2 * FRAMES
 _HALF_ROOT = np.float32(math.sqrt(0.5))
@@ -38,11 +34,6 @@ _COS1, _COS2 = np.float32(math.cos(math.tau / 5)), np.float32(math.cos(2 * math.
 _SIN1, _SIN2 = np.float32(math.sin(math.tau / 5)), np.float32(math.sin(2 * math.tau / 5))
 _ANGLES = -math.tau * np.arange(POINTS) / N_FFT
 _TURN_REAL, _TURN_IMAG = np.cos(_ANGLES).astype(np.float32), np.sin(_ANGLES).astype(np.float32)
-
-
-def compiled(function: _Function) -> _Function:
-    """*function* as part of compiled ones that call it, for mypy still itself."""
-    return cast("_Function", njit(function))
 
 
 def _twiddles(size: int, radix: int) -> _Floats:

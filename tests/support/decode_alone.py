@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+# In place of this folder, whose html.py is not the one that numba imports.
+sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from preprocess.audio.decode import DecodeLimits, decode
-from shared.errors import RowRejectedError
+from preprocess.audio.decode import DecodeLimits, decode  # noqa: E402 - as above
+from shared.errors import RowRejectedError  # noqa: E402 - as above
 
 MARKER = "/from-here-on"
 

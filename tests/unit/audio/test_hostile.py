@@ -69,7 +69,9 @@ def decoded(tmp_path_factory):
     """What became of each hand-made input in a process that strace watches, and the files and sockets it opened."""
     folder = tmp_path_factory.mktemp("hostile")
     inputs = hand_made()
-    warm = [written(folder / f"warm{number}", VALID[name]) for number, name in enumerate(["m4a", "webm", "mp3"])]
+    warm = [
+        written(folder / f"warm{number}", VALID[name]) for number, name in enumerate(["m4a", "webm", "mp3", "flac"])
+    ]
     files = [written(folder / str(number), item.encoded) for number, item in enumerate(inputs.values())]
     log = folder / "calls"
     strace = ["strace", "-f", "--seccomp-bpf", "-o", log, "--trace=open,openat,openat2,access,faccessat2,%network"]

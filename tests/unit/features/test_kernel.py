@@ -64,17 +64,3 @@ def test_a_cpu_without_wide_vectors_or_fused_products_gives_the_same_bytes(tmp_p
         [sys.executable, "-c", program], env=os.environ | narrow, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == fixed_clip_digest()
-
-
-def test_where_nothing_can_be_kept_the_loops_are_compiled_in_each_process(monkeypatch):
-    asked = []
-
-    def njit(_signature, **options):
-        asked.append(options.get("cache", False))
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(kernel, "njit", njit)
-    assert kernel._kept("void(f4)")(print) is print
-    assert asked == [True, False]

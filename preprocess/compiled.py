@@ -1,0 +1,36 @@
+"""Loops that numba compiles: how, and where the machine code is kept.
+
+Compiling takes seconds; what comes of it is kept beside the source, or where numba keeps such things
+(`NUMBA_CACHE_DIR`), and made anew in every process only where neither can be written. Importing this takes a third of a
+second: modules that a driver needs import their loops where they are used.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+PLACE = 0xFFFFFFFF
+"""`place & PLACE` is a place that is seen to be no less than 0; any other is first looked at for its sign, as Python
+counts those from the end."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def compiled(function: _Function) -> _Function:
+    """*function* as part of compiled ones that call it, for mypy still itself."""
+    return cast("_Function", njit(function))
+
+
+def kept(signature: str) -> Callable[[_Function], _Function]:
+    """Compiles a function for arguments of *signature* when it is defined, or takes what an earlier time kept."""
+
+    def decorate(function: _Function) -> _Function:
+        options: dict[str, Any] = {"error_model": "numpy"}
+        try:
+            found = njit(signature, cache=True, **options)(function)
+        except RuntimeError:  # numba found no folder that it may write to
+            found = njit(signature, **options)(function)
+        return cast("_Function", found)
+
+    return decorate
