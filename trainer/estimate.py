@@ -48,6 +48,7 @@ class EstimateSettings(TrainerSettings):
     mean_seconds: float = Field(5.0, gt=0, le=30, description="mean length of its clips, without --store")
     num_epochs: float = Field(3.0, gt=0, le=1e6, allow_inf_nan=False, description="passes over it")
     full_context_share: float = Field(0.15, ge=0, le=1, description="share of the clips padded to 30 s")
+    pack_share: float = Field(0.0, ge=0, le=1, description="share of the clips packed into windows of 30 s")
     gpu: str | None = Field(None, description="name of the GPU, such as 'RTX 4090' [this machine's, else RTX 4060 Ti]")
     measure: bool = Field(default=True, description="run the steps, too, where there is a GPU")
 
@@ -147,7 +148,8 @@ def _corpus(settings: EstimateSettings) -> Corpus:
 def _effort(settings: EstimateSettings) -> Effort:
     gpu = settings.gpu or (_gpu_here() if settings.measure else None) or _USUAL_GPU
     share = settings.full_context_share
-    return Effort(settings.num_epochs, share, settings.freeze_encoder, gpu, settings.world_size)
+    frozen, packed = settings.freeze_encoder, settings.pack_share
+    return Effort(settings.num_epochs, share, frozen, gpu, settings.world_size, packed)
 
 
 def _gpu_here() -> str | None:

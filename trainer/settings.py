@@ -84,6 +84,15 @@ class TrainSettings(PageSettings, TrainerSettings):
     full_context_share: float = Field(
         0.15, ge=0, le=1, description="share of the clips padded to 30 s, as faster-whisper runs the model"
     )
+    pack_share: float = Field(
+        0.0, ge=0, le=1, description="share of the clips that are packed into windows of 30 s, with their times"
+    )
+    previous_text_share: float = Field(
+        0.1, ge=0, le=1, description="share of the packed windows with the text before them as a prompt"
+    )
+    timestamp_share: float = Field(
+        0.0, ge=0, le=1, description="share of the other clips that are learned with their times"
+    )
     allow_long_context: bool = Field(default=False, description="clips over 30 s, with longer sinusoids")
     spec_augment: bool = Field(default=False, description="mask times and bins of the training clips")
     seed: int = Field(42, ge=0, description="seed of the order of clips and of everything random")

@@ -36,7 +36,9 @@ from shared.store import StoreSplit, open_split
 from trainer.checking.speech import speech_split
 from trainer.data.loader import AHEAD, Loader
 from trainer.data.micro_batches import Budget
+from trainer.data.packing import Packing
 from trainer.data.step_planner import Lengths, StepPlanner
+from trainer.data.timed_labels import TimeTokens
 from trainer.model.shape import PUBLISHED
 
 SHAPE = PUBLISHED["openai/whisper-large-v3-turbo"]
@@ -81,11 +83,16 @@ def measure_length(frames: int, options: argparse.Namespace) -> dict:
         return report | {"cold": compare(cold_contenders(root), options.rounds)}
 
 
-def load(split: StoreSplit, threads: int, use: Callable[[torch.Tensor], object] = lambda _: None) -> None:
-    """One epoch, as a rank on a CPU has it; *use* is told every micro-batch's features."""
+def load(
+    split: StoreSplit, threads: int, use: Callable[[torch.Tensor], object] = lambda _: None, *, packed: bool = False
+) -> None:
+    """One epoch, as a rank on a CPU has it, or all of it in windows; *use* is told every micro-batch's features."""
     lengths = Lengths(split.num_frames, split.num_labels, split.duration)
     frames = MICRO_BATCH * int(split.num_frames.max())
     plans = StepPlanner(lengths, BATCH, 0, 0.0, 1, Budget(frames, frames))
+    if packed:
+        sources = np.zeros(len(split), np.int32)
+        plans.packing = Packing(1.0, TimeTokens(0, 0), split.floor, sources, previous_share=0.1)
     with Loader(split, plans, 0, torch.device("cpu"), plans.steps_per_epoch, threads) as loader:
         for step in range(plans.steps_per_epoch):
             for _, tensors in loader.step(step)[1]:
@@ -130,6 +137,10 @@ def hot_contenders(split: StoreSplit) -> dict[str, Contender]:
         "memcpy": lambda: seconds_of(memcpy),
         "rows alone": lambda: seconds_of(rows_alone),
     }
+    for threads in THREADS:
+        contenders[f"{_loader(threads)}, packed"] = lambda threads=threads: seconds_of(
+            lambda: load(split, threads, packed=True)
+        )
     return contenders | {_loader(threads): loading(threads) for threads in THREADS}
 
 

@@ -16,7 +16,7 @@ AREAS = (
 AREAS += " processes tuning scheduler logs loop tally plan settings exits summary labels features audio sources"
 AREAS += " sampler collate step training checkpoint budget model data scoring export tidying exchange optimiser"
 AREAS += " evaluation index launch neighbours place provenance ranks repair rows strangers"
-AREAS += " audit bar check duplicates environment leaks gate hub length loading parts sample storage text watch"
+AREAS += " audit bar check duplicates environment leaks gate hub length loading packing parts sample storage text watch"
 
 
 @pytest.fixture(scope="module")

@@ -151,9 +151,10 @@ class Loader:
         self._queue += [_Ahead(step, batch, group, number) for number, (step, batch) in enumerate(batches)]
 
     def _form(self, batches: Sequence[tuple[int, MicroBatch]]) -> list[_Formed]:
-        formed = collate_many(
-            self.split, [batch.clips for _, batch in batches], self._buffers.take, window=self.planner.window
-        )
+        clips = [batch.clips for _, batch in batches]
+        packing = self.planner.packing
+        times = packing.times if packing else None
+        formed = collate_many(self.split, clips, self._buffers.take, window=self.planner.window, times=times)
         if self.augment:
             for (step, batch), arrays in zip(batches, formed, strict=True):
                 augment_batch(self.split, batch.clips, arrays, self.augment.at(step))

@@ -128,6 +128,13 @@ def _column(splits: Sequence[StoreSplit], name: str, kept: Sequence[NDArray[np.i
     return _joined([_chosen(getattr(split, name), rows) for split, rows in zip(splits, kept, strict=True)])
 
 
+def numbered(names: pa.ChunkedArray) -> NDArray[np.int32]:
+    """Of every row the number of its name, the same for rows of one name."""
+    coded = names.cast(pa.string()).dictionary_encode().unify_dictionaries()
+    found: NDArray[np.int32] = np.concatenate([chunk.indices.to_numpy() for chunk in coded.chunks]).astype(np.int32)
+    return found
+
+
 def _label_offsets(splits: Sequence[StoreSplit], kept: Sequence[NDArray[np.intp]]) -> NDArray[np.int64]:
     """Where each kept row's labels begin among those of all splits, one after the other."""
     bases = np.cumsum([0, *(len(split.label_values) for split in splits[:-1])])

@@ -7,15 +7,19 @@ on at any step with the identical order, on other GPUs too: nothing is replayed.
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.schema import WINDOW_FRAMES
 from shared.units import format_counted
-from trainer.data.clips import Clips, Padding
+from trainer.data.clips import Clip, Clips, Padding
 from trainer.data.micro_batches import Budget, MicroBatch, cut_up
+from trainer.data.packing import Packing, can_tell_times, choose, pack
 
+FULL_CONTEXTS, TIMES = 1, 3
+"""What is drawn for: which clips are padded to the window, and which tell times."""
 _POOL_STEPS = 64
 """Steps whose rows are sorted together: more pad less, fewer mix more."""
 
@@ -36,12 +40,62 @@ def epoch_steps(num_frames: NDArray[np.int32], global_batch_size: int, *, seed: 
         raise ValueError(f"{format_counted(len(num_frames), 'row')} make no step of {global_batch_size}")
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(num_frames))[: steps * global_batch_size]
-    pool_rows = _POOL_STEPS * global_batch_size
-    pools = (order[start : start + pool_rows] for start in range(0, len(order), pool_rows))
+    return np.stack(_in_steps(num_frames, order, rng, steps))
+
+
+def epoch_items(
+    num_frames: NDArray[np.int32],
+    num_labels: NDArray[np.int32],
+    packing: Packing,
+    global_batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+) -> tuple[list[NDArray[np.int64]], list[Clips]]:
+    """Of every step of *epoch* the rows that are computed each for itself, and the windows that all others are in.
+
+    Which rows the epoch has is as `epoch_steps` says; steps have *global_batch_size* of them on average.
+    """
+    steps = num_steps(len(num_frames), global_batch_size)
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(num_frames))[: steps * global_batch_size]
+    chance = np.random.default_rng((seed, epoch, 2))
+    packed = choose(order, can_tell_times(num_frames, num_labels, packing), packing.share, chance)
+    own = _in_steps(num_frames, order[~packed], rng, steps)
+    found = pack(order[packed], num_frames, num_labels, packing, chance)
+    windows = Clips.of(
+        [Clip(window.rows[0], frames, tokens, Padding.PACKED, window) for window, frames, tokens in found]
+    )[chance.permutation(len(found))]
+    return own, [windows[start:stop] for start, stop in _bounds(len(windows), steps)]
+
+
+def _bounds(count: int, steps: int) -> list[tuple[int, int]]:
+    """Where each of *steps* begins and ends that *count* are dealt to, as evenly as can be."""
+    return list(pairwise((np.arange(steps + 1) * count // steps).tolist()))
+
+
+def _in_steps(
+    num_frames: NDArray[np.int32], order: NDArray[np.int64], rng: np.random.Generator, steps: int
+) -> list[NDArray[np.int64]]:
+    """The rows in *order*, dealt to *steps*: alike in length within a step, and steps in no order."""
+    bounds = _bounds(len(order), steps)
+    pools = [
+        (many[0][0], many[-1][1]) for many in (bounds[at : at + _POOL_STEPS] for at in range(0, steps, _POOL_STEPS))
+    ]
     # A stable sort keeps the permutation's order among rows of one length.
-    ordered = np.concatenate([pool[np.argsort(num_frames[pool], kind="stable")] for pool in pools])
-    planned: NDArray[np.int64] = ordered.reshape(steps, global_batch_size)[rng.permutation(steps)].astype(np.int64)
-    return planned
+    pooled = (order[start:stop] for start, stop in pools)
+    ordered = np.concatenate([pool[np.argsort(num_frames[pool], kind="stable")] for pool in pooled]).astype(np.int64)
+    return [ordered[slice(*bounds[step])] for step in rng.permutation(steps).tolist()]
+
+
+def chances(seed: int, epoch: int, what: int, *, step: int, steps: int, width: int) -> NDArray[np.float64]:
+    """float64[steps, width]: draws of *what* for *steps* of *epoch* from *step* on, the same whatever was drawn before.
+
+    Each step takes as many draws, so any step's are found without those before it.
+    """
+    generator = np.random.PCG64((seed, epoch, what))
+    generator.advance(step * width)
+    return np.random.Generator(generator).random((steps, width))
 
 
 def with_full_contexts(
@@ -49,14 +103,20 @@ def with_full_contexts(
 ) -> Clips:
     """*clips* [steps, clips] of *epoch* from *step* on, a *share* of each step's padded to the whole window.
 
-    Half of them with silence, half with zeros. Which ones depends on the seed, the epoch and the step alone, so it is
-    the same for every world size and after a resume. A share that makes no whole number of clips is met on average.
-    Clips longer than the window stay as they are.
+    Which ones depends on the seed, the epoch and the step alone, so it is the same for every world size and after a
+    resume; see `padded_to_window`.
     """
-    generator = np.random.PCG64((seed, epoch, 1))
-    # Each step takes as many draws, so any step's are found without those before it.
-    generator.advance(step * (clips.rows.shape[1] + 2))
-    draws = np.random.Generator(generator).random((len(clips), clips.rows.shape[1] + 2))
+    width = clips.rows.shape[1] + 2
+    draws = chances(seed, epoch, FULL_CONTEXTS, step=step, steps=len(clips), width=width)
+    return padded_to_window(clips, share, draws, window=window)
+
+
+def padded_to_window(clips: Clips, share: float, draws: NDArray[np.float64], *, window: int = WINDOW_FRAMES) -> Clips:
+    """*clips* [steps, clips], a *share* of each step's padded to the whole window: half with silence, half with zeros.
+
+    *draws* are float64[steps, clips + 2]. A share that makes no whole number of clips is met on average. Clips longer
+    than the window stay as they are.
+    """
     fitting = clips.frames <= window
     # A share that makes 2.4 clips: below a draw of 0.6 they are 2, else 3.
     wanted = np.minimum(fitting.sum(axis=1), np.floor(share * clips.rows.shape[1] + draws[:, 0]))

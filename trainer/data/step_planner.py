@@ -1,5 +1,6 @@
 """What every optimiser step consists of: its clips, shared out over ranks and micro-batches. Pure but for a cache."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,7 +9,19 @@ from numpy.typing import NDArray
 from shared.schema import WINDOW_FRAMES
 from trainer.data.clips import Clips, Padding
 from trainer.data.micro_batches import Budget, MicroBatch
-from trainer.data.sampler import epoch_steps, num_steps, share_out_steps, with_full_contexts
+from trainer.data.packing import Packing, require_work, telling_times
+from trainer.data.sampler import (
+    FULL_CONTEXTS,
+    TIMES,
+    chances,
+    epoch_items,
+    epoch_steps,
+    num_steps,
+    padded_to_window,
+    share_out_steps,
+)
+
+_Draws = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _PLANNED_CLIPS = 4_096
 """Clips whose steps are planned at once: for so many, numpy's calls cost less than its sums."""
@@ -38,8 +51,8 @@ class StepPlan:
 
     @property
     def num_clips(self) -> int:
-        """Clips of all ranks."""
-        return sum(len(batch.clips) for batches in self.ranks for batch in batches)
+        """Clips of all ranks, each counted where its text is learned."""
+        return sum(len(clip.heard) for batches in self.ranks for batch in batches for clip in batch.clips)
 
 
 @dataclass(slots=True)
@@ -53,8 +66,10 @@ class StepPlanner:
     world_size: int
     budget: Budget
     window: int = WINDOW_FRAMES
+    packing: Packing | None = None
     _epoch: int = field(default=-1, init=False)
-    _steps: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0), np.int64), init=False)
+    _steps: Sequence[NDArray[np.int64]] | NDArray[np.int64] = field(default=(), init=False)
+    _windows: Sequence[Clips] = field(default=(), init=False)
     _planned: tuple[object, ...] = field(default=(), init=False)
     _plans: list[StepPlan] = field(default_factory=list, init=False)
 
@@ -81,21 +96,61 @@ class StepPlanner:
     def _plan(self, step: int, epoch: int, place: int) -> list[StepPlan]:
         """The plans from *step* on, which has *place* in *epoch*."""
         if epoch != self._epoch:
-            lengths = self.lengths.frames
-            self._steps = epoch_steps(lengths, self.global_batch_size, seed=self.seed, epoch=epoch)
-            self._epoch = epoch
-        clips = self._clips(epoch, place, self._steps[place : place + self._together])
-        tokens = clips.tokens.sum(axis=1).tolist()
-        seconds = self.lengths.seconds[clips.rows].sum(axis=1, dtype=np.float64).tolist()
-        shared = share_out_steps(clips, world_size=self.world_size, budget=self.budget)
-        plans = enumerate(zip(shared, tokens, seconds, strict=True), step)
-        return [StepPlan(number, epoch, *found) for number, found in plans]
+            self._begin(epoch)
+        stretch = slice(place, place + self._together)
+        sizes = [len(rows) for rows in self._steps[stretch]]
+        packed = [len(windows) for windows in self._windows[stretch]] or [0] * len(sizes)
+        alike: dict[tuple[int, int], list[int]] = {}
+        for offset, kind in enumerate(zip(sizes, packed, strict=True)):
+            alike.setdefault(kind, []).append(offset)
+        draws = self._draws(epoch, place, len(sizes))
+        plans = [plan for offsets in alike.values() for plan in self._planned_alike(step, offsets, place, draws)]
+        return sorted(plans, key=lambda plan: plan.step)
 
-    def _clips(self, epoch: int, place: int, rows: NDArray[np.int64]) -> Clips:
-        # The start token is an input and no target.
-        lengths = self.lengths.frames[rows].astype(np.int64), self.lengths.labels[rows].astype(np.int64) - 1
-        padding = np.full(rows.shape, Padding.OWN, np.int64)
-        clips = Clips(rows, *lengths, padding)
-        return with_full_contexts(
-            clips, self.full_context_share, seed=self.seed, epoch=epoch, step=place, window=self.window
+    def _begin(self, epoch: int) -> None:
+        lengths, size = self.lengths, self.global_batch_size
+        if self.packing is None:
+            self._steps = epoch_steps(lengths.frames, size, seed=self.seed, epoch=epoch)
+        else:
+            many = lengths.frames, lengths.labels, self.packing, size
+            self._steps, self._windows = epoch_items(*many, seed=self.seed, epoch=epoch)
+            fewest = min(len(rows) + len(some) for rows, some in zip(self._steps, self._windows, strict=True))
+            require_work(fewest, self.world_size)
+        self._epoch = epoch
+
+    def _draws(self, epoch: int, place: int, steps: int) -> _Draws:
+        """What chance says of each of *steps* from *place* on: which contexts are full, which clips tell times."""
+        size = self.global_batch_size
+        full, times = (
+            chances(self.seed, epoch, what, step=place, steps=steps, width=size + 2) for what in (FULL_CONTEXTS, TIMES)
         )
+        return full, times
+
+    def _planned_alike(self, step: int, offsets: list[int], place: int, draws: _Draws) -> Iterator[StepPlan]:
+        """The plans at *offsets* from *step* on, which has *place* in its epoch: steps that have as many of a kind."""
+        rows = np.stack([self._steps[place + offset] for offset in offsets])
+        clips = self._clips(rows, *(each[offsets, : rows.shape[1] + 2] for each in draws))
+        if self._windows:
+            windows = [self._windows[place + offset][np.newaxis] for offset in offsets]
+            clips = Clips.joined([clips, Clips.joined(windows)], axis=1)
+        shared = share_out_steps(clips, world_size=self.world_size, budget=self.budget)
+        for number, (offset, ranks) in enumerate(zip(offsets, shared, strict=True)):
+            yield StepPlan(step + offset, self._epoch, ranks, *self._held(clips[number]))
+
+    def _held(self, clips: Clips) -> tuple[int, float]:
+        """Tokens that count, and seconds of audio, of the *clips* of a step."""
+        windows = [window for window in clips.windows.tolist() if window is not None]
+        packed = clips.padding == Padding.PACKED
+        seconds = self.lengths.seconds
+        heard = [row for window in windows if window.starts[1:] or window.cut for row in window.whole]
+        total = float(seconds[clips.rows[~packed]].sum(dtype=np.float64)) + float(seconds[heard].sum(dtype=np.float64))
+        return int(clips.tokens.sum()) - sum(window.prompt_labels for window in windows), total
+
+    def _clips(self, rows: NDArray[np.int64], full: NDArray[np.float64], times: NDArray[np.float64]) -> Clips:
+        """*rows* [steps, rows] of steps, each for itself, of which the draws *full* and *times* say what they are."""
+        # The start token is an input and no target.
+        frames, labels = self.lengths.frames[rows].astype(np.int64), self.lengths.labels[rows].astype(np.int64)
+        clips = Clips(rows, frames, labels - 1, np.full(rows.shape, Padding.OWN), np.full(rows.shape, None))
+        if self.packing is not None and self.packing.timestamp_share:
+            clips = telling_times(clips, self.packing, times)
+        return padded_to_window(clips, self.full_context_share, full, window=self.window)

@@ -39,13 +39,14 @@ class Corpus:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How a corpus is trained on: *epochs* times, on *gpus* of the name *gpu*, a share of the clips padded to 30 s."""
+    """How a corpus is trained on: *epochs* times, on *gpus* of the name *gpu*; shares are padded to 30 s and packed."""
 
     epochs: float
     full_context_share: float
     freeze_encoder: bool
     gpu: str
     gpus: int = 1
+    pack_share: float = 0.0
 
 
 def long_lines(shape: ModelShape, corpus: Corpus) -> list[str]:
@@ -72,5 +73,12 @@ def hour_line(shape: ModelShape, corpus: Corpus, effort: Effort) -> str:
             f"{what}: its speed is not known here; the first steps of a training will tell, or name another with --gpu"
         )
     share, frozen = effort.full_context_share, effort.freeze_encoder
-    flops = epoch_flops(shape, corpus.frames, corpus.tokens, full_context_share=share, freeze_encoder=frozen)
+    flops = epoch_flops(
+        shape,
+        corpus.frames,
+        corpus.tokens,
+        full_context_share=share,
+        freeze_encoder=frozen,
+        pack_share=effort.pack_share,
+    )
     return f"{what}: {hour_words(effort.epochs * corpus.times * flops, peak, effort.gpus)}"

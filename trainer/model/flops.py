@@ -86,13 +86,24 @@ def epoch_flops(
     *,
     full_context_share: float,
     freeze_encoder: bool = False,
+    pack_share: float = 0.0,
 ) -> float:
-    """Of one pass over clips of *frames* and *tokens*, of which a share, whichever they are, is padded to 30 s."""
+    """Of one pass over clips of *frames* and *tokens*, of which a share, whichever they are, is padded to 30 s.
+
+    *pack_share* of all are packed into windows of that length, and no clip of those is padded.
+    """
     padded = np.maximum(frames, shape.window_frames)
     own, full = (
         float(training_flops(shape, length, tokens, freeze_encoder=freeze_encoder).sum()) for length in (frames, padded)
     )
-    return (1 - full_context_share) * own + full_context_share * full
+    single = (1 - full_context_share) * own + full_context_share * full
+    if not pack_share:
+        return single
+    window = float(shape.window_frames)
+    windows = float(frames.sum()) / window
+    held = np.array([min(float(tokens.sum()) / windows, shape.max_target_positions)])
+    each = float(training_flops(shape, np.array([window]), held, freeze_encoder=freeze_encoder).sum())
+    return (1 - pack_share) * single + pack_share * windows * each
 
 
 def peak_flops(device_name: str) -> float | None:

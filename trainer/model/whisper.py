@@ -107,10 +107,16 @@ class TrainingModel(nn.Module):
 
 
 def expand(features: torch.Tensor, floor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The store's values [rows, frames, bins] as log-mel [rows, bins, frames] of *dtype*; uint8 counts from *floor*."""
-    values = features.to(dtype)
+    """The store's values [rows, frames, bins] as log-mel [rows, bins, frames] of *dtype*; uint8 counts from *floor*.
+
+    *floor* is [rows], or [rows, frames] where some are windows of several clips: what is below a row's largest is
+    raised to that, as Whisper's extractor does by the maximum of the whole window.
+    """
+    values, by_frame = features.to(dtype), floor.to(dtype).reshape(len(floor), -1, 1)
     if features.dtype == torch.uint8:
-        values = values * float(STEP) + floor.to(dtype)[:, None, None]
+        values = values * float(STEP) + by_frame
+    if floor.dim() > 1:
+        values = values.maximum(by_frame.amax(1, keepdim=True))
     return values.transpose(1, 2)
 
 

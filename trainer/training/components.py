@@ -11,6 +11,7 @@ from transformers import WhisperForConditionalGeneration
 
 from shared.errors import UsageError
 from shared.layout import StoreLayout, read_record
+from shared.schema import WINDOW_FRAMES
 from shared.system.home import expand_home
 from shared.text import open_tokenizer
 from shared.units import format_counted
@@ -20,8 +21,10 @@ from trainer.checkpoints.writer import Checkpoints, still_to_come
 from trainer.data.dataset import check_split, evaluation_splits, monitored_rows, open_for_training, require_rows
 from trainer.data.exclusion import Exclusion
 from trainer.data.micro_batches import Budget
-from trainer.data.rows import JoinedRows
+from trainer.data.packing import Packing
+from trainer.data.rows import JoinedRows, numbered
 from trainer.data.step_planner import Lengths, StepPlanner
+from trainer.data.timed_labels import TimeTokens
 from trainer.distributed.ranks import Ranks
 from trainer.memory.activations import Optimiser, StepOptions
 from trainer.memory.footprint import optimiser_bytes
@@ -114,12 +117,35 @@ def open_data(settings: TrainSettings, tell: Callable[[str], None], stop: Callab
 
 
 def planner(setup: Setup, data: Data, budget: Budget) -> StepPlanner:
-    """Plans the steps of a run."""
+    """Plans the steps of a run.
+
+    Raises UsageError where clips are to tell times and the model's tokenizer has none, or packing leaves too little
+    for a rank.
+    """
     lengths, settings = Lengths(data.train.num_frames, data.train.num_labels, data.train.duration), setup.settings
     share = settings.full_context_share
     window = data.shape.window_frames
-    return StepPlanner(
+    plans = StepPlanner(
         lengths, settings.global_batch_size, settings.seed, share, setup.ranks.world_size, budget, window
+    )
+    if settings.pack_share or settings.timestamp_share:
+        plans.packing = _packing(settings, data)
+        plans.plan(0)
+    return plans
+
+
+def _packing(settings: TrainSettings, data: Data) -> Packing:
+    limits = data.shape.limits
+    return Packing(
+        settings.pack_share,
+        TimeTokens.of(data.tokenizer_json, data.shape.vocab_size),
+        data.train.floor,
+        numbered(data.train.source),
+        timestamp_share=settings.timestamp_share,
+        previous_share=settings.previous_text_share,
+        # No later time has a token.
+        window_frames=min(limits.window_frames, WINDOW_FRAMES),
+        max_labels=limits.max_labels,
     )
 
 

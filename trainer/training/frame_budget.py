@@ -38,10 +38,13 @@ def find_budget(
     if state is not None and now == {name: state.identity.get(name) for name in now}:
         return Budget(state.frames, state.plain_frames, per_token)
     measuring()
+    packs = settings.pack_share > 0
+    # A time takes the place of a label, and another comes after the text; windows may fill all places.
+    labels = int(data.train.num_labels.max()) + (settings.timestamp_share > 0)
     worst = window_worst(
         int(data.train.num_frames.max()),
-        int(data.train.num_labels.max()) - 1,
-        full_contexts=settings.full_context_share > 0,
+        (data.shape.limits.max_labels if packs else min(labels, data.shape.limits.max_labels)) - 1,
+        full_contexts=settings.full_context_share > 0 or packs,
         window=data.shape.window_frames,
     )
 

@@ -21,14 +21,15 @@ def write_nonfinite(output: Path, split: JoinedRows, step: int, rank: int, bad: 
     """Writes the rows of *bad*, micro-batches of *rank* in *step*, below *output*; where they are written."""
     rows = [
         {
-            "store": str(split.root_of(clip.row)),
-            "row_id": int(split.row_id[clip.row]),
-            "piece": int(split.piece[clip.row]),
+            "store": str(split.root_of(row)),
+            "row_id": int(split.row_id[row]),
+            "piece": int(split.piece[row]),
             "frames": clip.frames,
             "padding": clip.padding.name.lower(),
         }
         for batch in bad
         for clip in batch.clips
+        for row in ((clip.row,) if clip.window is None else clip.window.rows)
     ]
     folder = output / _FOLDER
     folder.mkdir(exist_ok=True)

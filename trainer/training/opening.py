@@ -76,6 +76,7 @@ def length_words(setup: Setup, data: Data, last: int, steps_per_epoch: int) -> s
         train.num_frames.astype(float),
         train.num_labels.astype(float),
         full_context_share=settings.full_context_share,
+        pack_share=settings.pack_share,
         freeze_encoder=settings.freeze_encoder,
     )
     return f"{words}: {hour_words(epochs * flops, peak, ranks.world_size)}"

@@ -39,6 +39,10 @@ def identity(settings: TrainSettings, data: Data) -> dict[str, Any]:
         "global_batch_size": settings.global_batch_size,
         "full_context_share": settings.full_context_share,
         "freeze_encoder": settings.freeze_encoder,
+        # None where it is not used, as in checkpoints of earlier versions.
+        "pack_share": settings.pack_share or None,
+        "previous_text_share": settings.previous_text_share if settings.pack_share else None,
+        "timestamp_share": settings.timestamp_share or None,
     }
 
 

@@ -15,7 +15,7 @@ LABELS.flags.writeable = False
 )
 def test_labels_that_are_not_there_or_find_no_room_are_refused(start, count, width):
     inputs, places, targets = (np.zeros(6, np.int64) for _ in range(3))
-    rows = np.array([[0, start], [2, count], [1, width], [0, 2]])
+    rows = np.array([[0, start], [2, count], [1, width], [0, 2], [0, 0]])
     with pytest.raises(ValueError, match="labels"):
         fill_labels(LABELS, rows, inputs, places, targets)
     assert not inputs.any()
