@@ -6,6 +6,7 @@ STORE/
   quarantine/train-00000-of-00431.parquet   rows of that unit that could not be used
   provenance/train-00000-of-00431.json      what that unit was made from, and with what
   index/train.parquet                       where each row's payload lies
+  cuts/train.parquet                        where long recordings are cut, if they are; made before all else
   set-aside/                                bad files that a repair moved out of the way
   .partial/                                 the only place of unfinished bytes
 """
@@ -160,6 +161,15 @@ class StoreLayout:
     def provenance(self) -> Path:
         """What each unit was made from."""
         return self.root / "provenance"
+
+    @property
+    def cuts(self) -> Path:
+        """Where long recordings are cut, by source split."""
+        return self.root / "cuts"
+
+    def cuts_of(self, source_split: str) -> Path:
+        """The cuts of *source_split*; made once, never replaced."""
+        return self.cuts / f"{source_split}.parquet"
 
     @property
     def set_aside(self) -> Path:

@@ -1,7 +1,7 @@
 """One recording and its transcript to pieces, or the reason why not. Pure but for the decoder, which is handed in."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,9 @@ from shared.schema import SAMPLING_RATE
 
 Decode = Callable[[Sequence[NDArray[np.float32]]], Sequence[str]]
 """What is said in each of some pieces, float32 mono at 16 kHz."""
+
+ATTEMPTS = 4
+"""How often other pauses are tried where a cut is in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +57,37 @@ class RowCuts:
 def cut_recording(
     row_id: int, samples: NDArray[np.float32], transcript: str, decode: Decode, rules: Rules | None = None
 ) -> RowCuts:
-    """The pieces of a recording (*samples*, float32 mono at 16 kHz) that says *transcript*; what decoding raises."""
-    rules, whole = rules or Rules(), (len(samples),)
-    stops = choose_cuts(len(samples), find_pauses(samples), rules.shortest, rules.longest)
-    if stops is None:
-        longest = rules.longest / SAMPLING_RATE
-        return RowCuts(row_id, whole, problem=f"no pauses to cut it at, into pieces of at most {longest:g} s")
-    words = words_of(transcript)
-    found = assign(words, decode([samples[start:stop] for start, stop in pieces_of(stops)]))
-    cer, margin = round(found.cer, 4), min(found.margins, default=0)
-    if problem := doubt(found, rules):
-        return RowCuts(row_id, whole, cer=cer, margin=margin, problem=problem)
-    return RowCuts(row_id, tuple(stops), tuple(texts_of(transcript, words, found.bounds)), cer, margin)
+    """The pieces of a recording (*samples*, float32 mono at 16 kHz) that says *transcript*; raises what decoding does.
+
+    Where a cut's place in the text is in doubt, as beside a word that is written and not said, another pause is taken
+    instead; what was decoded before is not decoded again.
+    """
+    rules, words = rules or Rules(), words_of(transcript)
+    pauses, refused = find_pauses(samples), RowCuts(row_id, (len(samples),))
+    heard: dict[tuple[int, int], str] = {}
+    for attempt in range(ATTEMPTS):
+        stops = choose_cuts(len(samples), pauses, rules.shortest, rules.longest)
+        if stops is None:
+            longest = f"{rules.longest / SAMPLING_RATE:g} s"
+            return (
+                refused
+                if attempt
+                else replace(refused, problem=f"no pauses to cut it at, into pieces of at most {longest}")
+            )
+        pieces = pieces_of(stops)
+        new = [piece for piece in pieces if piece not in heard]
+        heard |= zip(new, decode([samples[start:stop] for start, stop in new]), strict=True)
+        found = assign(words, [heard[piece] for piece in pieces])
+        cer, margin = round(found.cer, 4), min(found.margins, default=0)
+        problem = doubt(found, rules)
+        if not problem:
+            return RowCuts(row_id, tuple(stops), tuple(texts_of(transcript, words, found.bounds)), cer, margin)
+        refused = replace(refused, cer=cer, margin=margin, problem=problem)
+        doubtful = {stop for stop, own in zip(stops, found.margins, strict=False) if own < rules.min_margin}
+        if not doubtful or found.cer > rules.max_cer:
+            return refused
+        pauses = [pause for pause in pauses if pause.middle not in doubtful]
+    return refused
 
 
 def doubt(found: Assignment, rules: Rules) -> str:

@@ -28,7 +28,7 @@ def prepare_store(layout: StoreLayout, record: StoreRecord, settings_json: str, 
 
     The caller holds the store's lock. Raises UsageError for a folder that holds other things.
     """
-    _check_is_store(layout)
+    check_is_store(layout)
     removals = clear_left(layout, record.uuid)
     close_partial(layout)
     # First of all: with its record a folder is a store, whatever kills this run next.
@@ -84,10 +84,11 @@ def remove_partial(layout: StoreLayout) -> list[Removal]:
     return removals
 
 
-def _check_is_store(layout: StoreLayout) -> None:
+def check_is_store(layout: StoreLayout) -> None:
+    """Raises UsageError for a folder that holds other things than a store, or the cuts that come before one."""
     if layout.record.exists():
         return
-    strange = sorted(path.name for path in layout.root.iterdir() if path.name != ".partial")
+    strange = sorted(path.name for path in layout.root.iterdir() if path not in {layout.partial, layout.cuts})
     if strange:
         message = f"{layout.root} is not empty and is no store: it holds {', '.join(strange[:5])}"
         raise UsageError(message, "name a new or empty folder with --store")

@@ -22,6 +22,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _USAGE = 2
 COMMANDS = {
     "inspect": "preprocess.inspect",
+    "align": "preprocess.align",
     "plan": "preprocess.plan",
     "run": "preprocess.run",
     "verify": "preprocess.verify",
@@ -119,8 +120,13 @@ def _say_what_is_missing(
 def _explain(error: ModuleNotFoundError, package: str) -> int:
     if str(error.name).partition(".")[0] in {"preprocess", "trainer", "shared"}:
         raise error
-    print(f"error: {error.name} is not installed\n  -> {pip_line(package, _direct_url(), _ROOT)}", file=sys.stderr)
+    print(f"error: {error.name} is not installed\n  -> {install_line(package)}", file=sys.stderr)
     return _USAGE
+
+
+def install_line(extra: str) -> str:
+    """The command that installs *extra* of this project as it is installed here."""
+    return pip_line(extra, _direct_url(), _ROOT)
 
 
 def pip_line(extra: str, direct_url: Mapping[str, Any] | None, root: Path) -> str:

@@ -1,0 +1,67 @@
+"""Settings of `python -m preprocess.align`."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from preprocess.settings import (
+    DURATION_COLUMN,
+    END_COLUMN,
+    OFFSET_COLUMN,
+    SEPARATOR,
+    SPLIT_COLUMN,
+    TEXT_ENCODING,
+)
+from shared.command.settings import Folders
+from shared.units import parse_bytes
+
+
+class AlignSettings(Folders):
+    """What is cut, by which model, and what that may take. What names the source is as for `preprocess.run`."""
+
+    source: str | None = Field(None, description="data set, as for preprocess.run [required]")
+    store: Path | None = Field(None, description="folder of the store that the cuts are for [required]")
+    model: Path | None = Field(
+        None, description="folder of a multilingual Whisper model in CTranslate2's (faster-whisper's) format [required]"
+    )
+    config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
+    follow_links: bool = Field(default=False, description="follow links that lead out of the data set's folder")
+    audio_root: Path | None = Field(None, description="folder of the clips, as for preprocess.run")
+    split: tuple[str, ...] = Field((), description="split of the data set; repeatable [its usual ones]")
+    language: str = Field("de", description="language that is spoken")
+    limit: int | None = Field(None, ge=1, description="only the first N rows of each split [all]")
+    max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds that is left whole")
+    strip_timestamps: bool = Field(
+        default=False, description="leave timestamps such as <|0.00|> out of transcripts, as the run will"
+    )
+    audio_column: str = Field("audio", description="column with the encoded audio, or with the clip's file")
+    text_column: str = Field("transkription", description="column with the transcript")
+    source_column: str = Field("source", description="column with the clip's origin")
+    encoding: str = TEXT_ENCODING
+    separator: str = SEPARATOR
+    offset_column: str = OFFSET_COLUMN
+    duration_column: str = DURATION_COLUMN
+    end_column: str = END_COLUMN
+    split_column: str = SPLIT_COLUMN
+    device: str = Field("auto", description="cpu, cuda or auto: a GPU where there is one")
+    threads: int = Field(0, ge=0, le=256, description="threads of the model on a CPU; 0: CTranslate2's own choice")
+    disk_budget: int | None = Field(
+        None, ge=0, description="bytes that the store may take with its cuts [all that is free above the reserve]"
+    )
+    disk_reserve: int | None = Field(
+        None, ge=0, description="bytes of the disk that stay free [10GB, at most 5 % of the disk]"
+    )
+    ram_budget: int | None = Field(
+        None, ge=1, description="bytes of memory that this process may use [the cgroup's or machine's]"
+    )
+
+    @field_validator("disk_budget", "disk_reserve", "ram_budget", mode="before")
+    @classmethod
+    def _parse_size(cls, value: Any) -> Any:
+        return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _parse_splits(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
