@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+from preprocess.features.pieces import CutsOf, feature_rows
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.planning.cost import Cost, CostMeter
@@ -86,18 +87,21 @@ class SampleTask:
     num_rows: int
     settings: PipelineSettings
     skipped: frozenset[int] = frozenset()
+    cuts: CutsOf | None = None
 
     def without(self, rows: Iterable[int]) -> "SampleTask":
         """The same without *rows*."""
         return replace(self, skipped=frozenset(rows))
 
 
-def sample_task(source: Source, split: str, settings: PipelineSettings, limit: int | None = None) -> SampleTask:
-    """The task of sampling the first *limit* rows of *split*, or all."""
+def sample_task(
+    source: Source, split: str, settings: PipelineSettings, limit: int | None = None, cuts: CutsOf | None = None
+) -> SampleTask:
+    """The task of sampling the first *limit* rows of *split*, or all; recordings that *cuts* names are split."""
     ranges = sample_ranges(source.splits[split].blocks, limit)
     stretches = tuple(source.reader(split, start, stop) for start, stop in ranges)
     warm_up = source.reader(split, ranges[0][0], ranges[0][0] + 1) if ranges else None
-    return SampleTask(split, warm_up, stretches, sum(stop - start for start, stop in ranges), settings)
+    return SampleTask(split, warm_up, stretches, sum(stop - start for start, stop in ranges), settings, cuts=cuts)
 
 
 def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_id: None) -> Sample:
@@ -110,16 +114,16 @@ def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_
     for row in task.warm_up.rows() if task.warm_up else ():
         # What happens once (imports, tables made at first use) is no row's cost.
         progress(row.row_id)
-        made = None if row.row_id in task.skipped else _try(pipeline, row)[0]
-        encoded_bytes([made] if made is not None else [], spec)
+        made = [] if row.row_id in task.skipped else _try(pipeline, row, task.cuts)[0]
+        encoded_bytes(made, spec)
     with CostMeter() as making:
         for stretch, reader in enumerate(task.stretches):
             for row in reader.rows():
                 progress(row.row_id)
-                made, reason = (None, _CRASHED) if row.row_id in task.skipped else _try(pipeline, row)
+                made, reason = ([], _CRASHED) if row.row_id in task.skipped else _try(pipeline, row, task.cuts)
                 # A few rows from all over the split show what the store adds to their payloads.
-                if made is not None and len(sampled) % every == 0:
-                    features.append(made)
+                if len(sampled) % every == 0:
+                    features += made
                 sampled.append(_measure(row, made, reason, stretch))
     with CostMeter() as writing:
         stored = encoded_bytes(features, spec)
@@ -137,19 +141,18 @@ def _overhead(features: Sequence[FeatureRow], stored_bytes: int, spec: FeatureSp
     return (stored_bytes + index) / payload if payload else 1.0
 
 
-def _try(pipeline: RowPipeline, row: SourceRow) -> tuple[FeatureRow | None, str]:
-    """The feature row, or None and the reason why not."""
+def _try(pipeline: RowPipeline, row: SourceRow, cuts: CutsOf | None) -> tuple[list[FeatureRow], str]:
+    """The feature rows, or none and the reason why not."""
     try:
-        return pipeline(row), ""
+        return feature_rows(pipeline, row, cuts), ""
     except RowRejectedError as error:
-        return None, str(error.reason)
+        return [], str(error.reason)
 
 
-def _measure(row: SourceRow, made: FeatureRow | None, reason: str, stretch: int) -> SampledRow:
-    encoded = len(row.audio or b"")
-    if made is None:
-        return SampledRow(encoded, 0, 0.0, rejected=True, stretch=stretch, reason=reason)
-    return SampledRow(encoded, len(made.payload), made.duration, rejected=False, stretch=stretch)
+def _measure(row: SourceRow, made: Sequence[FeatureRow], reason: str, stretch: int) -> SampledRow:
+    encoded, payload = len(row.audio or b""), sum(len(part.payload) for part in made)
+    seconds = sum(part.duration for part in made)
+    return SampledRow(encoded, payload, seconds, rejected=not made, stretch=stretch, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
