@@ -18,13 +18,16 @@ from preprocess.inspection.log_mel_picture import save_log_mel_png
 from preprocess.inspection.screen import render_source, render_store
 from preprocess.inspection.source import Rules, clip_facts, open_explaining, read_row, row_log_mel, source_facts
 from preprocess.inspection.store import store_facts
+from preprocess.planning.long_audio import longest_seconds
 from preprocess.settings import (
     DURATION_COLUMN,
     END_COLUMN,
+    LONG_AUDIO,
     OFFSET_COLUMN,
     SEPARATOR,
     SPLIT_COLUMN,
     TEXT_ENCODING,
+    LongAudio,
 )
 from preprocess.sources.base import Access, Columns, Source, split_named
 from preprocess.sources.open import access_of
@@ -34,7 +37,8 @@ from shared.command.settings import Folders
 from shared.command.terminal import Screen, json_line, say
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout
-from shared.models.model_files import DEFAULT_NUM_MEL_BINS, model_facts
+from shared.models.limits import ModelLimits
+from shared.models.model_files import DEFAULT_NUM_MEL_BINS, ModelFacts, model_facts
 from shared.system.home import expand_home
 from shared.text import Labeller, printable
 
@@ -57,7 +61,10 @@ class InspectSettings(Folders):
     png: Path | None = Field(None, description="draw the row's log-mel into this file, or into this folder")
     json_: bool = Field(default=False, description="print one JSON object")
     num_mel_bins: int = Field(DEFAULT_NUM_MEL_BINS, ge=1, le=512, description="log-mel bins of a data set's picture")
-    max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds that a run would take")
+    max_duration: float = Field(
+        30.0, gt=0, le=3600, description="longest clip in seconds that a run would take [the model's window]"
+    )
+    long_audio: LongAudio = LONG_AUDIO
     strip_timestamps: bool = Field(
         default=False, description="leave timestamps such as <|0.00|> out of transcripts, as a run would"
     )
@@ -117,9 +124,11 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
     opened = open_explaining(uri, columns, access)
     split = _chosen_split(opened.source, settings.split)
     row = None if opened.source is None else read_row(opened.source, split, settings.row or 0)
-    rules = Rules(settings.max_duration, settings.strip_timestamps)
+    facts_of_model = None if settings.model is None else model_facts(settings.model, None, None)
+    limits = ModelLimits() if facts_of_model is None else facts_of_model.limits
+    rules = Rules(_longest(settings, limits), settings.strip_timestamps)
     clip = None if row is None else clip_facts(row, rules)
-    facts = source_facts(uri, opened, split, clip, rules, labeller=_labeller(settings))
+    facts = source_facts(uri, opened, split, clip, rules, labeller=_labeller(facts_of_model))
     picture = None
     if row is not None and clip is not None and clip.seconds is not None and settings.png is not None:
         title = f"{Path(uri).name}, {split}, row {row.row_id}"
@@ -134,6 +143,7 @@ def _inspect_source(uri: str, settings: InspectSettings) -> int:
 def _plan_command(uri: str, options: Sequence[str], settings: InspectSettings) -> list[str]:
     """The plan of *uri* under the rules that were given here; *options* say how it is read."""
     rules = ["--max-duration", str(settings.max_duration)] if "max_duration" in settings.model_fields_set else []
+    rules += ["--long-audio", settings.long_audio] if "long_audio" in settings.model_fields_set else []
     rules += ["--strip-timestamps"] if settings.strip_timestamps else []
     model = settings.model or _USUAL_MODEL
     return [python_command(), "-m", "preprocess.plan", "--source", uri, "--model", model, *options, *rules]
@@ -146,11 +156,15 @@ def _access_options(access: Access) -> list[str]:
     return [*options, *(["--follow-links"] if access.follow_links else [])]
 
 
-def _labeller(settings: InspectSettings) -> Labeller | None:
-    if settings.model is None:
-        return None
-    facts = model_facts(settings.model, None, None)
-    return Labeller(facts.tokenizer_json, max_labels=facts.limits.max_labels)
+def _labeller(facts: ModelFacts | None) -> Labeller | None:
+    return None if facts is None else Labeller(facts.tokenizer_json, max_labels=facts.limits.max_labels)
+
+
+def _longest(settings: InspectSettings, limits: ModelLimits) -> float:
+    """Seconds of the longest clip that a run with these *settings* takes."""
+    named = settings.model_fields_set
+    given = settings.max_duration if "max_duration" in named else None
+    return longest_seconds(settings.long_audio, limits, given, chosen="long_audio" in named)
 
 
 def _chosen_split(source: Source | None, name: str | None) -> str:

@@ -21,6 +21,13 @@ OFFSET_COLUMN: Any = Field(
 DURATION_COLUMN: Any = Field("", description="column with a part's length in seconds, or none [duration …]")
 END_COLUMN: Any = Field("", description="column with a part's end in seconds, or none [end …]")
 SPLIT_COLUMN: Any = Field("", description="column with the split of a row; none: all rows are of one [split …]")
+LongAudio = Literal["quarantine", "keep", "split"]
+"""What becomes of clips that are longer than the model's window."""
+LONG_AUDIO: Any = Field(
+    "quarantine",
+    description="clips over the model's window of 30 s: left out and counted, stored whole up to --max-duration "
+    "(unless given, 60), or cut at pauses as preprocess.align planned",
+)
 
 
 class SourceSettings(Folders):
@@ -50,6 +57,7 @@ class SourceSettings(Folders):
     max_duration: float = Field(
         30.0, gt=0, le=3600, description="longest clip in seconds; longer is quarantined [the model's window]"
     )
+    long_audio: LongAudio = LONG_AUDIO
     strip_timestamps: bool = Field(
         default=False, description="leave timestamps such as <|0.00|> out of transcripts [quarantine such rows]"
     )

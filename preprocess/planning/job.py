@@ -14,6 +14,7 @@ from preprocess.features.pipeline import PipelineSettings
 from preprocess.features.worker import UnitTask
 from preprocess.phases import Phase, TellPhase, tell_nobody
 from preprocess.planning.forecast import SplitForecast, forecast_split
+from preprocess.planning.long_audio import longest_seconds, no_cut_plan
 from preprocess.planning.sample import sample_apart, sample_task
 from preprocess.settings import SourceSettings
 from preprocess.sources.base import BATCH_BYTES, Columns, Source
@@ -120,6 +121,8 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
     Splits that the store already knows keep their plan and are not sampled again. Raises SourceError, UsageError or
     StoreMismatchError.
     """
+    if settings.long_audio == "split":
+        raise no_cut_plan(settings.source or "CORPUS", str(store_path(settings)), settings.model)
     source, settings = _open_settings_source(settings, tell)
     facts = model_facts(settings.model, settings.num_mel_bins, settings.tokenizer)
     pipeline = _pipeline(settings, facts)
@@ -254,8 +257,10 @@ def _chosen_splits(source: Source, settings: SourceSettings) -> dict[str, tuple[
 
 
 def _longest(settings: SourceSettings, limits: ModelLimits) -> float:
-    """Seconds of the longest clip that is taken: `--max-duration`, where it is given, else the model's window."""
-    return settings.max_duration if "max_duration" in settings.model_fields_set else limits.window_seconds
+    """Seconds of the longest clip that is taken: see `longest_seconds`."""
+    named = settings.model_fields_set
+    given = settings.max_duration if "max_duration" in named else None
+    return longest_seconds(settings.long_audio, limits, given, chosen="long_audio" in named)
 
 
 def _pipeline(settings: SourceSettings, facts: ModelFacts) -> PipelineSettings:

@@ -273,3 +273,9 @@ def test_the_plan_that_is_named_has_the_limit_of_seconds_to_its_last_digit(sourc
     assert run_command(main, [str(source), "--max-duration", limit]) == ExitCode.DONE
     words = shlex.split(capsys.readouterr().out.split("Next:")[1].replace("\\\n", " "))
     assert words[words.index("--max-duration") + 1] == limit
+
+
+def test_what_inspect_was_told_of_long_audio_the_plan_is_told_too(source, capsys):
+    assert run_command(main, [str(source), "--long-audio", "keep", "--max-duration", "43"]) == ExitCode.DONE
+    words = shlex.split(capsys.readouterr().out.split("Next:")[1].replace("\\\n", " "))
+    assert words[words.index("--long-audio") + 1] == "keep"

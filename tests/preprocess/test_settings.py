@@ -30,10 +30,12 @@ def parse(*argv):
 
 
 FOLDER_LAYERS = ['"/a"', "/b", "/c", "/d"], [Path("/a"), Path("/b"), Path("/c"), Path("/d")]
+KINDS_OF_LONG = ["keep", "split", "quarantine", "keep"]
 # Option: environment name, the value as four layers write it, and as it is read.
 LAYERS = {
     "actors": ("PREPROCESS_ACTORS", ["2", "3", "4", "6"], [2, 3, 4, 6]),
     "shard_size": ("PREPROCESS_SHARD_SIZE", ['"1GB"', "2GiB", "300 MB", "4096"], [10**9, 2**31, 3 * 10**8, 4096]),
+    "long_audio": ("PREPROCESS_LONG_AUDIO", ['"keep"', "split", "quarantine", "keep"], KINDS_OF_LONG),
     "max_duration": ("PREPROCESS_MAX_DURATION", ["10", "20.5", "25", "12"], [10.0, 20.5, 25.0, 12.0]),
     "text_column": ("PREPROCESS_TEXT_COLUMN", ['"a"', "b", "c", "d"], ["a", "b", "c", "d"]),
     "view": ("PREPROCESS_VIEW", ['"live"', "plain", "json", "auto"], ["live", "plain", "json", "auto"]),
