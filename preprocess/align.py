@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.alignment.align_split import AlignProgress, Long, align_rows
+from preprocess.alignment.align_split import LONGEST_RECORDING, AlignProgress, Long, align_rows
 from preprocess.alignment.cut_plan import read_cut_plan, write_cut_plan
 from preprocess.alignment.decoder import WhisperDecoder, model_fingerprint
 from preprocess.alignment.journal import Journal
@@ -36,8 +36,6 @@ from shared.system.stop_request import StopRequest
 from shared.units import format_counted, format_seconds
 
 _PROG = "python -m preprocess.align"
-_LONGEST = DecodeLimits(max_seconds=3_600.0)
-"""What is longer than an hour is no recording to cut but a file to look at."""
 _TELL_SECONDS = 10.0
 MakeDecoder = Callable[[AlignSettings], Decode]
 
@@ -161,7 +159,7 @@ class _Splitter:
         if journal.next_row >= total:
             return
         reader = self.source.reader(self.split, journal.next_row, total)
-        long = Long(DecodeLimits(max_seconds=settings.max_duration), _LONGEST)
+        long = Long(DecodeLimits(max_seconds=settings.max_duration), DecodeLimits(max_seconds=LONGEST_RECORDING))
         transcript = partial(stored_transcript, strip_timestamps=settings.strip_timestamps)
         pace = _Pace(self.progress.rows, self.progress.seconds, total)
         self.room.check()

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from preprocess.alignment.cut_plan import CutPlan
+from preprocess.piece_ranges import PieceCounts
 from preprocess.sources.base import Block, Columns, SplitLayout
 from shared.layout import SplitRecord
 from shared.models.limits import ModelLimits
@@ -68,14 +70,16 @@ def plan_split(
     shard_bytes: int = 0,
     forecast_bytes: int = 0,
     held_out: Mapping[str, str] | None = None,
+    cuts: CutPlan | None = None,
 ) -> SplitPlan:
     """Plans split *name* of the store from the source split *layout*, about *rows_per_unit* rows a shard.
 
     *limit* takes the first rows of the source split. A split without rows has no units. Rows that equal one of the
-    splits *held_out*, which are named with their plans' digests, are left out.
+    splits *held_out*, which are named with their plans' digests, are left out. Recordings that *cuts* names are split,
+    and each of their pieces counts as a row of a shard.
     """
     selection = selection or Selection()
-    ranges = cut_ranges(layout.blocks, rows_per_unit, limit)
+    ranges = _ranges(layout.blocks, rows_per_unit, limit, cuts)
     units = tuple(
         Unit(name, number, start, stop, int(selection.mask(start, stop).sum()))
         for number, (start, stop) in enumerate(ranges)
@@ -95,6 +99,8 @@ def plan_split(
     if features.strip_timestamps:
         # Only where it is asked for: stores of earlier versions state no such setting.
         settings["strip_timestamps"] = True
+    if cuts is not None:
+        settings |= {"long_audio": "split", "cuts": cuts.digest}
     if held_out:
         settings["drop_test_leaks"] = dict(held_out)
     usual, own = asdict(ModelLimits()), asdict(features.limits)
@@ -116,6 +122,16 @@ def plan_split(
         row_bounds=(*(unit.start for unit in units), *(unit.stop for unit in units[-1:])),
     )
     return SplitPlan(name, layout.name, selection, units, record)
+
+
+def _ranges(
+    blocks: Sequence[Block], rows_per_unit: int, limit: int | None, cuts: CutPlan | None
+) -> list[tuple[int, int]]:
+    if cuts is None:
+        return cut_ranges(blocks, rows_per_unit, limit)
+    counts = PieceCounts.of(cuts.num_pieces)
+    pieces = cut_ranges(counts.spread(blocks), rows_per_unit, None if limit is None else counts.before(limit))
+    return counts.row_ranges(pieces)
 
 
 def cut_ranges(blocks: Sequence[Block], rows_per_unit: int, limit: int | None = None) -> list[tuple[int, int]]:

@@ -37,7 +37,7 @@ VERIFY = "python -m preprocess.verify --store STORE names what is wrong"
 
 @dataclass(frozen=True, slots=True)
 class SplitTotals:
-    """What a finished split holds.
+    """What a finished split holds: *rows* with features, a split recording's pieces each, and rows *quarantined*.
 
     *content_digest* covers row ids, lengths and payload checksums in order, *index_digest* the index file.
     """
@@ -70,6 +70,7 @@ class SplitScan:
     """Adds up the shards of a split, in order."""
 
     rows: int = 0
+    source_rows: int = 0
     quarantined: int = 0
     num_bytes: int = 0
     seconds: float = 0.0
@@ -79,7 +80,8 @@ class SplitScan:
     def add(self, shard: IndexedShard, path: Path) -> None:
         """Counts *shard*, which lies at *path*. Raises StoreError when its counts do not add up."""
         _, rows, quarantined = shard_counts(shard.metadata, path.name)
-        self.rows += rows
+        self.rows += shard.metadata.num_rows
+        self.source_rows += rows
         self.quarantined += quarantined
         self.num_bytes += path.stat().st_size
         self.seconds += float(np.sum(shard.rows["duration"].to_numpy(), dtype=np.float64))
@@ -161,8 +163,8 @@ def write_index(
                 if len(shard.rows):
                     writer.write_table(shard.rows)
             writer.add_key_value_metadata({SHARD_DIGESTS.decode(): " ".join(scan.frame_digests)})
-        if scan.rows + scan.quarantined != record.num_rows:
-            found = f"{format_counted(scan.rows, 'row')} and {scan.quarantined} quarantined"
+        if scan.source_rows + scan.quarantined != record.num_rows:
+            found = f"{format_counted(scan.source_rows, 'row')} and {scan.quarantined} quarantined"
             raise StoreError(f"split {split!r}: {found}, planned were {record.num_rows}", REPAIR)
         durable.seal()
         durable.publish(layout.index_of(split), replace=True)

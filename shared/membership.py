@@ -27,6 +27,7 @@ READABLE = "see that the file can be read, then repeat the command"
 KEYS = ["row_id", "piece"]
 """What identifies a row; a store of version 1 has no `piece`, which reads as 0."""
 _ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED = b"rows_in", b"rows_out", b"rows_quarantined"
+_PIECES_OUT = b"pieces_out"
 _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException)
 _SHOWN = 5
 
@@ -72,17 +73,20 @@ def unit_metadata(
 
 
 def shard_counts(metadata: pq.FileMetaData, name: str) -> tuple[int, int, int]:
-    """Rows in, out and quarantined, as the shard itself states them. Raises StoreError when they do not add up."""
+    """Source rows in, out and quarantined, as the shard itself states them. Raises StoreError when they do not add up.
+
+    A row that was split is one row out, however many pieces it has; a shard of split rows counts these as well.
+    """
     try:
         values = metadata.metadata or {}
         rows_in, rows_out, quarantined = (int(values[key]) for key in (_ROWS_IN, _ROWS_OUT, _ROWS_QUARANTINED))
+        written = int(values.get(_PIECES_OUT, rows_out))
     except (KeyError, ValueError) as error:
         raise StoreError(f"{name} does not state its row counts: {error!r}", REPAIR) from error
-    if rows_in != rows_out + quarantined or rows_out != metadata.num_rows:
-        message = (
-            f"{name}: {format_counted(rows_in, 'row')} in, {rows_out} out ({metadata.num_rows} found), "
-            f"{quarantined} quarantined"
-        )
+    if rows_in != rows_out + quarantined or written != metadata.num_rows or written < rows_out:
+        pieces = f" in {format_counted(written, 'piece')}" if _PIECES_OUT in values else ""
+        found = f"{rows_out} out{pieces} ({metadata.num_rows} found)"
+        message = f"{name}: {format_counted(rows_in, 'row')} in, {found}, {quarantined} quarantined"
         raise StoreError(message, REPAIR)
     return rows_in, rows_out, quarantined
 
@@ -124,7 +128,10 @@ class Membership:
         for path, keys in ((place.shard, written), (place.quarantined, rejected)):
             if not _increasing(keys):
                 yield f"{path}: row ids are not strictly increasing"
-        both = written[np.isin(_as_one(written), _as_one(rejected)), 0]
+        if len(gaps := _with_gaps(written)):
+            yield f"{place.shard}: pieces of rows {_some(gaps)} are missing"
+        # All pieces of a row are written, or the row is quarantined.
+        both = np.unique(written[np.isin(written[:, 0], rejected[:, 0]), 0])
         if len(both):
             yield f"{place.quarantined}: rows {_some(both)} are both written and quarantined"
         found = np.unique(np.concatenate([written[:, 0], rejected[:, 0]]))
@@ -210,10 +217,11 @@ def _increasing(keys: NDArray[np.int64]) -> bool:
     return bool(np.all((steps[:, 0] > 0) | ((steps[:, 0] == 0) & (steps[:, 1] > 0))))
 
 
-def _as_one(keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each of *keys* int64[rows, 2] as one number, which is much faster to look up."""
-    numbers: NDArray[np.int64] = (keys[:, 0] << 15) | keys[:, 1]
-    return numbers
+def _with_gaps(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows of *keys* int64[rows, 2], in order, whose pieces do not count on from 0."""
+    same = np.concatenate([[False], keys[1:, 0] == keys[:-1, 0]])[: len(keys)]
+    due = np.where(same, np.roll(keys[:, 1], 1) + 1, 0)
+    return np.unique(keys[keys[:, 1] != due, 0])
 
 
 def _some(rows: NDArray[np.int64]) -> str:

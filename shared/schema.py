@@ -52,6 +52,7 @@ class QuarantineReason(StrEnum):
     SPECIAL_TOKENS = "special_tokens"
     TEST_LEAK = "test_leak"
     CRASHED = "crashed"
+    UNSPLITTABLE = "unsplittable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from preprocess.sources.base import RowReader, SourceRow
 from shared.errors import RowRejectedError
 from shared.schema import SAMPLING_RATE, QuarantineReason
 
+LONGEST_RECORDING = 3_600.0
+"""Seconds: what is longer is no recording to cut but a file to look at."""
 PASSED_EVERY = 1_000
 """Rows after which the journal learns that none of them was too long."""
 Transcript = Callable[[str], str]

@@ -1,10 +1,13 @@
 """One source row to one feature row, or the reason why not."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.alignment.align_split import LONGEST_RECORDING
+from preprocess.alignment.cuts import pieces_of
+from preprocess.alignment.recording import RowCuts
 from preprocess.audio.decode import DecodeLimits, decode_clip, resample
 from preprocess.features.stages import StageClock
 from preprocess.features.transcript import stored_transcript
@@ -48,14 +51,45 @@ class RowPipeline:
 
     def __call__(self, row: SourceRow) -> FeatureRow:
         """The feature row of *row*. Raises RowRejectedError with the quarantine reason."""
-        if row.audio is None:
-            raise RowRejectedError(row.problem or QuarantineReason.NO_AUDIO, row.problem_message or "no audio bytes")
+        audio = _audio_of(row)
         with self._clock.stage("tokenise"):
-            transkription = stored_transcript(row.transkription or "", strip_timestamps=self._strip_timestamps)
+            transkription = self._transcript(row)
             labels = self._labeller(transkription)
-        samples, cancelled = self._samples(row.audio)
-        if cancelled:
-            self.cancelled.append(row.row_id)
+        samples = self._samples(row.row_id, audio, self._limits)
+        return self._feature_row(row, samples, transkription, labels)
+
+    def pieces(self, row: SourceRow, cuts: RowCuts) -> list[FeatureRow]:
+        """The feature rows of the pieces that *cuts* make of the recording *row*, in order.
+
+        Raises RowRejectedError for the whole of it: as for any row, for what one of its pieces cannot be, and
+        `unsplittable` for a recording that cannot be cut, or is not the one that the cuts were made of.
+        """
+        audio = _audio_of(row)
+        with self._clock.stage("tokenise"):
+            whole = self._transcript(row)
+            if not whole:
+                raise RowRejectedError(QuarantineReason.EMPTY_TRANSCRIPT, "the transcript is empty")
+            if cuts.problem:
+                raise RowRejectedError(QuarantineReason.UNSPLITTABLE, cuts.problem)
+            if "".join(cuts.texts).replace(" ", "") != whole.replace(" ", ""):
+                raise RowRejectedError(QuarantineReason.UNSPLITTABLE, "its cuts were made of another text")
+            labels = [self._labeller(text) for text in cuts.texts]
+        samples = self._samples(row.row_id, audio, replace(self._limits, max_seconds=LONGEST_RECORDING))
+        if len(samples) != cuts.num_samples:
+            message = f"it has {len(samples):,} samples at 16 kHz, its cuts were made of {cuts.num_samples:,}"
+            raise RowRejectedError(QuarantineReason.UNSPLITTABLE, message)
+        parts = zip(pieces_of(cuts.stops), cuts.texts, labels, strict=True)
+        return [
+            self._feature_row(row, samples[start:stop], text, own, piece)
+            for piece, ((start, stop), text, own) in enumerate(parts)
+        ]
+
+    def _transcript(self, row: SourceRow) -> str:
+        return stored_transcript(row.transkription or "", strip_timestamps=self._strip_timestamps)
+
+    def _feature_row(
+        self, row: SourceRow, samples: NDArray[np.float32], transkription: str, labels: list[int], piece: int = 0
+    ) -> FeatureRow:
         with self._clock.stage("log_mel"):
             features = self._log_mel.features(samples, self._spec.dtype)
         return FeatureRow(
@@ -68,10 +102,20 @@ class RowPipeline:
             source=row.source,
             duration=len(samples) / SAMPLING_RATE,
             path=row.path,
+            piece=piece,
         )
 
-    def _samples(self, audio: bytes) -> tuple[NDArray[np.float32], bool]:
+    def _samples(self, row_id: int, audio: bytes, limits: DecodeLimits) -> NDArray[np.float32]:
         with self._clock.stage("decode"):
-            clip = decode_clip(audio, self._limits)
+            clip = decode_clip(audio, limits)
+        if clip.cancelled:
+            self.cancelled.append(row_id)
         with self._clock.stage("resample"):
-            return resample(clip.samples, clip.sampling_rate), clip.cancelled
+            return resample(clip.samples, clip.sampling_rate)
+
+
+def _audio_of(row: SourceRow) -> bytes:
+    """The encoded audio of *row*. Raises RowRejectedError where there is none, with what the source says of it."""
+    if row.audio is None:
+        raise RowRejectedError(row.problem or QuarantineReason.NO_AUDIO, row.problem_message or "no audio bytes")
+    return row.audio

@@ -117,6 +117,6 @@ def code_digest(files: Iterable[Path]) -> str:
 def _feature_code() -> list[Path]:
     """Our modules that decide what a row becomes."""
     features, audio, store = (Path(str(file)).parent for file in (__file__, preprocess.audio.__file__, shared.__file__))
-    names = [features / f"{name}.py" for name in ("kernel", "log_mel", "mel", "pipeline", "spectrum", "transcript")]
-    names.append(features.parent / "compiled.py")
+    ours = ("kernel", "log_mel", "mel", "pieces", "pipeline", "spectrum", "transcript")
+    names = [*(features / f"{name}.py" for name in ours), features.parent / "compiled.py"]
     return [*names, *sorted(audio.rglob("*.py")), *(store / f"{name}.py" for name in ("schema", "shard", "text"))]

@@ -14,6 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from preprocess.features.held_out import HeldOut
+from preprocess.features.pieces import CutsOf, feature_rows
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.provenance import Provenance, ReadChecksum, this_software
 from preprocess.features.stages import StageClock
@@ -45,7 +46,8 @@ class WorkerSettings:
 class UnitTask:
     """One unit's work: rows from *reader*, those of *selection*, without *crashed_rows*, in at most *max_bytes*.
 
-    Rows that equal one in the committed shards *held_out* are quarantined. *batch_bytes* is how much audio is read at
+    Rows that equal one in the committed shards *held_out* are quarantined. Recordings that *cuts* names are
+    split. *batch_bytes* is how much audio is read at
     once; it does not show in the shard.
     """
 
@@ -59,6 +61,7 @@ class UnitTask:
     batch_bytes: int = BATCH_BYTES
     format_version: int = FORMAT_VERSION
     held_out: tuple[Path, ...] = ()
+    cuts: CutsOf | None = None
 
     @property
     def name(self) -> str:
@@ -136,8 +139,8 @@ class FeatureWorker:
             for row in self._feature_rows(task, quarantined, checksum):
                 with self._clock.stage("write"):
                     writer.append(row)
-            if writer.num_rows + len(quarantined) != unit.num_rows:
-                found = writer.num_rows + len(quarantined)
+            found = self.progress.rows
+            if found != unit.num_rows:
                 message = f"{task.name}: the source gave {format_counted(found, 'row')}, planned were {unit.num_rows}"
                 raise SourceError(message, "the source changed during the run: restore it, or use a new --store")
             with self._clock.stage("commit"):
@@ -161,14 +164,15 @@ class FeatureWorker:
             if self._stopping:
                 raise InterruptedRunError(f"{task.name} was given up: the run is stopping")
             try:
-                features = self._pipeline(row)
-                held_out.refuse(features)
+                made = feature_rows(self._pipeline, row, task.cuts)
+                for features in made:
+                    held_out.refuse(features)
             except RowRejectedError as error:
                 quarantined.append(QuarantinedRow(row.row_id, row.path, error.reason, error.message))
                 self.progress.quarantined += 1
             else:
-                self.progress.audio_seconds += features.duration
-                yield features
+                self.progress.audio_seconds += sum(features.duration for features in made)
+                yield from made
             self.progress.rows += 1
 
     def _held_out_of(self, task: UnitTask) -> HeldOut:
@@ -240,7 +244,7 @@ def _spoilt(row: SourceRow) -> SourceRow:
     return replace(row, audio=None, problem=QuarantineReason.CRASHED, problem_message=message)
 
 
-def _metadata(task: UnitTask, rows: int, quarantined: int) -> dict[str, str]:
+def _metadata(task: UnitTask, written: int, quarantined: int) -> dict[str, str]:
     """The shard's own account of itself; the same on every attempt, so that attempts are equal byte for byte."""
     unit = task.unit
     place = unit_metadata(
@@ -251,8 +255,10 @@ def _metadata(task: UnitTask, rows: int, quarantined: int) -> dict[str, str]:
         plan_digest=task.plan_digest,
         version=task.format_version,
     )
-    return place | {
-        "rows_in": str(task.unit.num_rows),
-        "rows_out": str(rows),
+    counts = {
+        "rows_in": str(unit.num_rows),
+        "rows_out": str(unit.num_rows - quarantined),
         "rows_quarantined": str(quarantined),
     }
+    # Of a store without splitting each row is one piece, and its shards stay what they were.
+    return place | counts | ({} if task.cuts is None else {"pieces_out": str(written)})

@@ -7,17 +7,20 @@ from itertools import accumulate
 from pathlib import Path
 from uuid import uuid4
 
+from preprocess.alignment.cut_plan import CutPlan, read_cut_plan
 from preprocess.audio.decode import DecodeLimits
 from preprocess.demo.build import build_demo
 from preprocess.features.mel import mel_filters
+from preprocess.features.pieces import CutsOf
 from preprocess.features.pipeline import PipelineSettings
 from preprocess.features.worker import UnitTask
 from preprocess.phases import Phase, TellPhase, tell_nobody
+from preprocess.piece_ranges import PieceCounts
 from preprocess.planning.forecast import Enough, SplitForecast, forecast_split
 from preprocess.planning.long_audio import longest_seconds, no_cut_plan
 from preprocess.planning.sample import SampleTask, sample_apart, sample_task
 from preprocess.settings import SourceSettings, store_path
-from preprocess.sources.base import BATCH_BYTES, Columns, Source
+from preprocess.sources.base import BATCH_BYTES, Columns, Source, SplitLayout
 from preprocess.sources.open import access_of, open_source
 from preprocess.units import FeatureSettings, SplitPlan, Unit, plan_split, rows_per_unit
 from shared.errors import SourceError, StoreMismatchError, UsageError
@@ -96,7 +99,13 @@ class PlannedJob:
             batch_bytes,
             self.record.format_version,
             tuple(path for name in self.held_out(plan) for path in self._shards_of(name)),
+            self.cuts_of(plan),
         )
+
+    def cuts_of(self, plan: SplitPlan) -> CutsOf | None:
+        """Where the recordings of *plan* are cut; None where none are split."""
+        digest = plan.record.settings.get("cuts")
+        return None if digest is None else CutsOf(self.layout.cuts_of(plan.source_split), str(digest))
 
     def held_out(self, plan: SplitPlan) -> tuple[str, ...]:
         """The splits whose rows *plan* may not have as well."""
@@ -123,8 +132,9 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
     Splits that the store already knows keep their plan and are not sampled again; *tell* hears of a sample. Raises
     SourceError, UsageError or StoreMismatchError.
     """
-    if settings.long_audio == "split":
-        raise no_cut_plan(settings.source or "CORPUS", str(store_path(settings)), settings.model)
+    if settings.long_audio == "split" and not any(StoreLayout(store_path(settings)).cuts.glob("*.parquet")):
+        # A Hub's data set can take minutes to open.
+        raise no_cut_plan(settings.source or "CORPUS", str(store_path(settings)))
     source, settings = _open_settings_source(settings)
     facts = model_facts(settings.model, settings.num_mel_bins, settings.tokenizer)
     pipeline = _pipeline(settings, facts)
@@ -155,12 +165,34 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
             features=features,
             held_out=_held_out(name, record, settings),
             tell=tell,
+            cuts=_cuts(settings, layout, source.splits[chosen[0]], features.max_duration),
         )
         record = record.admitting(name, plan.record)
         plans.append(plan)
     job = PlannedJob(source, pipeline, tuple(plans), forecasts, record, layout)
     _require_held_out(job)
     return job
+
+
+def _cuts(settings: SourceSettings, layout: StoreLayout, split: SplitLayout, longest: float) -> CutPlan | None:
+    """The one committed plan of cuts of the source's *split*, where recordings are to be split.
+
+    Raises UsageError where there is none, and StoreMismatchError for one that was made for other rows or texts.
+    """
+    if settings.long_audio != "split":
+        return None
+    path = layout.cuts_of(split.name)
+    plan = read_cut_plan(path)
+    if plan is None:
+        raise no_cut_plan(settings.source or "CORPUS", str(layout.root))
+    rows = min(settings.limit or split.num_rows, split.num_rows)
+    wanted = {"fingerprint": split.fingerprint, "max_duration": longest, "strip_timestamps": settings.strip_timestamps}
+    wanted |= _named_columns(settings).settings()
+    changed = [name for name, value in wanted.items() if plan.made_for.get(name) != value]
+    if changed or plan.made_for["rows"] < rows:
+        message = f"{path} was made for something else: {', '.join(changed) or 'fewer rows'}"
+        raise StoreMismatchError(message, "use source and settings of preprocess.align, or make cuts in a new --store")
+    return plan
 
 
 def _in_order(chosen: dict[str, tuple[str, Selection]], settings: SourceSettings) -> dict[str, tuple[str, Selection]]:
@@ -201,16 +233,20 @@ def resample(job: PlannedJob, settings: SourceSettings) -> PlannedJob:
     for plan in job.plans:
         if forecasts[plan.name] is None and job.open_in(plan):
             layout = job.source.splits[plan.source_split]
-            sample = sample_apart(_sampling(job.source, plan.source_split, job.pipeline, settings.limit))
+            cuts = job.cuts_of(plan)
+            sample = sample_apart(_sampling(job.source, plan.source_split, job.pipeline, settings.limit, cuts))
             forecasts[plan.name] = forecast_split(
                 layout, sample, plan.num_rows, settings.limit, num_units=len(plan.units)
             )
     return replace(job, forecasts=forecasts)
 
 
-def _sampling(source: Source, split: str, pipeline: PipelineSettings, limit: int | None) -> SampleTask:
+def _sampling(
+    source: Source, split: str, pipeline: PipelineSettings, limit: int | None, cuts: CutsOf | None
+) -> SampleTask:
     """No more rows than the forecast needs."""
-    return sample_task(source, split, pipeline, limit, Enough.of(source.splits[split], limit))
+    enough = Enough.of(source.splits[split], limit)
+    return sample_task(source, split, pipeline, limit, enough=enough, cuts=cuts)
 
 
 def _open_settings_source(settings: SourceSettings) -> tuple[Source, SourceSettings]:
@@ -303,6 +339,7 @@ def _plan(
     features: FeatureSettings,
     held_out: Mapping[str, str],
     tell: TellPhase,
+    cuts: CutPlan | None,
 ) -> tuple[SplitPlan, SplitForecast | None]:
     """The plan of one split; a forecast comes with it unless the store knows the split already."""
     source_split, selection = chosen
@@ -320,14 +357,18 @@ def _plan(
             shard_bytes=settings.shard_size,
             forecast_bytes=forecast_bytes,
             held_out=held_out,
+            cuts=cuts,
         )
 
     if known is not None:
         return planned(known.rows_per_unit, known.forecast_bytes), None
     tell(Phase.SAMPLING)
-    sample = sample_apart(_sampling(source, source_split, pipeline, settings.limit))
     total = min(settings.limit or layout.num_rows, layout.num_rows)
+    named = None if cuts is None else CutsOf(StoreLayout(store_path(settings)).cuts_of(source_split), cuts.digest)
+    sample = sample_apart(_sampling(source, source_split, pipeline, settings.limit, named))
     row_bytes = forecast_split(layout, sample, total, settings.limit).row_bytes
-    plan = planned(unit_rows(total, row_bytes, settings.shard_size), 0)
+    # A shard's size is planned in pieces, of which a row that is not split is one.
+    pieces = total if cuts is None else PieceCounts.of(cuts.num_pieces).before(total)
+    plan = planned(unit_rows(pieces, row_bytes * total / max(1, pieces), settings.shard_size), 0)
     forecast = forecast_split(layout, sample, plan.num_rows, settings.limit, num_units=len(plan.units))
     return replace(plan, record=replace(plan.record, forecast_bytes=forecast.store_bytes)), forecast

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from preprocess.features.long_clips import LongClips, stated_seconds
+from preprocess.features.pieces import CutsOf, feature_rows
 from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.planning.cost import Cost, CostMeter
@@ -111,6 +112,7 @@ class SampleTask:
     skipped: frozenset[int] = frozenset()
     more: tuple[RowReader, ...] = ()
     enough: Callable[[Sequence[SampledRow]], bool] = always_enough
+    cuts: CutsOf | None = None
 
     def without(self, rows: Iterable[int]) -> "SampleTask":
         """The same without *rows*."""
@@ -122,16 +124,22 @@ def sample_task(
     split: str,
     settings: PipelineSettings,
     limit: int | None = None,
+    *,
     enough: Callable[[Sequence[SampledRow]], bool] = always_enough,
+    cuts: CutsOf | None = None,
 ) -> SampleTask:
-    """The task of sampling the first *limit* rows of *split*, or all, in two steps unless the first is *enough*."""
+    """The task of sampling the first *limit* rows of *split*, or all, in two steps unless the first is *enough*.
+
+    Recordings that *cuts* names are split.
+    """
     ranges = sample_ranges(source.splits[split].blocks, limit)
     heads, rest = in_two_steps(ranges)
     stretches, more = (
         tuple(source.reader(split, start, stop) for start, stop in part if start < stop) for part in (heads, rest)
     )
     warm_up = source.reader(split, ranges[0][0], ranges[0][0] + 1) if ranges else None
-    return SampleTask(split, warm_up, stretches, sum(b - a for a, b in heads), settings, more=more, enough=enough)
+    count = sum(stop - start for start, stop in heads)
+    return SampleTask(split, warm_up, stretches, count, settings, more=more, enough=enough, cuts=cuts)
 
 
 def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_id: None) -> Sample:
@@ -144,18 +152,18 @@ def sample_rows(task: SampleTask, progress: Callable[[int], None] = lambda _row_
     for row in task.warm_up.rows() if task.warm_up else ():
         # What happens once (imports, tables made at first use) is no row's cost.
         progress(row.row_id)
-        made = None if row.row_id in task.skipped else _try(pipeline, row)[0]
-        encoded_bytes([made] if made is not None else [], spec)
+        made = [] if row.row_id in task.skipped else _try(pipeline, row, task.cuts)[0]
+        encoded_bytes(made, spec)
     making = CostMeter()
     for readers in (task.stretches, task.more):
         with making:
             for stretch, reader in enumerate(readers):
                 for row in reader.rows():
                     progress(row.row_id)
-                    made, refused = (None, _LOST) if row.row_id in task.skipped else _try(pipeline, row)
+                    made, refused = ([], _LOST) if row.row_id in task.skipped else _try(pipeline, row, task.cuts)
                     # A few rows from all over the split show what the store adds to their payloads.
-                    if made is not None and readers is task.stretches and len(sampled) % every == 0:
-                        features.append(made)
+                    if readers is task.stretches and len(sampled) % every == 0:
+                        features += made
                     sampled.append(_measure(row, made, refused, stretch, window))
         if task.enough(sampled):
             break
@@ -175,24 +183,22 @@ def _overhead(features: Sequence[FeatureRow], stored_bytes: int, spec: FeatureSp
     return (stored_bytes + index) / payload if payload else 1.0
 
 
-def _try(pipeline: RowPipeline, row: SourceRow) -> tuple[FeatureRow | None, RowRejectedError]:
-    """The feature row, or None and why not."""
+def _try(pipeline: RowPipeline, row: SourceRow, cuts: CutsOf | None) -> tuple[list[FeatureRow], RowRejectedError]:
+    """The feature rows, or none and why not."""
     try:
-        return pipeline(row), _NOTHING
+        return feature_rows(pipeline, row, cuts), _NOTHING
     except RowRejectedError as error:
-        return None, error
+        return [], error
 
 
 def _measure(
-    row: SourceRow, made: FeatureRow | None, refused: RowRejectedError, stretch: int, window: float
+    row: SourceRow, made: Sequence[FeatureRow], refused: RowRejectedError, stretch: int, window: float
 ) -> SampledRow:
-    encoded = len(row.audio or b"")
-    if made is not None:
-        long = LongClips.counted(window, [made.duration], [])
-        return SampledRow(encoded, len(made.payload), made.duration, rejected=False, stretch=stretch, long=long)
+    encoded, payload = len(row.audio or b""), sum(len(part.payload) for part in made)
+    seconds = [part.duration for part in made]
     too_long = [stated_seconds(refused.message)] if refused.reason == QuarantineReason.TOO_LONG else []
-    reason, long = str(refused.reason), LongClips.counted(window, [], too_long)
-    return SampledRow(encoded, 0, 0.0, rejected=True, stretch=stretch, reason=reason, long=long)
+    reason, long = "" if made else str(refused.reason), LongClips.counted(window, seconds, too_long)
+    return SampledRow(encoded, payload, sum(seconds), rejected=not made, stretch=stretch, reason=reason, long=long)
 
 
 @dataclass(frozen=True, slots=True)

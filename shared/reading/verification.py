@@ -3,6 +3,7 @@
 Reads only, and finds all problems instead of stopping at the first.
 """
 
+import hashlib
 import mmap
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from shared.errors import StoreError, first_line
 from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, check_index, index_shard, read_complete
-from shared.layout import StoreLayout, StoreRecord, read_record, shard_name
+from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name
 from shared.membership import Membership, Place, is_damage, read_keys, shard_counts
 from shared.schema import FeatureSpec, index_schema, shard_schema
 from shared.units import format_counted
@@ -138,6 +139,7 @@ def _split_problems(
 ) -> Iterator[str]:
     """Index and COMPLETE against the shards as they are; *complete* is what COMPLETE states of the split."""
     planned = record.splits[split]
+    yield from _cuts_problems(layout, planned)
     if not planned.row_bounds:
         yield from _order_problems(layout, split, record)
     if complete is None:
@@ -158,6 +160,17 @@ def _split_problems(
     for name, value in (found | {"plan_digest": planned.digest}).items():
         if complete.get(name) != value:
             yield f"split {split!r}: {name} is {value}, {layout.complete} states {complete.get(name)}"
+
+
+def _cuts_problems(layout: StoreLayout, planned: SplitRecord) -> Iterator[str]:
+    """Whether the cuts that the split was planned with are the ones that are there."""
+    digest, path = planned.settings.get("cuts"), layout.cuts_of(planned.source_split)
+    if digest is None:
+        return
+    if not path.is_file():
+        yield f"{path} is missing: restore it from a copy"
+    elif hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() != digest:
+        yield f"{path} is not the cut plan that the store was made with: restore it from a copy"
 
 
 def _order_problems(layout: StoreLayout, split: str, record: StoreRecord) -> Iterator[str]:

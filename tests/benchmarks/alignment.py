@@ -153,11 +153,11 @@ class Score:
     problem: str = ""
 
 
-def score(recording: Recording, found: RowCuts) -> Score:
-    """A cut is exact where it lies in a pause and the text is cut in the same place."""
+def score(recording: Recording, found: RowCuts, *, foreign: bool) -> Score:
+    """A cut is exact where it lies in a pause and the text is cut in the same place; of a *foreign* text none is."""
     seconds = len(recording.samples) / RATE
-    if found.problem:
-        return Score(seconds, accepted=False, cer=found.cer, margin=found.margin, problem=found.problem)
+    if found.problem or foreign:
+        return Score(seconds, accepted=not found.problem, cer=found.cer, margin=found.margin, problem=found.problem)
     counts = np.cumsum([len(clip) for clip in recording.written])
     exact = astray = done = 0
     total = len(words_of(recording.transcript))
@@ -222,9 +222,7 @@ def main() -> None:
                 other = join(clips(rng), len(made.samples) / RATE, how, rng)
                 made = replace(made, written=other.written)
             found = cut_recording(number, made.samples, made.transcript, decode)
-            lines[how.name].append(
-                score(made, found) if not (how.foreign and not found.problem) else Score(len(made.samples) / RATE, True)
-            )
+            lines[how.name].append(score(made, found, foreign=how.foreign))
             print(how.name, number, lines[how.name][-1], file=sys.stderr, flush=True)
         print(line(how.name, lines[how.name], time.perf_counter() - started), flush=True)
     if options.json:

@@ -2,9 +2,10 @@ import re
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocess.piece_ranges import PieceCounts
 from preprocess.sources.base import Block
 from preprocess.units import cut_ranges, rows_per_unit
 from shared.selection import Selection
@@ -217,3 +218,17 @@ def test_rows_per_unit_make_about_the_bytes_wanted(shard_bytes, row_bytes):
     wanted = max(1.0, shard_bytes / max(1.0, row_bytes))
     assert rows >= 1
     assert abs(rows - wanted) <= max(1.0, 0.05 * wanted)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_units_of_pieces_have_whole_rows_and_near_as_many_pieces_as_wanted(data):
+    blocks = [Block(rows, 0) for rows in data.draw(st.lists(st.integers(1, 30), min_size=1, max_size=6))]
+    total, per_unit = sum(block.num_rows for block in blocks), data.draw(st.integers(1, 40))
+    num_pieces = data.draw(st.dictionaries(st.integers(0, total - 1), st.integers(1, 9), max_size=8))
+    counts = PieceCounts.of(num_pieces)
+    assert counts.before(total) == total + sum(pieces - 1 for pieces in num_pieces.values())
+    assert all(counts.row_at(counts.before(row)) == row for row in range(total + 1))
+    ranges = counts.row_ranges(cut_ranges(counts.spread(blocks), per_unit))
+    assert [row for start, stop in ranges for row in range(start, stop)] == list(range(total))
+    assert all(counts.before(stop) - counts.before(start) <= 1.75 * per_unit + 9 for start, stop in ranges)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pyarrow.parquet as pq
 import pytest
 
 from shared.errors import StoreError
@@ -140,10 +139,43 @@ def test_a_part_of_a_split_has_just_the_rows_that_its_selection_names(tmp_path):
     assert f"1 missing: {ids[0]}; 1 foreign: {stray}" in check_unit(where)[0]
 
 
-def test_pieces_of_a_row_count_on(layout):
-    pieces = [replace(feature_row(3), piece=piece) for piece in (0, 1)]
-    rewrite(layout, 1, [*pieces, feature_row(5)], [quarantined_row(4)])
+def rewrite_split(layout, keys, rejected):
+    """Unit 1 with *keys*, (row, piece), of a store whose recordings are split."""
+    where, rows = place(layout, 1), len({row for row, _ in keys})
+    where.shard.unlink()
+    stated = counts(rows + len(rejected), rows) | {"pieces_out": str(len(keys))}
+    write_shard(where.shard, [replace(feature_row(row), piece=piece) for row, piece in keys], where.metadata | stated)
+    where.quarantined.unlink(missing_ok=True)
+    if rejected:
+        write_quarantine(layout.partial / "q", where.quarantined, [quarantined_row(row) for row in rejected])
+
+
+def test_pieces_of_a_row_count_on_and_count_as_one_row(layout):
+    rewrite_split(layout, [(3, 0), (3, 1), (5, 0)], [4])
     assert check_unit(place(layout, 1)) == []
-    assert pq.read_table(place(layout, 1).shard)["piece"].to_pylist() == [0, 1, 0]
-    rewrite(layout, 1, [*reversed(pieces), feature_row(5)], [quarantined_row(4)])
-    assert "not strictly increasing" in check_unit(place(layout, 1))[0]
+    record = read_record(layout)
+    totals = write_index(layout, "train", record.splits["train"], record.features)
+    assert (totals.rows, totals.quarantined, record.splits["train"].num_rows) == (8, 2, 9)
+
+
+@pytest.mark.parametrize(
+    ("keys", "rejected", "words"),
+    [
+        ([(3, 1), (3, 0), (5, 0)], [4], "not strictly increasing"),
+        ([(3, 0), (3, 2), (5, 0)], [4], "pieces of rows 3 are missing"),
+        ([(3, 1), (5, 0)], [4], "pieces of rows 3 are missing"),
+        ([(3, 0), (4, 0), (4, 1), (5, 0)], [4], "rows 4 are both written and quarantined"),
+    ],
+)
+def test_a_piece_that_is_missing_or_also_quarantined_is_named(layout, keys, rejected, words):
+    rewrite_split(layout, keys, rejected)
+    assert words in "; ".join(check_unit(place(layout, 1)))
+
+
+def test_a_shard_that_has_not_as_many_pieces_as_it_states_is_damaged(layout):
+    where = place(layout, 1)
+    where.shard.unlink()
+    stated = counts(3, 2) | {"pieces_out": "4"}
+    pieces = [replace(feature_row(row), piece=piece) for row, piece in ((3, 0), (3, 1), (5, 0))]
+    write_shard(where.shard, pieces, where.metadata | stated)
+    assert "2 out in 4 pieces (3 found), 1 quarantined" in check_unit(where)[0]

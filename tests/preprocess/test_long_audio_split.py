@@ -1,0 +1,60 @@
+"""`--long-audio split`: pieces of one committed plan become rows; source rows in are rows out and quarantined."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import preprocess.align
+from preprocess.alignment.cut_plan import read_cut_plan
+from preprocess.audio.decode import DecodeLimits, decode
+from preprocess.features.log_mel import LogMel
+from preprocess.features.mel import mel_filters
+from shared.command.cli import run_command
+from shared.layout import StoreLayout, read_record
+from shared.reading.verification import verify_store
+from shared.rows import dequantise
+from tests.support.inline_run import run_inline
+from tests.support.long_speech import LONG_ROWS, WORDS, hear, write_long_source, write_stub_model
+
+pytestmark = pytest.mark.usefixtures("quick_plans")
+
+
+def problems(store):
+    return [problem for check in verify_store(store) for problem in check.problems]
+
+
+def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(tmp_path, demo_model, monkeypatch):
+    source, store = write_long_source(tmp_path / "source"), tmp_path / "store"
+    model = write_stub_model(tmp_path / "model")
+    named = ["--source", str(source), "--store", str(store)]
+    assert run_command(lambda argv: preprocess.align.main(argv, lambda _: hear), [*named, "--model", str(model)]) == 0
+    options = (*named, "--model", demo_model, "--long-audio", "split", "--shard-size", "100kB")
+    assert run_inline(monkeypatch, *options) == 0
+    assert problems(store) == []
+
+    layout, record = StoreLayout(store), read_record(StoreLayout(store))
+    rows = [row for path in sorted(layout.data.iterdir()) for row in pq.read_table(path).to_pylist()]
+    assert [(row["row_id"], row["piece"]) for row in rows] == [(0, 0), (1, 0), (1, 1), (3, 0), (4, 0), (4, 1), (4, 2)]
+    cuts = read_cut_plan(layout.cuts_of("train"))
+    assert record.splits["train"].settings["cuts"] == cuts.digest
+    for row_id, words in ((1, WORDS[:9]), (4, WORDS)):
+        own = [row for row in rows if row["row_id"] == row_id]
+        assert " ".join(row["transkription"] for row in own).split() == words
+        samples = decode(LONG_ROWS[row_id][0], DecodeLimits(max_seconds=100))
+        parts = np.split(samples, cuts.rows[row_id].stops[:-1])
+        log_mel = LogMel(mel_filters(record.features.num_mel_bins))
+        for row, part in zip(own, parts, strict=True):
+            stored = dequantise(row["log_mel"], record.features, row["num_frames"], row["floor"])
+            assert np.abs(stored - log_mel(part)).max() < 1e-3
+            assert row["duration"] == pytest.approx(len(part) / 16_000)
+    (refused,) = [row for path in layout.quarantine.iterdir() for row in pq.read_table(path).to_pylist()]
+    assert (refused["row_id"], refused["reason"]) == (2, "unsplittable")
+    assert "CER " in refused["message"]
+    totals = json.loads(layout.complete.read_bytes())["splits"]["train"]
+    assert (totals["rows"], totals["quarantined"], record.splits["train"].num_rows) == (7, 1, 5)
+
+    layout.cuts_of("train").write_bytes(b"another plan")
+    assert any("is not the cut plan that the store was made with" in problem for problem in problems(store))
+    assert run_inline(monkeypatch, *options) == 1
