@@ -135,11 +135,13 @@ class FeatureWorker:
         spec, partial = self._settings.pipeline.spec, self._partial(task.name)
         # How long that gets is known before a row is read: a checksum always has the same length.
         most = _beside(task.max_bytes, Provenance(checksum.text, files, this_software()))
+        later_pieces = 0
         with ShardWriter(partial, spec, max_bytes=most, version=task.format_version) as writer:
             for row in self._feature_rows(task, quarantined, checksum):
+                later_pieces += row.piece > 0
                 with self._clock.stage("write"):
                     writer.append(row)
-            found = self.progress.rows
+            found = writer.num_rows - later_pieces + len(quarantined)
             if found != unit.num_rows:
                 message = f"{task.name}: the source gave {format_counted(found, 'row')}, planned were {unit.num_rows}"
                 raise SourceError(message, "the source changed during the run: restore it, or use a new --store")

@@ -20,7 +20,7 @@ FOREIGN = {
     *("--force-reinstall", "--head", "--pytorch"),
     *("--host", "--load", "--logdir", "--port", "--load_fast"),
     *("--version", "--no-json"),
-    *("--exclude", "--include", "--gpus", "--shm-size"),
+    *("--exclude", "--include", "--local-dir", "--gpus", "--shm-size"),
 }
 """Options of pip, Ray, other converters, TensorBoard, the Hub's and container engines, and of `speech-prep` itself."""
 
