@@ -5,7 +5,10 @@ Compiling takes seconds; what comes of it is kept beside the source, or where nu
 second: modules that a driver needs import their loops where they are used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from numba import njit
@@ -22,15 +25,27 @@ def compiled(function: _Function) -> _Function:
     return cast("_Function", njit(function))
 
 
-def kept(signature: str) -> Callable[[_Function], _Function]:
-    """Compiles a function for arguments of *signature* when it is defined, or takes what an earlier time kept."""
+def kept(signature: str, *modules: ModuleType) -> Callable[[_Function], _Function]:
+    """Compiles a function for arguments of *signature* when it is defined, or takes what an earlier time kept.
+
+    *modules* are those whose compiled functions it calls. What was kept is used while they, its own module and this one
+    have the same text: numba itself looks at its own file alone, and would go on with the machine code of older loops.
+    """
 
     def decorate(function: _Function) -> _Function:
-        options: dict[str, Any] = {"error_model": "numpy"}
         try:
-            found = njit(signature, cache=True, **options)(function)
+            found = njit(cache=True, error_model="numpy")(function)
         except RuntimeError:  # numba found no folder that it may write to
-            found = njit(signature, **options)(function)
+            found = njit(error_model="numpy")(function)
+        else:
+            found._cache._cache_file._source_stamp = _stamp(function.__code__.co_filename, modules)  # noqa: SLF001
+        found.compile(signature)
+        found.disable_compile()
         return cast("_Function", found)
 
     return decorate
+
+
+def _stamp(own: str, modules: Iterable[ModuleType]) -> str:
+    files = (own, __file__, *(str(module.__file__) for module in modules))
+    return sha256(b"\0".join(Path(file).read_bytes() for file in files)).hexdigest()

@@ -3,8 +3,6 @@
 Whatever is unusual ends it, and libsndfile decodes the file: nothing is guessed, skipped or repaired. A file is a row
 of big-endian words with `SPARE_WORDS` of zeros behind it. *bit* is a place in bits; every function that is given one
 compares it with the end. Below 0 is an error, also as a place. `tests/fault/test_flac_bounds.py` checks every index.
-
-All in one module: numba compiles anew where the file of a function that is kept has changed, whatever that one calls.
 """
 
 from typing import Any

@@ -81,7 +81,7 @@ def _turn_over(mel: _Floats, out: _Floats) -> None:
             row[m] = mel[m * FRAMES + f]
 
 
-@kept("void(f4[::1], f4[::1], i8[::1], i8[::1], f4[::1], f4[:, ::1])")
+@kept("void(f4[::1], f4[::1], i8[::1], i8[::1], f4[::1], f4[:, ::1])", spectrum)
 def log_mel(  # noqa: PLR0917 - compiled: it has no keywords
     signal: _Floats, weights: _Floats, first: _Places, quads: _Places, filters: _Floats, out: _Floats
 ) -> None:
