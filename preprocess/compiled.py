@@ -33,10 +33,12 @@ def kept(signature: str, *modules: ModuleType) -> Callable[[_Function], _Functio
     """
 
     def decorate(function: _Function) -> _Function:
+        options: dict[str, Any] = {"error_model": "numpy"}
+        found: Any
         try:
-            found = njit(cache=True, error_model="numpy")(function)
+            found = njit(cache=True, **options)(function)
         except RuntimeError:  # numba found no folder that it may write to
-            found = njit(error_model="numpy")(function)
+            found = njit(**options)(function)
         else:
             found._cache._cache_file._source_stamp = _stamp(function.__code__.co_filename, modules)  # noqa: SLF001
         found.compile(signature)
