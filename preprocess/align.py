@@ -196,10 +196,10 @@ class _Pace:
 
 
 def _in_words(progress: AlignProgress) -> str:
-    found = format_counted(progress.long, "recording")
+    found = format_counted(progress.long, "long recording")
     share = f"{progress.kept_seconds / progress.seconds:.0%}" if progress.seconds else "none"
     hours = f"{progress.kept_seconds / 3600:.2f} of {progress.seconds / 3600:.2f} h"
-    return f"{found} too long to leave whole, {progress.kept:,} split ({hours}, {share})"
+    return f"{found}, {progress.kept:,} of them split ({hours}, {share})"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_long_recordings_are_cut_into_one_file_and_a_foreign_text_is_refused_wit
     assert rows[2].texts == ()
     assert [path.name for path in (tmp_path / "store" / "cuts").iterdir()] == ["train.parquet"]
     said = capsys.readouterr().out
-    assert "3 recordings too long to leave whole, 2 split" in said
+    assert "3 long recordings, 2 of them split" in said
     assert "--long-audio split" in said
 
 
