@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections import deque
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def run(folder):
     options = ["--source", str(folder / "source"), "--model", str(folder / "model"), "--store", str(folder / "store")]
     # The plan's sample is decoded in a process of its own, without this.
     soundfile.SoundFile.__init__ = soundfile.read = tell
+    with suppress(ModuleNotFoundError):
+        import_module("preprocess.audio.plain_wav").read_plain = tell
     main([*options, "--view", "json", "--no-metrics", "--no-report"])
 
 
