@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from preprocess.execution.run_stats import RunStats
 from preprocess.monitoring.views import View
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.settings import RunSettings
 from shared.system.stop_request import StopRequest
 

@@ -12,7 +12,7 @@ from preprocess.governor.cores import others_seconds
 from preprocess.governor.governor import DiskFigures
 from preprocess.governor.record import GovernorRecord, by_name
 from preprocess.monitoring.snapshot import ActorState, ActorView, Snapshot
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.workspace.disk_usage import Usage
 from shared.units import format_counted
 

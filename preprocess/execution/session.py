@@ -23,7 +23,7 @@ from preprocess.governor.recycling import Recycling
 from preprocess.governor.sensors import MemorySensor
 from preprocess.phases import Phase
 from preprocess.planning.estimate import standing_bytes
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.workspace.environment import set_environment, set_ray_environment
 from preprocess.workspace.prepare import clear_partial
 from preprocess.workspace.processes import belonging, store_mark

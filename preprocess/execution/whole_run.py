@@ -19,8 +19,9 @@ from preprocess.monitoring.broadcast import Broadcast
 from preprocess.phases import Phase
 from preprocess.planning.completion import changed_splits, finish, is_finished, store_bytes
 from preprocess.planning.estimate import Estimate, budgets_of, check_room, estimate
-from preprocess.planning.job import PlannedJob, plan_job
+from preprocess.planning.job import plan_job
 from preprocess.planning.origins import mixed_origins
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.planning.soundness import check_committed, repair
 from preprocess.reporting.run_summary import RunSummary, split_summaries
 from preprocess.reporting.summary_screen import render_summary

@@ -25,7 +25,7 @@ from shared.system.library_output import LibraryOutput
 from shared.system.status_pages import Pages, Vitals
 
 if TYPE_CHECKING:
-    from preprocess.planning.job import PlannedJob
+    from preprocess.planning.planned_job import PlannedJob
 
 
 @dataclass(slots=True)

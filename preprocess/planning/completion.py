@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from preprocess.features.provenance import Provenance
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from shared.errors import StoreError
 from shared.index import SplitTotals, read_complete, write_complete, write_index
 from shared.layout import SplitRecord, StoreLayout

@@ -7,7 +7,7 @@ from pathlib import Path
 from preprocess.governor.budgets import Budgets, make_budgets
 from preprocess.governor.cores import usable_cores
 from preprocess.planning.cost import Cost
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.settings import SourceSettings
 from preprocess.workspace.disk_usage import allocated_bytes
 from shared.errors import ResourceLimitError

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from preprocess.features.provenance import Provenance, ReadChecksum, this_software
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.sources.base import RowReader
 from preprocess.units import Unit
 from preprocess.workspace.environment import actor_environment

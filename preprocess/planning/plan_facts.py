@@ -8,7 +8,7 @@ from typing import Any
 from preprocess.features.long_clips import LongClips, long_clips
 from preprocess.governor.budgets import Budgets
 from preprocess.planning.estimate import Estimate
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.units import SplitPlan
 from shared.index import read_complete
 from shared.schema import FeatureDtype, FeatureSpec

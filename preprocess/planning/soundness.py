@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.features.provenance import Provenance
-from preprocess.planning.job import PlannedJob
 from preprocess.planning.origins import checksums_apart, read_task
+from preprocess.planning.planned_job import PlannedJob
 from preprocess.units import SplitPlan, Unit
 from preprocess.workspace.set_aside import set_aside
 from shared.errors import StoreError, UnreadableError

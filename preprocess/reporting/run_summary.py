@@ -8,7 +8,7 @@ from math import isfinite
 from preprocess.features.long_clips import LongClips
 from preprocess.features.stages import RESERVE, STAGES, WAITING
 from preprocess.planning.completion import cancelled_rows, quarantine_reasons
-from preprocess.planning.job import PlannedJob
+from preprocess.planning.planned_job import PlannedJob
 from shared.index import read_complete
 from shared.reading.duplicates import Repeats
 from shared.units import format_counted
