@@ -189,7 +189,7 @@ def test_an_unknown_type_is_refused(trained, tmp_path, capsys):
     ("name", "changes", "words"),
     [
         ("config.json", {"alignment_heads": [[99, 0]]}, "alignment heads [[99, 0]] are not in a decoder of 2 layers"),
-        ("config.json", {"alignment_heads": [[1, 0]]}, "1 alignment heads [[1, 0]], the checkpoint has 2"),
+        ("config.json", {"alignment_heads": [[1, 0]]}, "1 alignment head [[1, 0]], the checkpoint has 2"),
         ("preprocessor_config.json", {"feature_size": 128}, "feature_size is 128, the model takes 80"),
     ],
 )
