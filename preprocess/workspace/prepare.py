@@ -90,5 +90,5 @@ def check_is_store(layout: StoreLayout) -> None:
         return
     strange = sorted(path.name for path in layout.root.iterdir() if path not in {layout.partial, layout.cuts})
     if strange:
-        message = f"{layout.root}is not empty and not a store: it holds {', '.join(strange[:5])}"
+        message = f"{layout.root} is not empty and not a store: it holds {', '.join(strange[:5])}"
         raise UsageError(message, "name a new or empty folder with --store")

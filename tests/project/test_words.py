@@ -6,7 +6,7 @@ import re
 import pytest
 
 from shared.units import format_counted
-from tests.project.test_remedies import PACKAGES, ROOT
+from tests.project.test_remedies import PACKAGES, ROOT, told
 
 NOUNS = (
     "actors|batches|cells|channels|clips|columns|cores|entries|fields|files|frames|gaps|GPUs|hypotheses|labels|lines|"
@@ -68,3 +68,7 @@ def test_what_counts_nothing_is_let_be(source):
 def test_one_is_one_and_more_are_many():
     assert [format_counted(count, "row") for count in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
     assert [format_counted(count, "entry", "entries") for count in (1, 2)] == ["1 entry", "2 entries"]
+
+
+def test_a_verb_does_not_grow_onto_the_value_before_it():
+    assert [(where, text) for where, text in told() if re.search(r"VALUE(?:is|are|was|were|has|have)\b", text)] == []

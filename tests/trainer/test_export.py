@@ -339,7 +339,7 @@ def test_a_split_without_clips_is_refused_before_anything_is_converted(trained, 
     tokenizer = tokenizer_fingerprint((trained / "model" / "tokenizer.json").read_text())
     make_store(tmp_path / "store", {"test": [[quarantined_row(0)]]}, SPEC, tokenizer=tokenizer)
     assert export(trained, tmp_path / "out", "--store", str(tmp_path / "store")) == 2
-    assert "split 'test' has no clip to check the export on" in capsys.readouterr().err
+    assert "split 'test' has no clip of at most 30 s to check the export on" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

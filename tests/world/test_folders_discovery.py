@@ -74,4 +74,4 @@ def test_metadata_in_a_folder_of_no_split_beside_others_is_left_out_as_datasets_
     for folder, name in (("train", "a.wav"), ("test", "b.wav"), ("custom", "c.wav")):
         metadata(tmp_path / "korpus" / folder, [name])
     assert ours(tmp_path / "korpus") == theirs(tmp_path / "korpus", tmp_path)
-    assert "custom/metadata.csv are left out" in "\n".join(open_source(str(tmp_path / "korpus"), Columns()).notes)
+    assert "left out of custom/metadata.csv" in "\n".join(open_source(str(tmp_path / "korpus"), Columns()).notes)

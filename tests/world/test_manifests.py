@@ -340,7 +340,7 @@ def test_a_recording_or_utterance_that_kaldi_names_twice_is_never_given_the_othe
     assert "segments, line 3: utterance 'b' a second time" in rows[1].problem_message
     assert "text, line 4: utterance 'c' a second time" in rows[3].problem_message
     (folder / "wav.scp").write_text("r 0.wav\nr 1.wav\n")
-    assert "wav.scp, line 2: r is '1.wav', and before '0.wav'" in refusal(folder)
+    assert "wav.scp, line 2: r is '1.wav', and was '0.wav' before" in refusal(folder)
 
 
 @pytest.mark.parametrize("entry", ["sph2pipe -f wav a.sph |", "touch PWNED |", "- ", "raw.ark:17"])

@@ -99,7 +99,7 @@ def _files(folder: Path, columns: Columns) -> dict[str, str]:
     found: dict[str, str] = {}
     for line, name, rest in _lines(folder / _RECORDINGS, columns):
         if found.setdefault(name, file := _file(folder, line, name, rest)) != file:
-            message = f"{folder / _RECORDINGS}, line {line}: {name}is {file!r}, and was {found[name]!r} before"
+            message = f"{folder / _RECORDINGS}, line {line}: {name} is {file!r}, and was {found[name]!r} before"
             raise SourceError(message, "give each recording an id of its own")
     return found
 
