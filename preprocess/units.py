@@ -58,6 +58,23 @@ class FeatureSettings:
     strip_timestamps: bool = False
     limits: ModelLimits = field(default_factory=ModelLimits)
 
+    def settings(self) -> dict[str, Any]:
+        """As a split's record states them; what came later, or is not Whisper's own, only where it was asked for.
+
+        So stores of before go on under their digests.
+        """
+        usual, own = asdict(ModelLimits()), asdict(self.limits)
+        return {
+            "feature_dtype": self.spec.dtype,
+            "num_mel_bins": self.spec.num_mel_bins,
+            "tokenizer": self.tokenizer,
+            "language": self.language,
+            "max_duration": self.max_duration,
+            **self.columns.settings(),
+            **({"strip_timestamps": True} if self.strip_timestamps else {}),
+            **{name: value for name, value in own.items() if value != usual[name]},
+        }
+
 
 def plan_split(
     name: str,
@@ -84,28 +101,17 @@ def plan_split(
         Unit(name, number, start, stop, int(selection.mask(start, stop).sum()))
         for number, (start, stop) in enumerate(ranges)
     )
-    settings: dict[str, Any] = {
-        "feature_dtype": features.spec.dtype,
-        "num_mel_bins": features.spec.num_mel_bins,
-        "tokenizer": features.tokenizer,
-        "language": features.language,
-        "max_duration": features.max_duration,
-        **features.columns.settings(),
+    settings = features.settings() | {
         "limit": limit,
         "shard_size": shard_bytes,
         "part": selection.part,
         "test_fraction": selection.test_fraction,
     }
-    if features.strip_timestamps:
-        # Only where it is asked for: stores of earlier versions state no such setting.
-        settings["strip_timestamps"] = True
+    # Only where they are asked for: stores of earlier versions state no such settings.
     if cuts is not None:
         settings |= {"long_audio": "split", "cuts": cuts.digest}
     if held_out:
         settings["drop_test_leaks"] = dict(held_out)
-    usual, own = asdict(ModelLimits()), asdict(features.limits)
-    # Only what is not Whisper's own, so that stores of before go on under their digests.
-    settings |= {name: value for name, value in own.items() if value != usual[name]}
     digest = fingerprint(
         [features.format_version, name, layout.name, layout.fingerprint, settings, [[u.start, u.stop] for u in units]]
     )
