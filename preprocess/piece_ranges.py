@@ -32,6 +32,11 @@ class PieceCounts:
         """Pieces of all rows before *row*."""
         return row + int(self.further[np.searchsorted(self.rows, row)])
 
+    def further_of(self, start: int, selected: NDArray[np.bool_]) -> int:
+        """Pieces beyond one a row, of those rows from *start* on that are *selected*."""
+        first, stop = np.searchsorted(self.rows, (start, start + len(selected)))
+        return int(np.diff(self.further)[first:stop][selected[self.rows[first:stop] - start]].sum())
+
     def row_at(self, piece: int) -> int:
         """The row whose pieces begin at *piece* or, where that lies among them, before it."""
         firsts = self.rows + self.further[:-1]

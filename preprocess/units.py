@@ -20,13 +20,22 @@ from shared.selection import Selection
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Source rows *start* to *stop* (exclusive), of which *num_rows* are selected: shard *number* of *split*."""
+    """Source rows *start* to *stop* (exclusive), of which *num_rows* are selected: shard *number* of *split*.
+
+    *further_pieces* are those that its recordings are split into, beyond one a row.
+    """
 
     split: str
     number: int
     start: int
     stop: int
     num_rows: int
+    further_pieces: int = 0
+
+    @property
+    def num_pieces(self) -> int:
+        """Rows of its shard, where none is quarantined; one that is not split is one piece."""
+        return self.num_rows + self.further_pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,11 @@ class SplitPlan:
     def num_rows(self) -> int:
         """Rows that go in: each is written or quarantined."""
         return self.record.num_rows
+
+    @property
+    def num_pieces(self) -> int:
+        """The pieces of these rows; one that is not split is one."""
+        return sum(unit.num_pieces for unit in self.units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +110,9 @@ def plan_split(
     and each of their pieces counts as a row of a shard.
     """
     selection = selection or Selection()
-    ranges = _ranges(layout.blocks, rows_per_unit, limit, cuts)
-    units = tuple(
-        Unit(name, number, start, stop, int(selection.mask(start, stop).sum()))
-        for number, (start, stop) in enumerate(ranges)
-    )
+    counts = PieceCounts.of({} if cuts is None else cuts.num_pieces)
+    ranges = _ranges(layout.blocks, rows_per_unit, limit, counts)
+    units = tuple(_unit(name, number, edges, selection, counts) for number, edges in enumerate(ranges))
     settings = features.settings() | {
         "limit": limit,
         "shard_size": shard_bytes,
@@ -130,12 +142,15 @@ def plan_split(
     return SplitPlan(name, layout.name, selection, units, record)
 
 
+def _unit(name: str, number: int, edges: tuple[int, int], selection: Selection, counts: PieceCounts) -> Unit:
+    selected = selection.mask(*edges)
+    return Unit(name, number, *edges, int(selected.sum()), counts.further_of(edges[0], selected))
+
+
 def _ranges(
-    blocks: Sequence[Block], rows_per_unit: int, limit: int | None, cuts: CutPlan | None
+    blocks: Sequence[Block], rows_per_unit: int, limit: int | None, counts: PieceCounts
 ) -> list[tuple[int, int]]:
-    if cuts is None:
-        return cut_ranges(blocks, rows_per_unit, limit)
-    counts = PieceCounts.of(cuts.num_pieces)
+    """As `cut_ranges`, where each piece that *counts* knows weighs as much as a row."""
     pieces = cut_ranges(counts.spread(blocks), rows_per_unit, None if limit is None else counts.before(limit))
     return counts.row_ranges(pieces)
 

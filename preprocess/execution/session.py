@@ -112,7 +112,7 @@ def _loop(run: RunContext, budgets: Budgets) -> Iterator["RunLoop"]:
 
 def _governor(job: PlannedJob, budgets: Budgets, mark: str) -> Governor:
     ledger = Ledger(budgets.disk_bytes, budgets.reserve_bytes, standing_bytes(job.forecast_bytes))
-    rows = {plan.name: plan.record.forecast_bytes / max(1, plan.num_rows) for plan in job.plans}
+    rows = {plan.name: plan.record.forecast_bytes / max(1, plan.num_pieces) for plan in job.plans}
     admission = Admission(ledger, job.pipeline.spec, job.pipeline.limits.max_seconds, rows)
 
     def processes() -> list[int]:

@@ -32,17 +32,17 @@ RESERVED_SHARE = MEMORY.entries[Level.THROTTLE]
 def worst_case_bytes(unit: Unit, spec: FeatureSpec, max_duration: float) -> int:
     """Bytes that *unit*'s shard cannot exceed: every row as long as is allowed."""
     num_frames = math.ceil((max_duration * SAMPLING_RATE + 2 * HOP_LENGTH) / HOP_LENGTH)
-    return unit.num_rows * (spec.payload_bytes(num_frames) + _ROW_EXTRA_BYTES) + FIXED_BYTES
+    return unit.num_pieces * (spec.payload_bytes(num_frames) + _ROW_EXTRA_BYTES) + FIXED_BYTES
 
 
 def likely_bytes(unit: Unit, row_bytes: float) -> int:
-    """Bytes that suffice for *unit* nearly always, with rows of *row_bytes* on average.
+    """Bytes that suffice for *unit* nearly always, with rows (or pieces) of *row_bytes* on average.
 
     Clip lengths vary by less than their mean (standard deviation below one mean), so the sum of n rows stays within
     3 / sqrt(n) of its expectation; a tenth more covers a forecast that is off.
     """
-    rows = max(1, unit.num_rows)
-    return math.ceil(unit.num_rows * row_bytes * (1.1 + 3 / math.sqrt(rows))) + FIXED_BYTES
+    rows = max(1, unit.num_pieces)
+    return math.ceil(unit.num_pieces * row_bytes * (1.1 + 3 / math.sqrt(rows))) + FIXED_BYTES
 
 
 def left_memory_bytes(reading: MemoryReading, open_needs: Iterable[int]) -> int:
@@ -66,7 +66,7 @@ def fits_memory(need_bytes: int, open_needs: Iterable[int], reading: MemoryReadi
 
 @dataclass(slots=True)
 class Admission:
-    """Lets units start under *ledger*'s budget. *row_bytes* is the forecast's mean row, by split."""
+    """Lets units start under *ledger*'s budget. *row_bytes* is the forecast's mean row, or piece, by split."""
 
     ledger: Ledger
     spec: FeatureSpec
@@ -92,7 +92,7 @@ class Admission:
     def expected_bytes(self, unit: Unit) -> int:
         """What *unit* will take on average; its worst case where there is no forecast."""
         row_bytes = self.row_bytes.get(unit.split)
-        return self.need_bytes(unit) if row_bytes is None else math.ceil(unit.num_rows * row_bytes)
+        return self.need_bytes(unit) if row_bytes is None else math.ceil(unit.num_pieces * row_bytes)
 
     def admit(self, unit: Unit) -> int | None:
         """Bytes reserved for *unit*, which is also the most that it may write; None when it has to wait."""
@@ -122,7 +122,7 @@ class Admission:
         row_bytes = self.row_bytes.get(unit.split)
         if row_bytes is None:
             return self.need_bytes(unit)
-        expected = math.ceil(unit.num_rows * row_bytes) + FIXED_BYTES
+        expected = math.ceil(unit.num_pieces * row_bytes) + FIXED_BYTES
         return max(expected, self._too_little.get(_name(unit), 0) + 1)
 
 

@@ -9,8 +9,14 @@ import pytest
 import preprocess.align
 from preprocess.alignment.cut_plan import read_cut_plan
 from preprocess.audio.decode import DecodeLimits, decode
+from preprocess.execution.session import _governor
 from preprocess.features.log_mel import LogMel
 from preprocess.features.mel import mel_filters
+from preprocess.features.worker import FeatureWorker, WorkerSettings
+from preprocess.governor.budgets import Budgets
+from preprocess.planning.job import plan_job
+from preprocess.settings import SourceSettings
+from preprocess.workspace.prepare import prepare_store
 from shared.command.cli import run_command
 from shared.layout import StoreLayout, read_record
 from shared.reading.verification import verify_store
@@ -25,11 +31,31 @@ def problems(store):
     return [problem for check in verify_store(store) for problem in check.problems]
 
 
-def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(tmp_path, demo_model, monkeypatch):
-    source, store = write_long_source(tmp_path / "source"), tmp_path / "store"
+@pytest.fixture
+def named(tmp_path):
+    """The options that name a source of three long recordings, and the store that has their cuts."""
     model = write_stub_model(tmp_path / "model")
-    named = ["--source", str(source), "--store", str(store)]
+    named = ["--source", str(write_long_source(tmp_path / "source")), "--store", str(tmp_path / "store")]
     assert run_command(lambda argv: preprocess.align.main(argv, lambda _: hear), [*named, "--model", str(model)]) == 0
+    return named
+
+
+def test_a_unit_reserves_for_all_pieces_of_its_recordings(named, demo_model):
+    source, store = named[1::2]
+    job = plan_job(SourceSettings(source=source, store=store, model=str(demo_model), long_audio="split", shard_size=1))
+    (plan,) = job.plans
+    assert [unit.num_pieces for unit in plan.units] == [1, 2, 1, 1, 3]
+    prepare_store(job.layout, job.record, "{}", "")
+    worker, admission = (
+        FeatureWorker(WorkerSettings(job.layout.root, job.pipeline)),
+        _governor(job, Budgets(10**12, 0), "mark").admission,
+    )
+    for unit in plan.units:
+        worker.process(job.task_for(unit, max_bytes=admission.need_bytes(unit)))
+
+
+def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(named, tmp_path, demo_model, monkeypatch):
+    store = tmp_path / "store"
     options = (*named, "--model", demo_model, "--long-audio", "split", "--shard-size", "100kB")
     assert run_inline(monkeypatch, *options) == 0
     assert problems(store) == []

@@ -1,6 +1,7 @@
 import re
 from itertools import accumulate
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -232,3 +233,6 @@ def test_units_of_pieces_have_whole_rows_and_near_as_many_pieces_as_wanted(data)
     ranges = counts.row_ranges(cut_ranges(counts.spread(blocks), per_unit))
     assert [row for start, stop in ranges for row in range(start, stop)] == list(range(total))
     assert all(counts.before(stop) - counts.before(start) <= 1.75 * per_unit + 9 for start, stop in ranges)
+    selected = np.array(data.draw(st.lists(st.booleans(), min_size=total, max_size=total)))
+    further = [counts.further_of(start, selected[start:stop]) for start, stop in ranges]
+    assert sum(further) == sum(pieces - 1 for row, pieces in num_pieces.items() if selected[row])

@@ -282,6 +282,13 @@ def test_a_split_without_a_forecast_reserves_the_worst_case():
     assert admission(None).need_bytes(unit_of(10)) == worst_case_bytes(unit_of(10), SPEC, 30.0)
 
 
+def test_a_recording_that_is_split_reserves_for_each_of_its_pieces():
+    split, apart = Unit("train", 7, 0, 1, 1, further_pieces=11), unit_of(12)
+    for row_bytes in (None, 100_000.0):
+        assert admission(row_bytes).need_bytes(split) == admission(row_bytes).need_bytes(apart)
+        assert admission(row_bytes).expected_bytes(split) == admission(row_bytes).expected_bytes(apart)
+
+
 def test_a_unit_that_does_not_fit_waits_and_is_admitted_once_another_gave_up():
     admitting = admission(100_000.0, budget=250_000_000)
     first, second = unit_of(1_500), Unit("train", 8, 1_500, 3_000, 1_500)
