@@ -15,13 +15,14 @@ from preprocess.alignment.align_split import LONGEST_RECORDING, AlignProgress, L
 from preprocess.alignment.cut_plan import read_cut_plan, write_cut_plan
 from preprocess.alignment.decoder import WhisperDecoder, model_fingerprint
 from preprocess.alignment.journal import Journal
-from preprocess.alignment.recording import Decode, Rules
+from preprocess.alignment.recording import Decode
 from preprocess.alignment.settings import AlignSettings
 from preprocess.audio.decode import DecodeLimits
 from preprocess.features.log_mel import LogMel, floor_of
 from preprocess.features.mel import mel_filters
 from preprocess.features.transcript import stored_transcript
 from preprocess.governor.room import Room
+from preprocess.settings import FOR_CUTS, options_of
 from preprocess.sources.base import Columns, Source, split_named
 from preprocess.sources.open import access_of, open_source
 from preprocess.workspace.prepare import check_is_store
@@ -51,7 +52,8 @@ def main(argv: Sequence[str], make_decoder: MakeDecoder | None = None) -> int:
     access = access_of(settings.config_name, settings.audio_root, follow_links=settings.follow_links)
     source = open_source(settings.source, Columns.of(settings.model_dump()), access)
     names = settings.split or tuple(source.default_splits)
-    made_for = {name: _made_for(source, name, settings) for name in names}
+    model = model_fingerprint(settings.model)
+    made_for = {name: _made_for(source, name, settings, model) for name in names}
     layout = StoreLayout(settings.store.absolute())
     with hold(layout.root, "--store"), StopRequest(tell=lambda: say("stopping after this recording")) as stop:
         check_is_store(layout)
@@ -60,11 +62,17 @@ def main(argv: Sequence[str], make_decoder: MakeDecoder | None = None) -> int:
         room = Room.of(layout.root, settings.disk_budget, settings.disk_reserve, settings.ram_budget)
         for name in names:
             _Splitter(source, name, layout.cuts_of(name), settings, made_for[name], decoder, stop, room).run()
-    command = [python_command(), "-m", "preprocess.run", "--source", settings.source, "--store", str(settings.store)]
-    screen = Screen()
-    for line in next_lines([*command, "--long-audio", "split", "--model", "WHISPER"], screen.width):
-        screen.print(line)
+    _say_next(settings)
     return int(ExitCode.DONE)
+
+
+def _say_next(settings: AlignSettings) -> None:
+    """The run that takes the cuts: with the options that it may not have otherwise."""
+    named = ["--source", str(settings.source), "--store", str(settings.store), *options_of(settings, FOR_CUTS)]
+    command = [python_command(), "-m", "preprocess.run", *named, "--long-audio", "split", "--model", "WHISPER"]
+    screen = Screen()
+    for line in next_lines(command, screen.width):
+        screen.print(line)
 
 
 def window_of(num_mel_bins: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
@@ -105,8 +113,8 @@ class _Once:
         return self._made(pieces)
 
 
-def _made_for(source: Source, split: str, settings: AlignSettings) -> dict[str, Any]:
-    """What the cuts of *split* hang on, and so are made anew for."""
+def _made_for(source: Source, split: str, settings: AlignSettings, model: str) -> dict[str, Any]:
+    """What the cuts of *split* hang on, *model*'s fingerprint among it: others are not taken for them."""
     layout = split_named(source.splits, split, source.uri)
     rows = layout.num_rows if settings.limit is None else min(settings.limit, layout.num_rows)
     return {
@@ -117,8 +125,8 @@ def _made_for(source: Source, split: str, settings: AlignSettings) -> dict[str, 
         "max_duration": settings.max_duration,
         "strip_timestamps": settings.strip_timestamps,
         **Columns.of(settings.model_dump()).settings(),
-        "model": model_fingerprint(settings.model or Path()),
-        "rules": asdict(Rules()),
+        "model": model,
+        "rules": asdict(settings.rules),
     }
 
 
@@ -163,7 +171,7 @@ class _Splitter:
         transcript = partial(stored_transcript, strip_timestamps=settings.strip_timestamps)
         pace = _Pace(self.progress.rows, self.progress.seconds, total)
         self.room.check()
-        for cut in align_rows(reader, journal, self.decoder, long, transcript):
+        for cut in align_rows(reader, journal, self.decoder, long, transcript, rules=settings.rules):
             self.progress.rows += 1
             if cut is not None:
                 self.progress.add(cut)

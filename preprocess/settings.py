@@ -1,5 +1,6 @@
 """Settings of the preprocessor's commands."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,6 +30,25 @@ LONG_AUDIO: Any = Field(
     description="clips over the model's window of 30 s: left out and counted, stored whole up to --max-duration "
     "(unless given, 60), or cut at pauses as preprocess.align planned",
 )
+
+
+FOR_CUTS = (
+    *("config_name", "follow_links", "audio_root", "split", "limit", "language", "max_duration", "strip_timestamps"),
+    *("audio_column", "text_column", "source_column", "encoding", "separator"),
+    *("offset_column", "duration_column", "end_column", "split_column"),
+)
+"""What `preprocess.align` and the run that takes its cuts are told alike."""
+
+
+def options_of(settings: Folders, names: Iterable[str]) -> list[str]:
+    """The words by which those of *names* that somebody set in *settings* are told to another command."""
+    words: list[str] = []
+    for name in names:
+        value, option = getattr(settings, name), f"--{name.replace('_', '-')}"
+        if name in settings.model_fields_set and value not in (None, False):
+            values = value if isinstance(value, tuple) else (value,)
+            words += [option] if value is True else [word for one in values for word in (option, str(one))]
+    return words
 
 
 class SourceSettings(Folders):

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from preprocess.alignment.cuts import LONGEST
+from preprocess.alignment.recording import Rules
 from preprocess.settings import (
     DURATION_COLUMN,
     END_COLUMN,
@@ -14,6 +16,7 @@ from preprocess.settings import (
     TEXT_ENCODING,
 )
 from shared.command.settings import Folders
+from shared.schema import SAMPLING_RATE
 from shared.units import parse_bytes
 
 
@@ -31,7 +34,9 @@ class AlignSettings(Folders):
     split: tuple[str, ...] = Field((), description="split of the data set; repeatable [its usual ones]")
     language: str = Field("de", description="language that is spoken")
     limit: int | None = Field(None, ge=1, description="only the first N rows of each split [all]")
-    max_duration: float = Field(30.0, gt=0, le=3600, description="longest clip in seconds that is left whole")
+    max_duration: float = Field(
+        30.0, gt=0, le=30, description="longest clip in seconds that is left whole, and longest piece"
+    )
     strip_timestamps: bool = Field(
         default=False, description="leave timestamps such as <|0.00|> out of transcripts, as the run will"
     )
@@ -55,6 +60,11 @@ class AlignSettings(Folders):
     ram_budget: int | None = Field(
         None, ge=1, description="bytes of memory that this process may use [the cgroup's or machine's]"
     )
+
+    @property
+    def rules(self) -> Rules:
+        """How recordings are cut: no piece is longer than a clip that is left whole, whatever a resampler adds."""
+        return Rules(longest=min(LONGEST, round(self.max_duration * SAMPLING_RATE) - SAMPLING_RATE // 2))
 
     @field_validator("disk_budget", "disk_reserve", "ram_budget", mode="before")
     @classmethod

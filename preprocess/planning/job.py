@@ -16,7 +16,7 @@ from preprocess.planning.forecast import Enough, SplitForecast, forecast_split
 from preprocess.planning.long_audio import longest_seconds, no_cut_plan
 from preprocess.planning.planned_job import PlannedJob
 from preprocess.planning.sample import SampleTask, sample_apart, sample_task
-from preprocess.settings import SourceSettings, store_path
+from preprocess.settings import FOR_CUTS, SourceSettings, options_of, store_path
 from preprocess.sources.base import Columns, Source, SplitLayout
 from preprocess.sources.open import access_of, open_source
 from preprocess.units import FeatureSettings, SplitPlan, plan_split, rows_per_unit
@@ -28,6 +28,7 @@ from shared.reading.duplicates import is_held_out
 from shared.schema import FeatureSpec
 from shared.selection import Selection
 from shared.text import tokenizer_fingerprint
+from shared.units import format_counted
 
 MAX_SPLIT_BYTES = 100
 """Of a split's name: a file system takes 255, and an unfinished file is also named after shard, host and process."""
@@ -46,7 +47,7 @@ def plan_job(settings: SourceSettings, tell: TellPhase = tell_nobody) -> Planned
     """
     if settings.long_audio == "split" and not any(StoreLayout(store_path(settings)).cuts.glob("*.parquet")):
         # A Hub's data set can take minutes to open.
-        raise no_cut_plan(settings.source or "CORPUS", str(store_path(settings)))
+        raise _no_cuts(settings)
     source, settings = _open_settings_source(settings)
     facts = model_facts(settings.model, settings.num_mel_bins, settings.tokenizer)
     pipeline = _pipeline(settings, facts)
@@ -96,15 +97,24 @@ def _cuts(settings: SourceSettings, layout: StoreLayout, split: SplitLayout, lon
     path = layout.cuts_of(split.name)
     plan = read_cut_plan(path)
     if plan is None:
-        raise no_cut_plan(settings.source or "CORPUS", str(layout.root))
+        raise _no_cuts(settings)
     rows = min(settings.limit or split.num_rows, split.num_rows)
     wanted = {"fingerprint": split.fingerprint, "max_duration": longest, "strip_timestamps": settings.strip_timestamps}
     wanted |= _named_columns(settings).settings()
-    changed = [name for name, value in wanted.items() if plan.made_for.get(name) != value]
-    if changed or plan.made_for["rows"] < rows:
-        message = f"{path} was made for something else: {', '.join(changed) or 'fewer rows'}"
+    made_for = plan.made_for
+    changed = [
+        f"{name} was {made_for.get(name)}, now {value}" for name, value in wanted.items() if made_for.get(name) != value
+    ]
+    if made_for["rows"] < rows:
+        changed.append(f"it has the first {format_counted(made_for['rows'], 'row')}, wanted are {rows}")
+    if changed:
+        message = f"{path} was made for something else: {'; '.join(changed)}"
         raise StoreMismatchError(message, "use source and settings of preprocess.align, or make cuts in a new --store")
     return plan
+
+
+def _no_cuts(settings: SourceSettings) -> UsageError:
+    return no_cut_plan(settings.source or "CORPUS", str(store_path(settings)), options_of(settings, FOR_CUTS))
 
 
 def _in_order(chosen: dict[str, tuple[str, Selection]], settings: SourceSettings) -> dict[str, tuple[str, Selection]]:

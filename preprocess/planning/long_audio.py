@@ -4,6 +4,7 @@ It cuts nothing (`preprocess.align` does, for `split`) and counts nothing (`feat
 """
 
 import shlex
+from collections.abc import Sequence
 
 from shared.command.cli import python_command
 from shared.errors import UsageError
@@ -35,9 +36,9 @@ def longest_seconds(choice: str, limits: ModelLimits, given: float | None, *, ch
     return window if given is None else min(given, window)
 
 
-def no_cut_plan(source: str, store: str) -> UsageError:
-    """The error of a run that is to split clips whose cuts nobody has made yet."""
-    named = ["--source", source, "--store", store, "--model", "FASTER_WHISPER_FOLDER"]
+def no_cut_plan(source: str, store: str, options: Sequence[str] = ()) -> UsageError:
+    """The error of a run with *options* that is to split clips whose cuts nobody has made yet."""
+    named = ["--source", source, "--store", store, *options, "--model", "FASTER_WHISPER_FOLDER"]
     command = shlex.join([python_command(), "-m", "preprocess.align", *named])
     message = f"--long-audio split needs a plan of cuts, and {store} has none"
     return UsageError(message, f"make it once with `{command}`, then give the same command again")

@@ -4,6 +4,7 @@ import pytest
 
 import preprocess.align
 from preprocess.alignment.cut_plan import read_cut_plan
+from preprocess.alignment.cuts import pieces_of
 from preprocess.alignment.journal import Journal
 from shared.command.cli import run_command
 from tests.support.long_speech import WORDS, hear, write_long_source, write_stub_model
@@ -60,11 +61,27 @@ def test_what_was_cut_before_a_kill_is_not_cut_again(align, tmp_path):
     assert not journal.exists()
 
 
+def test_the_next_command_has_the_options_that_cuts_and_run_share(align, capsys):
+    assert align("--limit", "2", "--strip-timestamps", "--split", "train", "--threads", "1") == 0
+    told = capsys.readouterr().out.split("Next:")[1].replace("\\\n", " ").split()
+    assert " ".join(told[told.index("--store") + 2 :]) == (
+        "--split train --limit 2 --strip-timestamps --long-audio split --model WHISPER"
+    )
+
+
+def test_no_piece_is_longer_than_a_clip_that_is_left_whole(align, tmp_path):
+    assert align("--max-duration", "30.5") == 2
+    assert align("--max-duration", "15") == 0
+    pieces = [piece for cuts in plan(tmp_path).rows.values() if not cuts.problem for piece in pieces_of(cuts.stops)]
+    assert len(pieces) > 5
+    assert max(stop - start for start, stop in pieces) <= 14.5 * 16_000
+
+
 def test_a_plan_that_is_there_is_never_replaced(align, tmp_path, capsys):
     assert align() == 0
     before = (tmp_path / "store" / "cuts" / "train.parquet").read_bytes()
     assert align(decode=None) == 0
-    assert align("--max-duration", "31", decode=lambda pieces: ["etwas anderes"] * len(pieces)) == 2
+    assert align("--max-duration", "29", decode=lambda pieces: ["etwas anderes"] * len(pieces)) == 2
     assert "was made otherwise, and stays: max_duration" in capsys.readouterr().err
     assert (tmp_path / "store" / "cuts" / "train.parquet").read_bytes() == before
 

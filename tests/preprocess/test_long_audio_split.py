@@ -40,6 +40,36 @@ def named(tmp_path):
     return named
 
 
+@pytest.fixture
+def options(named, demo_model):
+    """Those of a run that takes the cuts."""
+    return (*named, "--model", demo_model, "--long-audio", "split")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--max-duration", "20"], "max_duration was 30.0, now 20.0"),
+        (["--strip-timestamps"], "strip_timestamps was False, now True"),
+        (["--text-column", "source"], "text_column was transkription, now source"),
+    ],
+)
+def test_a_run_told_otherwise_than_the_cuts_says_what_differs(options, monkeypatch, capsys, option, told):
+    assert run_inline(monkeypatch, *options, *option) == 2
+    assert f"train.parquet was made for something else: {told}\n" in capsys.readouterr().err
+
+
+def test_cuts_of_the_first_rows_are_enough_for_these_alone(tmp_path, demo_model, monkeypatch, capsys):
+    model = write_stub_model(tmp_path / "model")
+    named = ["--source", str(write_long_source(tmp_path / "source")), "--store", str(tmp_path / "store")]
+    first = [*named, "--model", str(model), "--limit", "2"]
+    assert run_command(lambda argv: preprocess.align.main(argv, lambda _: hear), first) == 0
+    options = (*named, "--model", demo_model, "--long-audio", "split")
+    assert run_inline(monkeypatch, *options) == 2
+    assert "it has the first 2 rows, wanted are 5" in capsys.readouterr().err
+    assert run_inline(monkeypatch, *options, "--limit", "1") == 0
+
+
 def test_a_unit_reserves_for_all_pieces_of_its_recordings(named, demo_model):
     source, store = named[1::2]
     job = plan_job(SourceSettings(source=source, store=store, model=str(demo_model), long_audio="split", shard_size=1))
@@ -54,9 +84,8 @@ def test_a_unit_reserves_for_all_pieces_of_its_recordings(named, demo_model):
         worker.process(job.task_for(unit, max_bytes=admission.need_bytes(unit)))
 
 
-def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(named, tmp_path, demo_model, monkeypatch):
-    store = tmp_path / "store"
-    options = (*named, "--model", demo_model, "--long-audio", "split", "--shard-size", "100kB")
+def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(options, tmp_path, monkeypatch):
+    store, options = tmp_path / "store", (*options, "--shard-size", "100kB")
     assert run_inline(monkeypatch, *options) == 0
     assert problems(store) == []
 

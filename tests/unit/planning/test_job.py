@@ -87,8 +87,9 @@ def test_options_that_contradict_each_other_are_refused(choice, seconds, words):
 
 
 def test_split_without_a_plan_of_cuts_names_the_command_that_makes_it(tmp_path):
-    settings = SourceSettings(source="my data", store=tmp_path / "s", model="m", long_audio="split")
-    words = f"-m preprocess.align --source 'my data' --store {tmp_path / 's'} --model FASTER_WHISPER_FOLDER"
+    settings = SourceSettings(source="my data", store=tmp_path / "s", model="m", long_audio="split", text_column="t")
+    named = f"--source 'my data' --store {tmp_path / 's'} --text-column t"
+    words = f"-m preprocess.align {named} --model FASTER_WHISPER_FOLDER"
     with pytest.raises(UsageError) as caught:
         plan_job(settings)
     assert words in caught.value.remedy
