@@ -146,16 +146,20 @@ class _Splitter:
 
     def run(self) -> None:
         """Returns when the plan is committed. Raises what ends the command; what was cut stays cut."""
+        unfinished, begun = self.final.with_suffix(".unfinished"), self.final.with_suffix(".journal")
+        # Under the store's lock, what lies there is a dead run's.
+        unfinished.unlink(missing_ok=True)
         if (known := read_cut_plan(self.final)) is not None:
             if dict(known.made_for) != self.made_for:
                 changed = [name for name, value in self.made_for.items() if known.made_for.get(name) != value]
                 message = f"{self.final} was made otherwise, and stays: {', '.join(changed)}"
                 raise StoreMismatchError(message, "use the settings of then, or another --store")
+            begun.unlink(missing_ok=True)
             say(f"{self.split}: cut already, {self.final}")
             return
-        with Journal.open(self.final.with_suffix(".journal"), self.made_for) as journal:
+        with Journal.open(begun, self.made_for) as journal:
             self._align(journal)
-            write_cut_plan(self.final, self.final.with_suffix(".unfinished"), self.made_for, journal.rows)
+            write_cut_plan(self.final, unfinished, self.made_for, journal.rows)
             journal.remove()
         say(f"{self.split}: {_in_words(self.progress)}; {self.final}")
 

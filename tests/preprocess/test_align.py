@@ -1,5 +1,11 @@
 """`python -m preprocess.align`: cuts are made once, durably, and a command that is killed goes on."""
 
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 import preprocess.align
@@ -8,6 +14,8 @@ from preprocess.alignment.cuts import pieces_of
 from preprocess.alignment.journal import Journal
 from shared.command.cli import run_command
 from tests.support.long_speech import WORDS, hear, write_long_source, write_stub_model
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -59,6 +67,17 @@ def test_what_was_cut_before_a_kill_is_not_cut_again(align, tmp_path):
     assert (heard, list(plan(tmp_path).rows)) == ([2, 2], [1, 2, 4])
     assert len(again) == 2
     assert not journal.exists()
+
+
+def test_killed_before_any_of_its_syncs_it_goes_on_to_the_same_cuts_and_leaves_nothing_else(tmp_path):
+    command = [sys.executable, "-m", "tests.support.killed_align", str(tmp_path)]
+    ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    attempts = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [ended for ended, *_ in attempts[:-1]] == [-signal.SIGKILL] * (len(attempts) - 1), ran.stderr
+    assert len(attempts) > 6
+    assert attempts[-1][0] == 0
+    assert {(again, *left) for _, again, left, _ in attempts} == {(0, "train.parquet")}
+    assert len({content for *_, content in attempts}) == 1
 
 
 def test_the_next_command_has_the_options_that_cuts_and_run_share(align, capsys):
