@@ -228,7 +228,7 @@ def _repeats(facts: StoreFacts) -> list[Text]:
     """Leaks first, with all examples that are known."""
     lines = []
     for found in sorted(facts.repeats, key=lambda found: (not found.leak, -found.rows))[:_REPEATS_SHOWN]:
-        more = "".join(f", {row} is {same}" for row, same in found.examples[1:])
+        more = "".join(f", {example}" for example in found.examples_in_words[1:])
         words = f"leak: {found.in_words}{more}; --drop-test-leaks" if found.leak else f"twice: {found.in_words}{more}"
         lines.append(_line(words, "bold yellow" if found.leak else "dim"))
     if rest := facts.repeats[_REPEATS_SHOWN:]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,29 +24,35 @@ from shared.system.read_errors import refuse_unreadable
 from shared.units import format_counted
 
 EXAMPLES = 3
-_COLUMNS = ["row_id", "num_frames", "floor", "labels", "crc32"]
+_COLUMNS = ["row_id", "piece", "num_frames", "floor", "labels", "crc32"]
 _HELD_OUT = frozenset({"test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation"})
 
 
 @dataclass(frozen=True, slots=True)
 class RowKeys:
-    """Rows of a split, *row_id* int64[rows], with *key* uint64[rows]: equal for equal rows."""
+    """Rows of a split, *row_id* int64[rows] and *piece* int16[rows], with *key* uint64[rows]: equal for equal rows."""
 
     row_id: NDArray[np.int64]
+    piece: NDArray[np.int16]
     key: NDArray[np.uint64]
+
+    def where(self, chosen: NDArray[Any]) -> "RowKeys":
+        """Those that are *chosen*: a mask, or their numbers."""
+        return RowKeys(self.row_id[chosen], self.piece[chosen], self.key[chosen])
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
     """*rows* rows of *split* equal a row of *other*, or an earlier one where that is the same split.
 
-    *examples* are some of them with the first row that they equal, by their row ids.
+    *examples* are some of them with the first row that they equal, by their row ids, *pieces* the pieces of both.
     """
 
     split: str
     other: str
     rows: int
     examples: Sequence[tuple[int, int]]
+    pieces: Sequence[tuple[int, int]]
 
     @property
     def leak(self) -> bool:
@@ -55,9 +62,18 @@ class Repeats:
     @property
     def in_words(self) -> str:
         """A few words, with an example."""
-        row, same = self.examples[0]
         where = "equal an earlier one" if self.split == self.other else f"equal one of {self.other}"
-        return f"{format_counted(self.rows, 'row')} of {self.split} {where}: {row} is {same}"
+        return f"{format_counted(self.rows, 'row')} of {self.split} {where}: {self.examples_in_words[0]}"
+
+    @property
+    def examples_in_words(self) -> list[str]:
+        """Each of the examples, with the pieces that are not the first of their row."""
+        pairs = zip(self.examples, self.pieces, strict=True)
+        return [f"{_in_words(rows[0], pieces[0])} is {_in_words(rows[1], pieces[1])}" for rows, pieces in pairs]
+
+
+def _in_words(row: int, piece: int) -> str:
+    return f"{row} (piece {piece})" if piece else str(row)
 
 
 def is_held_out(split: str) -> bool:
@@ -88,14 +104,18 @@ def read_keys(shards: Sequence[Path]) -> RowKeys:
     """The keys of all rows of *shards*. Raises StoreError for one that cannot be read."""
     parts = [keys for path in shards for keys in _shard_keys(path)]
     ids = np.concatenate([np.empty(0, np.int64), *(part.row_id for part in parts)])
-    return RowKeys(ids, np.concatenate([np.empty(0, np.uint64), *(part.key for part in parts)]))
+    pieces = np.concatenate([np.empty(0, np.int16), *(part.piece for part in parts)])
+    return RowKeys(ids, pieces, np.concatenate([np.empty(0, np.uint64), *(part.key for part in parts)]))
 
 
 def _shard_keys(path: Path) -> Iterator[RowKeys]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(columns=_COLUMNS):
-                yield RowKeys(batch["row_id"].to_numpy().astype(np.int64), keys_of(batch))
+            names = [name for name in _COLUMNS if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=names):
+                ids = batch["row_id"].to_numpy().astype(np.int64)
+                pieces = batch["piece"].to_numpy() if "piece" in names else np.zeros(len(ids), np.int16)
+                yield RowKeys(ids, pieces, keys_of(batch))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         refuse_unreadable(path, error)
         raise StoreError(f"{path} cannot be read: {error}", VERIFY) from error
@@ -142,21 +162,27 @@ def _repeated(splits: Mapping[str, RowKeys]) -> dict[str, RowKeys]:
     if not len(again):
         return {}
     chosen = {name: np.isin(keys.key, again) for name, keys in splits.items()}
-    return {
-        name: RowKeys(splits[name].row_id[mask], splits[name].key[mask]) for name, mask in chosen.items() if mask.any()
-    }
+    return {name: splits[name].where(mask) for name, mask in chosen.items() if mask.any()}
 
 
 def _within(name: str, keys: RowKeys) -> Repeats:
     _, first, group = np.unique(keys.key, return_index=True, return_inverse=True)
     later = np.flatnonzero(first[group] != np.arange(len(group)))
-    examples = [(int(keys.row_id[row]), int(keys.row_id[first[group[row]]])) for row in later[:EXAMPLES].tolist()]
-    return Repeats(name, name, len(later), examples)
+    shown = later[:EXAMPLES]
+    return _told(name, name, len(later), keys.where(shown), keys.where(first[group[shown]]))
 
 
 def _across(name: str, keys: RowKeys, other: str, others: RowKeys) -> Repeats:
     known, first = np.unique(others.key, return_index=True)
     same = np.flatnonzero(np.isin(keys.key, known))
     places = first[np.searchsorted(known, keys.key[same[:EXAMPLES]])]
-    examples = list(zip(keys.row_id[same[:EXAMPLES]].tolist(), others.row_id[places].tolist(), strict=True))
-    return Repeats(name, other, len(same), examples)
+    return _told(name, other, len(same), keys.where(same[:EXAMPLES]), others.where(places))
+
+
+def _told(name: str, other: str, count: int, rows: RowKeys, equal: RowKeys) -> Repeats:
+    """*count* repetitions, of which *rows* are examples with those that they *equal*."""
+    examples, pieces = (
+        list(zip(one.tolist(), another.tolist(), strict=True))
+        for one, another in ((rows.row_id, equal.row_id), (rows.piece, equal.piece))
+    )
+    return Repeats(name, other, count, examples, pieces)

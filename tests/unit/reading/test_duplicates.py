@@ -43,7 +43,10 @@ def test_a_key_does_not_depend_on_the_rows_beside_it(rows, data):
 @given(st.dictionaries(st.sampled_from(["train", "test", "dev", "other"]), st.lists(st.integers(0, 9)), max_size=4))
 def test_repetitions_are_those_that_are_counted_one_by_one(splits):
     found = repeats(
-        {name: RowKeys(np.arange(len(keys)) + 100, np.array(keys, np.uint64)) for name, keys in splits.items()}
+        {
+            name: RowKeys(np.arange(len(keys)) + 100, np.zeros(len(keys), np.int64), np.array(keys, np.uint64))
+            for name, keys in splits.items()
+        }
     )
     for one in found:
         if one.split == one.other:
@@ -54,6 +57,14 @@ def test_repetitions_are_those_that_are_counted_one_by_one(splits):
             assert splits[one.split][row - 100] == splits[one.other][same - 100]
     pairs = {frozenset((a, b)) for a in splits for b in splits if a != b and set(splits[a]) & set(splits[b])}
     assert {frozenset((one.split, one.other)) for one in found if one.split != one.other} == pairs
+
+
+def test_pieces_of_one_recording_are_told_apart():
+    (found,) = repeats(
+        {"train": RowKeys(np.array([4, 7, 7, 7]), np.array([0, 0, 1, 2]), np.array([1, 2, 1, 2], np.uint64))}
+    )
+    assert found.in_words == "2 rows of train equal an earlier one: 7 (piece 1) is 4"
+    assert found.examples_in_words[1] == "7 (piece 2) is 7"
 
 
 @pytest.mark.parametrize(
