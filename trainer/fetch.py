@@ -14,15 +14,8 @@ from shared.command.next_command import next_lines
 from shared.command.terminal import Screen, say
 from shared.errors import ExitCode, UsageError
 from shared.storage.address import parse_address
-from shared.storage.fetching import (
-    Fetching,
-    check_copy,
-    copy_files,
-    fetch_complete,
-    finish,
-    plan_fetching,
-    require_room,
-)
+from shared.storage.copy_check import check_copy, check_rest, fetch_complete, finish
+from shared.storage.fetching import Fetching, copy_files, plan_fetching, require_room
 from shared.storage.opening import open_files
 from shared.system.home import expand_home
 from shared.system.locks import hold
@@ -67,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
         for _ in track(check_copy(to), "check", console=screen, transient=True):
             checked += 1
             stop.check()
+        check_rest(fetching, settings.in_flight)
         finish(to)
     copied = f"{format_counted(len(fetching.waiting), 'file')}, {format_bytes(fetching.num_bytes)} copied"
     say(f"{to}: {copied}; {format_counted(checked, 'shard')} checked: everything is as it was written")

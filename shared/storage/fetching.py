@@ -1,21 +1,16 @@
-"""A finished store, copied to a folder of this machine: `COMPLETE` is read first, and written last.
+"""A finished store, copied to a folder of this machine: `store.json` first, `COMPLETE` last.
 
 What lies there already is not copied again, only checked with the rest; so a copy that was killed goes on.
 """
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import ResourceLimitError, StoreError, UsageError
-from shared.index import check_index, read_complete
-from shared.layout import StoreLayout, read_record
-from shared.membership import Place, is_damage
-from shared.reading.verification import check_shard, indexed_digests
+from shared.layout import StoreLayout
 from shared.storage.files import FileEntry, StoreFiles
 from shared.storage.posix_files import PosixFiles
 from shared.system.durable import DurableFile, fsync_directory
@@ -23,17 +18,21 @@ from shared.system.locks import remove_unheld
 from shared.units import format_bytes
 
 COMPLETE, RECORD = "COMPLETE", "store.json"
-_FOLDERS = ("data", "index", "provenance", "quarantine")
+_CHECKSUMMED = ("data", "index", "quarantine")
+"""Folders whose files the store's own checksums cover, all the way from `COMPLETE`."""
+_FOLDERS = {*_CHECKSUMMED, "provenance"}
+"""Folders that every finished store has; one of cut recordings has `cuts`, too."""
 _CHUNK = 8 << 20
 """Bytes of a request: with *in_flight* files open, memory is as many of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """What is left to copy: *waiting* files of *source* into the folder *to*."""
+    """What belongs to the store at *source*, and what of it is *waiting* to be copied into the folder *to*."""
 
     source: StoreFiles
     to: Path
+    found: tuple[FileEntry, ...]
     waiting: tuple[FileEntry, ...]
 
     @property
@@ -41,10 +40,20 @@ class Fetching:
         """Bytes still to be copied."""
         return sum(entry.size for entry in self.waiting)
 
+    @property
+    def num_shards(self) -> int:
+        """Shards of the whole store."""
+        return sum(entry.name.startswith("data/") for entry in self.found)
+
+    @property
+    def without_checksum(self) -> list[str]:
+        """Files that no checksum of the store covers: README, settings, report, provenance, cuts."""
+        return [entry.name for entry in self.found if entry.name.partition("/")[0] not in _CHECKSUMMED]
+
 
 def plan_fetching(source: StoreFiles, to: Path) -> Fetching:
     """What has to be copied; nothing is written. Raises StoreError where *source* is no finished store, or *to* has
-    another one; UsageError where both are one folder.
+    another one; UsageError where both are one folder, or *to* holds other things than a store.
     """
     if isinstance(source, PosixFiles) and source.root.resolve() == to.resolve():
         raise UsageError(f"{to} is the store itself", "name another --to")
@@ -53,38 +62,43 @@ def plan_fetching(source: StoreFiles, to: Path) -> Fetching:
         raise StoreError(message, "check --store, or finish it with the command that made it")
     local = PosixFiles(to)
     for name in (RECORD, COMPLETE):
-        if local.size(name) is not None and _content(source, name) != _content(local, name):
+        if local.size(name) is not None and content_of(source, name) != content_of(local, name):
             raise StoreError(f"{to} has the {name} of another store", "name another --to")
+    _require_no_others(to)
     found = [entry for entry in source.list() if _belongs(entry.name)]
-    return Fetching(source, to, tuple(entry for entry in found if local.size(entry.name) != entry.size))
+    # The record comes first: it tells the next attempt that what lies beside it is ours.
+    found.sort(key=lambda entry: entry.name != RECORD)
+    return Fetching(source, to, tuple(found), tuple(entry for entry in found if local.size(entry.name) != entry.size))
 
 
 def require_room(fetching: Fetching, budget: int | None, reserve: int) -> None:
-    """Raises ResourceLimitError where the copy would take more than *budget*, or leave less than *reserve* bytes."""
+    """Raises ResourceLimitError where the copy would take more than *budget*, or leave less than *reserve* bytes.
+
+    What a killed attempt left unfinished makes way before the first byte, so its room counts as free.
+    """
     folder = next(folder for folder in (fetching.to, *fetching.to.absolute().parents) if folder.is_dir())
-    present = sum(entry.size for entry in PosixFiles(fetching.to).list()) if fetching.to.is_dir() else 0
-    room = shutil.disk_usage(folder).free - reserve
+    present = [*PosixFiles(fetching.to).list()] if fetching.to.is_dir() else []
+    left = sum(entry.size for entry in present if entry.name.startswith(".partial/fetch-"))
+    room = shutil.disk_usage(folder).free + left - reserve
     if budget is not None:
-        room = min(room, budget - present)
+        room = min(room, budget + left - sum(entry.size for entry in present))
     if fetching.num_bytes > room:
-        needed, left = format_bytes(fetching.num_bytes), format_bytes(room)
-        message = f"{needed} are still to be copied to {fetching.to}, {left} may be: nothing was copied"
+        needed, free = format_bytes(fetching.num_bytes), format_bytes(max(0, room))
+        message = f"{needed} are still to be copied to {fetching.to}, {free} may be: nothing was copied"
         raise ResourceLimitError(message, "free space, name another --to, or change --disk-budget or --disk-reserve")
 
 
 def copy_files(fetching: Fetching, in_flight: int, moved: Callable[[int], None], stopped: Callable[[], None]) -> None:
     """Copies what is waiting, *in_flight* files at once. *moved* hears of bytes, *stopped* raises to stop."""
-    partial = StoreLayout(fetching.to).partial
-    for folder in (fetching.to, partial, *(fetching.to / name for name in _FOLDERS)):
-        folder.mkdir(parents=True, exist_ok=True)
-        fsync_directory(folder.parent)
-    if fetching.waiting:
-        PosixFiles(fetching.to).delete(COMPLETE)
-    for left in partial.glob("fetch-*"):
-        remove_unheld(left)
+    _clear(fetching)
+    first = [entry for entry in fetching.waiting if entry.name == RECORD]
+    for entry in first:
+        _copy(fetching, entry, moved, stopped)
+    _make_folders(fetching)
     with ThreadPoolExecutor(in_flight) as pool:
         # The queue holds names only; after the first error those that wait are given up.
-        tasks = [pool.submit(_copy, fetching, entry, moved, stopped) for entry in fetching.waiting]
+        rest = fetching.waiting[len(first) :]
+        tasks = [pool.submit(_copy, fetching, entry, moved, stopped) for entry in rest]
         try:
             for task in tasks:
                 task.result()
@@ -92,63 +106,43 @@ def copy_files(fetching: Fetching, in_flight: int, moved: Callable[[int], None],
             pool.shutdown(cancel_futures=True)
 
 
-def check_copy(to: Path) -> Iterator[str]:
-    """Checks the shards and indexes in *to*, every byte of them, and gives each shard's name.
-
-    Raises StoreError for one that is not as it was written. It is removed, unless it only could not be read, and so is
-    a `COMPLETE` beside it; the next attempt copies it again.
-    """
-    layout = StoreLayout(to)
-    record = read_record(layout)
-    complete = read_complete(StoreLayout(layout.partial / "fetched"), record.uuid, record.format_version)
-    for split, totals in complete.items():
-        try:
-            check_index(layout, split, totals)
-        except StoreError as error:
-            if is_damage(error):
-                _remove(layout, [layout.index_of(split)])
-            raise _unlike(error.message) from error
-        digests = indexed_digests(layout, split, totals)
-        for unit in range(record.splits[split].num_units):
-            place = Place(layout, split, unit, record.splits[split], record.format_version)
-            check = check_shard(place, record.features, digests)
-            if check.problems:
-                if check.repairable:
-                    _remove(layout, [place.shard, place.quarantined])
-                raise _unlike(check.problems[0])
-            yield check.name
+def content_of(files: StoreFiles, name: str) -> bytes:
+    """All of *name*. Raises StoreError where there is no such file."""
+    size = files.size(name)
+    if size is None:
+        raise StoreError(f"{files.where} has no {name}", "check --store")
+    return files.read_range(name, 0, size)
 
 
-def fetch_complete(fetching: Fetching) -> None:
-    """Copies `COMPLETE` to where `check_copy` reads it: aside."""
-    aside = StoreLayout(fetching.to).partial / "fetched"
-    aside.mkdir(exist_ok=True)
-    (aside / COMPLETE).write_bytes(_content(fetching.source, COMPLETE))
-
-
-def finish(to: Path) -> None:
-    """Gives `COMPLETE` its name, the last of all: the copy is a store from here on."""
-    aside = StoreLayout(to).partial / "fetched" / COMPLETE
-    fd = os.open(aside, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    PosixFiles(to).replace(COMPLETE, aside)
-    aside.parent.rmdir()
+def _require_no_others(to: Path) -> None:
+    """Raises UsageError for a folder that holds other things than a store: a README.md of theirs would make way."""
+    if not to.is_dir() or (to / RECORD).exists():
+        return
+    if strange := sorted(path.name for path in to.iterdir() if path.name != ".partial"):
+        message = f"{to} is not empty and not a store: it holds {', '.join(strange[:5])}"
+        raise UsageError(message, "name a new or empty folder with --to")
 
 
 def _belongs(name: str) -> bool:
     """Whether *name* is the store's; `.partial`, `set-aside` and probes stay where they are, `COMPLETE` comes last."""
     folder, _, rest = name.rpartition("/")
-    return folder in _FOLDERS or (not folder and not rest.startswith(".") and rest != COMPLETE)
+    return folder in {*_FOLDERS, "cuts"} or (not folder and not rest.startswith(".") and rest != COMPLETE)
 
 
-def _content(files: StoreFiles, name: str) -> bytes:
-    size = files.size(name)
-    if size is None:
-        raise StoreError(f"{files.where} has no {name}", "check --store")
-    return files.read_range(name, 0, size)
+def _clear(fetching: Fetching) -> None:
+    """Removes what a killed attempt left, and `COMPLETE` where anything is still to come."""
+    partial = StoreLayout(fetching.to).partial
+    partial.mkdir(exist_ok=True)
+    for left in partial.glob("fetch-*"):
+        remove_unheld(left)
+    if fetching.waiting:
+        PosixFiles(fetching.to).delete(COMPLETE)
+
+
+def _make_folders(fetching: Fetching) -> None:
+    for name in _FOLDERS | {entry.name.rpartition("/")[0] for entry in fetching.found}:
+        (fetching.to / name).mkdir(exist_ok=True)
+    fsync_directory(fetching.to)
 
 
 def _copy(fetching: Fetching, entry: FileEntry, moved: Callable[[int], None], stopped: Callable[[], None]) -> None:
@@ -161,15 +155,3 @@ def _copy(fetching: Fetching, entry: FileEntry, moved: Callable[[int], None], st
             moved(len(part))
         durable.seal()
         PosixFiles(fetching.to).replace(entry.name, durable.partial)
-
-
-def _remove(layout: StoreLayout, paths: list[Path]) -> None:
-    for path in (layout.complete, *paths):
-        with suppress(FileNotFoundError):
-            path.unlink()
-            fsync_directory(path.parent)
-
-
-def _unlike(problem: str) -> StoreError:
-    message = f"what was copied is not what was written: {problem}"
-    return StoreError(message, "repeat the command, which copies it again; if it fails so again, the source is damaged")

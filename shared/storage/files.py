@@ -1,5 +1,6 @@
 """What a store needs of the place where its files lie."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ class StoreFiles(Protocol):
     def size(self, name: str) -> int | None:
         """Bytes of *name*, None when there is no such file."""
 
+    def digest(self, name: str) -> str:
+        """`digest_of` all of *name*, as its writer put it beside it where there is such a note; "" without a file."""
+
     def delete(self, name: str) -> None:
         """Removes *name*, durably, if there is such a file."""
 
@@ -60,3 +64,15 @@ def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")):
         raise StoreError(f"{name!r} is no name of a file in a store", "remove it from the store")
     return name
+
+
+def new_digest() -> "hashlib.blake2b":
+    """The running checksum of a file's content: blake2b of 16 bytes."""
+    return hashlib.blake2b(digest_size=16)
+
+
+def digest_of(content: memoryview) -> str:
+    """The checksum of *content*, in hexadecimal."""
+    digest = new_digest()
+    digest.update(content)
+    return digest.hexdigest()

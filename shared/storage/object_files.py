@@ -4,7 +4,6 @@ No answer of a server is believed alone: after "exists" and after none, the obje
 again, present means compare. So whatever is lost or answered twice, an object is what was to be written, or an error.
 """
 
-import hashlib
 import mmap
 import time
 import uuid
@@ -15,7 +14,7 @@ from typing import TypeVar
 
 from shared.errors import StorageError, StoreError
 from shared.storage.bucket import Bucket, BusyError, ObjectFacts, RefusedError, TakenError
-from shared.storage.files import FileEntry, checked_name
+from shared.storage.files import FileEntry, checked_name, digest_of, new_digest
 
 WAITS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts; the client below retries on its own before an attempt counts."""
@@ -77,9 +76,9 @@ class ObjectFiles:
         return None if facts is None else facts.size
 
     def digest(self, name: str) -> str:
-        """`digest_of` the object, as its writer put it beside it; "" where it has none. One HEAD request."""
+        """By a HEAD request; an object that another program wrote is read."""
         facts = self._facts(checked_name(name))
-        return "" if facts is None else facts.digest
+        return "" if facts is None else facts.digest or self._read_digest(name, facts.size)
 
     def delete(self, name: str) -> None:
         """By a DELETE request."""
@@ -143,7 +142,7 @@ class ObjectFiles:
 
     def _read_digest(self, name: str, size: int) -> str:
         """Of an object that another program wrote."""
-        digest = _hash()
+        digest = new_digest()
         for start in range(0, size, _CHUNK):
             digest.update(self.read_range(name, start, min(size, start + _CHUNK)))
         return digest.hexdigest()
@@ -167,17 +166,6 @@ class ObjectFiles:
 
     def _of(self, name: str) -> str:
         return f"{self._where}/{name}"
-
-
-def _hash() -> "hashlib.blake2b":
-    return hashlib.blake2b(digest_size=16)
-
-
-def digest_of(content: memoryview) -> str:
-    """The checksum that is kept beside an object: blake2b of 16 bytes, in hexadecimal."""
-    digest = _hash()
-    digest.update(content)
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 """A store in a folder, local or mounted."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from shared.errors import StoreError
-from shared.storage.files import FileEntry, checked_name
+from shared.storage.files import FileEntry, checked_name, new_digest
 from shared.system.durable import create_name, fsync_directory, replace_name
 from shared.system.read_errors import refuse_unreadable
 
@@ -62,6 +63,16 @@ class PosixFiles:
         except OSError as error:
             refuse_unreadable(path, error)
             return None
+
+    def digest(self, name: str) -> str:
+        """Reads the file; raises UnreadableError where the system does not let us."""
+        path = self.path(name)
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, new_digest).hexdigest()
+        except OSError as error:
+            refuse_unreadable(path, error)
+            return ""
 
     def delete(self, name: str) -> None:
         """By `unlink`; raises OSError as that does."""

@@ -25,13 +25,19 @@ def bucket():
         yield "s3://speech/german", endpoint.removeprefix("http://")
 
 
+def flip(path):
+    """Changes one bit in the middle of the file at *path*."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def fetch(store, to, *options):
     return run_command(main, ["--store", str(store), "--to", str(to), "--disk-reserve", "0", *options])
 
 
-def is_whole(to):
-    copied = {name: digest for name, digest in contents(to).items() if name != ".partial"}
-    return copied == contents(STORE) and not [check for check in verify_store(to) if check.problems]
+def is_whole(to, store=STORE):
+    return contents(to) == contents(store) and not [check for check in verify_store(to) if check.problems]
 
 
 def test_a_store_in_a_bucket_comes_whole_and_no_key_is_told_or_written(bucket, tmp_path, capfd):
@@ -40,6 +46,10 @@ def test_a_store_in_a_bucket_comes_whole_and_no_key_is_told_or_written(bucket, t
     assert is_whole(tmp_path / "to")
     told = capfd.readouterr()
     assert f"trainer.train --store {tmp_path / 'to'}" in told.out.replace(" \\\n     ", "")
+        " \
+     ",
+        "",
+    )
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert not [
         word for word in (SECRET, "AKIDAKID", endpoint) if word in told.out + told.err or word.encode() in written
@@ -64,9 +74,7 @@ def test_a_flipped_byte_is_found_before_there_is_a_store_and_the_next_attempt_me
     shutil.copytree(STORE, to)
     (to / "COMPLETE").unlink()
     shard = to / "data" / "train-00002-of-00006.parquet"
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    flip(shard)
     assert fetch(STORE, to) == 1
     assert "not what was written" in capfd.readouterr().err
     assert not (to / "COMPLETE").exists()
@@ -78,6 +86,44 @@ def test_what_does_not_fit_is_refused_before_the_first_byte(tmp_path, capfd):
     assert fetch(STORE, tmp_path / "to", "--disk-budget", "1kB") == 3
     assert "nothing was copied" in capfd.readouterr().err
     assert not (tmp_path / "to").exists()
+
+
+def test_what_a_killed_attempt_left_takes_no_room_from_the_next(tmp_path):
+    to = tmp_path / "to"
+    (to / ".partial").mkdir(parents=True)
+    (to / ".partial" / "fetch-data-train-00001-of-00006.parquet").write_bytes(bytes(1_000_000))
+    assert fetch(STORE, to, "--disk-budget", "200kB") == 0
+    assert is_whole(to)
+
+
+def test_a_folder_that_holds_other_things_is_refused_and_stays_as_it_is(tmp_path, capfd):
+    (tmp_path / "README.md").write_text("my own")
+    assert fetch(STORE, tmp_path) == 2
+    assert "not empty and not a store: it holds README.md" in capfd.readouterr().err
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"README.md": "my own"}
+
+
+def test_the_cuts_of_long_recordings_come_along(tmp_path):
+    store, to = tmp_path / "store", tmp_path / "to"
+    shutil.copytree(STORE, store)
+    (store / "cuts").mkdir()
+    (store / "cuts" / "train.parquet").write_bytes(b"cuts")
+    assert fetch(store, to) == 0
+    assert is_whole(to, store)
+
+
+@pytest.mark.parametrize("name", ["README.md", "settings.json", "provenance/train-00001-of-00006.json"])
+@pytest.mark.parametrize("place", ["bucket", "folder"])
+def test_of_what_has_no_checksum_of_the_store_the_sources_is_compared(request, tmp_path, capfd, place, name):
+    store, to = request.getfixturevalue("bucket")[0] if place == "bucket" else STORE, tmp_path / "to"
+    shutil.copytree(STORE, to)
+    flip(to / name)
+    assert fetch(store, to) == 1
+    assert f"{name} differs from the one of {store}" in capfd.readouterr().err.replace("\n", "")
+    assert not (to / "COMPLETE").exists()
+    assert fetch(store, to) == 0
+    assert (to / name).read_bytes() == (STORE / name).read_bytes()
+    assert is_whole(to)
 
 
 def test_an_unfinished_store_or_another_one_in_the_way_is_refused(tmp_path, capfd):
@@ -99,9 +145,7 @@ def test_a_shard_that_goes_bad_in_a_finished_copy_takes_complete_with_it(tmp_pat
     to = tmp_path / "to"
     assert fetch(STORE, to) == 0
     shard = to / "data" / "train-00002-of-00006.parquet"
-    content = bytearray(shard.read_bytes())
-    content[len(content) // 2] ^= 1
-    shard.write_bytes(content)
+    flip(shard)
     assert fetch(STORE, to) == 1
     assert not (to / "COMPLETE").exists()
     assert not shard.exists()
