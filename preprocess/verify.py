@@ -9,12 +9,12 @@ from rich.console import Group
 from rich.progress import track
 
 from preprocess.planning.source_check import check_source
-from preprocess.reporting.next_steps import training_command
 from preprocess.sources.open import access_of
 from shared.command.cli import parse_settings, run_command
 from shared.command.next_command import next_lines
 from shared.command.settings import LayeredSettings
 from shared.command.terminal import Screen, complain, say
+from shared.command.training_command import training_command
 from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
 from shared.membership import REPAIR

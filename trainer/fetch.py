@@ -7,11 +7,12 @@ from typing import Any
 
 from pydantic import Field, field_validator
 from rich.console import Group
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn, track
 
-from shared.command.cli import parse_settings, python_command, run_command
+from shared.command.cli import parse_settings, run_command
 from shared.command.next_command import next_lines
+from shared.command.pace import told
 from shared.command.terminal import Screen, say
+from shared.command.training_command import training_command
 from shared.errors import ExitCode, UsageError
 from shared.storage.address import parse_address
 from shared.storage.copy_check import check_copy, check_rest, fetch_complete, finish
@@ -50,31 +51,31 @@ def main(argv: Sequence[str]) -> int:
     settings = parse_settings(FetchSettings, argv, prog="python -m trainer.fetch", about=_ABOUT)
     if settings.store is None or settings.to is None:
         raise UsageError("--store and --to are needed", "python -m trainer.fetch --store s3://bucket/prefix --to DIR")
-    to, screen = expand_home(settings.to), Screen(stderr=True)
+    to = expand_home(settings.to)
     fetching = plan_fetching(open_files(parse_address(settings.store)), to)
     require_room(fetching, settings.disk_budget, settings.disk_reserve)
     with hold(to, "--to"), StopRequest() as stop:
-        _copy(fetching, settings.in_flight, stop, screen)
-        fetch_complete(fetching)
-        checked = 0
-        for _ in track(check_copy(to), "check", console=screen, transient=True):
-            checked += 1
-            stop.check()
-        check_rest(fetching, settings.in_flight)
-        finish(to)
+        _fetch(fetching, settings.in_flight, stop)
     copied = f"{format_counted(len(fetching.waiting), 'file')}, {format_bytes(fetching.num_bytes)} copied"
-    say(f"{to}: {copied}; {format_counted(checked, 'shard')} checked: everything is as it was written")
-    command = [python_command(), "-m", "trainer.train", "--store", str(to)]
+    checked = format_counted(fetching.num_shards, "shard")
+    say(f"{to}: {copied}; {checked} checked: everything is as it was written")
     console = Screen()
-    console.print(Group(*next_lines(command, console.width)), crop=False)
+    console.print(Group(*next_lines(training_command(to), console.width)), crop=False)
     return int(ExitCode.DONE)
 
 
-def _copy(fetching: Fetching, in_flight: int, stop: StopRequest, screen: Screen) -> None:
-    columns = "copy", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=screen, transient=True) as progress:
-        task = progress.add_task("copy", total=fetching.num_bytes)
-        copy_files(fetching, in_flight, lambda count: progress.advance(task, count), stop.check)
+def _fetch(fetching: Fetching, in_flight: int, stop: StopRequest) -> None:
+    """Copies, checks and finishes, and tells how far it is."""
+    screen = Screen(stderr=True)
+    with told(screen, "copy", fetching.num_bytes, format_bytes) as moved:
+        copy_files(fetching, in_flight, moved, stop.check)
+    fetch_complete(fetching)
+    with told(screen, "check", fetching.num_shards, lambda count: format_counted(count, "shard")) as advance:
+        for _ in check_copy(fetching.to):
+            advance(1)
+            stop.check()
+    check_rest(fetching, in_flight)
+    finish(fetching.to)
 
 
 if __name__ == "__main__":

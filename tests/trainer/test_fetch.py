@@ -1,11 +1,18 @@
 """`trainer.fetch`: a finished store on a local disk, checked, whatever happened before."""
 
+import re
+import shlex
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from shared.command import pace
 from shared.command.cli import run_command
+from shared.command.training_command import training_command
 from shared.reading.verification import verify_store
 from shared.storage.address import BucketAddress
 from shared.storage.opening import open_bucket
@@ -45,11 +52,9 @@ def test_a_store_in_a_bucket_comes_whole_and_no_key_is_told_or_written(bucket, t
     assert fetch(address, tmp_path / "to") == 0
     assert is_whole(tmp_path / "to")
     told = capfd.readouterr()
-    assert f"trainer.train --store {tmp_path / 'to'}" in told.out.replace(" \\\n     ", "")
-        " \
-     ",
-        "",
-    )
+    words = shlex.split(told.out.split("Next:")[1].replace("\\\n", " "))
+    assert words[1:] == training_command(tmp_path / "to")[1:]
+    assert "--model" in words
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert not [
         word for word in (SECRET, "AKIDAKID", endpoint) if word in told.out + told.err or word.encode() in written
@@ -124,6 +129,29 @@ def test_of_what_has_no_checksum_of_the_store_the_sources_is_compared(request, t
     assert fetch(store, to) == 0
     assert (to / name).read_bytes() == (STORE / name).read_bytes()
     assert is_whole(to)
+
+
+def test_without_a_terminal_lines_tell_how_far_it_is(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(pace, "TELL_SECONDS", 0.0)
+    assert fetch(STORE, tmp_path / "to") == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if re.fullmatch(r"copy: [\d.]+ k?B of 125 kB, about \S+ s left", line)]
+    assert "check: 8 shards of 8 shards, about 0 s left" in lines
+
+
+def test_the_list_of_processes_never_shows_a_key(bucket, tmp_path):
+    command = [sys.executable, "-m", "trainer.fetch", "--store", bucket[0], "--to", str(tmp_path / "to")]
+    with subprocess.Popen(
+        [*command, "--disk-reserve", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        shown = set()
+        while process.poll() is None:
+            for line in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    shown.add(line.read_bytes())
+    assert process.returncode == 0
+    assert [line for line in shown if b"trainer.fetch" in line]
+    assert not [line for line in shown if SECRET.encode() in line or b"AKIDAKID" in line]
 
 
 def test_an_unfinished_store_or_another_one_in_the_way_is_refused(tmp_path, capfd):

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from preprocess.reporting import next_steps
-from preprocess.reporting.next_steps import training_command
+from shared.command import training_command as next_training
 from shared.command.cli import run_command
+from shared.command.training_command import training_command
 from shared.errors import ExitCode
 from tests.support.inline_run import run_inline
 from tests.support.samples import wav, write_source
@@ -76,11 +76,11 @@ def test_a_verified_store_is_trained_on_with_its_own_model_and_a_process_for_eac
     store, demo_model, tmp_path, monkeypatch
 ):
     command = ["-m", "trainer.train", "--store", str(store), "--model", str(demo_model)]
-    monkeypatch.setattr(next_steps, "_GPUS", tmp_path / "none")
+    monkeypatch.setattr(next_training, "_GPUS", tmp_path / "none")
     assert training_command(store)[1:] == [*command, "--output", "its store-training"]
     for gpu in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / "gpus" / gpu).mkdir(parents=True)
-    monkeypatch.setattr(next_steps, "_GPUS", tmp_path / "gpus")
+    monkeypatch.setattr(next_training, "_GPUS", tmp_path / "gpus")
     assert training_command(store)[3:5] == ["--nproc-per-node", "2"]
 
 
