@@ -55,7 +55,7 @@ hostile: .venv/test.installed
 
 kills: .venv/test.installed
 	$(BIN)/python tests/cluster/campaign.py
-	$(BIN)/python -m pytest --timeout 0 tests/trainer/test_train.py tests/unit/training/test_out_of_memory.py -m campaign
+	$(BIN)/python -m pytest --timeout 0 tests/trainer/test_train.py tests/trainer/test_fetch.py tests/unit/training/test_out_of_memory.py -m campaign
 
 world: .venv/test.installed
 	$(BIN)/python -m pytest --timeout 0 tests/world -m 'campaign or not campaign'

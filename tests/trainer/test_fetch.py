@@ -154,6 +154,23 @@ def test_the_list_of_processes_never_shows_a_key(bucket, tmp_path):
     assert not [line for line in shown if SECRET.encode() in line or b"AKIDAKID" in line]
 
 
+def wrong_after_kills(tmp_path, step):
+    command = [sys.executable, "-m", "tests.support.killed_fetch", str(STORE), str(tmp_path / "to"), str(step)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kills, *wrong = done.stdout.splitlines()
+    assert int(kills) > 100
+    return wrong
+
+
+def test_a_kill_leaves_no_store_or_a_whole_one_and_the_same_command_finishes_it(tmp_path):
+    assert wrong_after_kills(tmp_path, 31) == []
+
+
+@pytest.mark.campaign
+def test_a_kill_at_any_step_leaves_no_store_or_a_whole_one_and_the_same_command_finishes_it(tmp_path):
+    assert wrong_after_kills(tmp_path, 1) == []
+
+
 def test_an_unfinished_store_or_another_one_in_the_way_is_refused(tmp_path, capfd):
     unfinished, to = tmp_path / "unfinished", tmp_path / "to"
     shutil.copytree(STORE, unfinished)
