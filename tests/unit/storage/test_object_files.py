@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import StorageError, StoreError
+from shared.storage.files import digest_of
 from shared.storage.object_files import WAITS, ObjectFiles
 from tests.support.faulty_bucket import FAULTS, FaultyBucket
 
@@ -73,6 +74,14 @@ def test_an_equal_object_of_another_program_is_read_and_believed(sealed):
     bucket = FaultyBucket()
     bucket.objects["data/a"] = SHARD, ""
     assert not files(bucket).create("data/a", sealed)
+
+
+@pytest.mark.parametrize("noted", ["", "0" * 32])
+def test_a_digest_is_the_writers_note_or_else_of_all_bytes(noted):
+    bucket = FaultyBucket(["short"])
+    bucket.objects["README.md"] = SHARD, noted
+    assert files(bucket).digest("README.md") == (noted or digest_of(memoryview(SHARD)))
+    assert files(bucket).digest("none") == ""
 
 
 def test_a_409_of_a_race_after_which_nothing_is_there_is_tried_again(sealed):

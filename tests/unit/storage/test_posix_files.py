@@ -1,7 +1,7 @@
 import pytest
 
 from shared.errors import StoreError
-from shared.storage.files import FileEntry
+from shared.storage.files import FileEntry, digest_of
 from shared.storage.posix_files import PosixFiles
 
 
@@ -30,6 +30,11 @@ def test_files_are_listed_by_name_and_links_are_none(files):
     files.delete("data/b")
     files.delete("data/b")
     assert (files.size("data/b"), files.size("sealed")) == (None, 5)
+
+
+def test_a_digest_is_of_all_bytes_and_of_no_file_none(files):
+    assert files.digest("sealed") == digest_of(memoryview(b"shard"))
+    assert files.digest("data/none") == ""
 
 
 def test_what_is_not_there_cannot_be_read(files):

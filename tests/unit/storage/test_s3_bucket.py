@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from shared.errors import StorageError
+from shared.errors import StorageError, UsageError
 from shared.storage.address import BucketAddress
 from shared.storage.files import FileEntry
 from shared.storage.object_files import ObjectFiles
@@ -29,9 +29,9 @@ def sealed(tmp_path):
     return path
 
 
-def impatient(bucket=BUCKET, prefix="x"):
+def impatient(bucket=BUCKET, prefix="x", sleep=lambda _: None):
     address = BucketAddress(bucket, prefix)
-    return ObjectFiles(S3Bucket(address, retries=0, patience=1.0), str(address), sleep=lambda _: None)
+    return ObjectFiles(S3Bucket(address, retries=0, patience=1.0), str(address), sleep=sleep)
 
 
 @pytest.mark.usefixtures("endpoint")
@@ -114,3 +114,29 @@ def test_no_error_shows_endpoint_or_keys_not_even_in_a_traceback(sealed):
         told = "".join(traceback.format_exception(error.value))
         assert error.value.remedy
         assert not [word for word in ("127.0.0.1", SECRET, "AKIDAKID") if word in told]
+
+
+def test_without_keys_it_is_said_at_once_that_there_are_none(monkeypatch):
+    with environment("http://127.0.0.1:9"):
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+        monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+        waits = []
+        with pytest.raises(StorageError, match=r"s3://speech/x/a: no keys were found\n.*AWS_ACCESS_KEY_ID"):
+            impatient(sleep=waits.append).size("a")
+        assert waits == []
+
+
+def test_half_a_key_is_told_before_anything_is_asked(monkeypatch):
+    with environment("http://127.0.0.1:9"):
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+        with pytest.raises(UsageError, match=r"do not belong together\n.*AWS_ACCESS_KEY_ID") as error:
+            impatient()
+    assert SECRET not in "".join(traceback.format_exception(error.value))
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:9", "geheim:// geheim", "http://127.0.0.1:9 ", "https://"])
+def test_an_endpoint_that_is_no_address_is_told_and_not_repeated(endpoint):
+    with environment(endpoint), pytest.raises(UsageError, match="AWS_ENDPOINT_URL is no address") as error:
+        impatient()
+    assert "geheim" not in str(error.value)
