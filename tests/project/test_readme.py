@@ -29,7 +29,7 @@ PAGES = {
 
 
 ELSEWHERE = {"benchmark.md", "long-audio.md", "object-storage.md", "sources.md"}
-"""Their commands ask for other data than this desk has; tests of their own run them."""
+"""Their commands ask for other data than this desk has; tests of their own run them (`aws`: by hand, against moto)."""
 
 
 def blocks(language):

@@ -16,6 +16,7 @@ from shared.command.training_command import training_command
 from shared.reading.verification import verify_store
 from shared.storage.address import BucketAddress
 from shared.storage.opening import open_bucket
+from shared.storage.posix_files import PosixFiles
 from tests.support.s3_server import BUCKET, SECRET, s3_server
 from tests.support.stores import contents
 from trainer.fetch import main
@@ -152,6 +153,23 @@ def test_the_list_of_processes_never_shows_a_key(bucket, tmp_path):
     assert process.returncode == 0
     assert [line for line in shown if b"trainer.fetch" in line]
     assert not [line for line in shown if SECRET.encode() in line or b"AKIDAKID" in line]
+
+
+def test_a_finished_copy_that_lacks_a_file_is_no_store_until_it_has_it(tmp_path, monkeypatch):
+    to, complete = tmp_path / "to", []
+    shutil.copytree(STORE, to)
+    (to / "data" / "train-00001-of-00006.parquet").unlink()
+    opened = PosixFiles.read_range
+
+    def read_range(files, name, *places):
+        if name.startswith("data/"):
+            complete.append((to / "COMPLETE").exists())
+        return opened(files, name, *places)
+
+    monkeypatch.setattr(PosixFiles, "read_range", read_range)
+    assert fetch(STORE, to) == 0
+    assert complete == [False]
+    assert is_whole(to)
 
 
 def wrong_after_kills(tmp_path, step):
