@@ -3,14 +3,15 @@
 What lies there already is not copied again, only checked with the rest; so a copy that was killed goes on.
 """
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import ResourceLimitError, StoreError, UsageError
-from shared.layout import StoreLayout
+from shared.layout import StoreLayout, StoreRecord
 from shared.storage.files import FileEntry, StoreFiles
 from shared.storage.posix_files import PosixFiles
 from shared.system.durable import DurableFile, fsync_directory
@@ -66,6 +67,7 @@ def plan_fetching(source: StoreFiles, to: Path) -> Fetching:
             raise StoreError(f"{to} has the {name} of another store", "name another --to")
     _require_no_others(to)
     found = [entry for entry in source.list() if _belongs(entry.name)]
+    found += _not_listed(source, {entry.name for entry in found})
     # The record comes first: it tells the next attempt that what lies beside it is ours.
     found.sort(key=lambda entry: entry.name != RECORD)
     return Fetching(source, to, tuple(found), tuple(entry for entry in found if local.size(entry.name) != entry.size))
@@ -121,6 +123,23 @@ def _require_no_others(to: Path) -> None:
     if strange := sorted(path.name for path in to.iterdir() if path.name != ".partial"):
         message = f"{to} is not empty and not a store: it holds {', '.join(strange[:5])}"
         raise UsageError(message, "name a new or empty folder with --to")
+
+
+def _not_listed(source: StoreFiles, listed: set[str]) -> Iterator[FileEntry]:
+    """Files that a late listing lacks and no checksum would miss; of shards and indexes `check_copy` tells."""
+    try:
+        record = StoreRecord.from_dict(json.loads(content_of(source, RECORD)), Path(RECORD))
+    except ValueError as error:
+        raise StoreError(f"{source.where} has a {RECORD} that is damaged: {error}", "restore it") from error
+    names, layout = {RECORD, "README.md", "settings.json", "report.html"}, StoreLayout(Path())
+    for split, planned in record.splits.items():
+        units = range(planned.num_units)
+        names |= {layout.provenance_of(split, unit, planned.num_units).as_posix() for unit in units}
+        if "cuts" in planned.settings:
+            names.add(layout.cuts_of(planned.source_split).as_posix())
+    for name in sorted(names - listed):
+        if (size := source.size(name)) is not None:
+            yield FileEntry(name, size)
 
 
 def _belongs(name: str) -> bool:

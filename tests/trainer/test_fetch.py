@@ -15,8 +15,10 @@ from shared.command.cli import run_command
 from shared.command.training_command import training_command
 from shared.reading.verification import verify_store
 from shared.storage.address import BucketAddress
+from shared.storage.object_files import ObjectFiles
 from shared.storage.opening import open_bucket
 from shared.storage.posix_files import PosixFiles
+from tests.support.faulty_bucket import FaultyBucket
 from tests.support.s3_server import BUCKET, SECRET, s3_server
 from tests.support.stores import contents
 from trainer.fetch import main
@@ -170,6 +172,46 @@ def test_a_finished_copy_that_lacks_a_file_is_no_store_until_it_has_it(tmp_path,
     assert fetch(STORE, to) == 0
     assert complete == [False]
     assert is_whole(to)
+
+
+def in_memory(*faults):
+    """The store in a bucket that lists its provenance last, and answers with *faults*."""
+    bucket = FaultyBucket()
+    for path in sorted(
+        (path for path in STORE.rglob("*") if path.is_file()), key=lambda path: "provenance" in str(path)
+    ):
+        bucket.objects[path.relative_to(STORE).as_posix()] = path.read_bytes(), ""
+    bucket.faults.extend(faults)
+    return ObjectFiles(bucket, "s3://speech/german", sleep=lambda _: None)
+
+
+def wrong_with_one_fault(to, monkeypatch, step):
+    wrong = []
+    for fault in ("busy", "short", "stale"):
+        for place in range(0, 60, step):
+            shutil.rmtree(to, ignore_errors=True)
+            files = in_memory(*[""] * place, fault)
+            monkeypatch.setattr("trainer.fetch.open_files", lambda _, files=files: files)
+            if fetch("s3://speech/german", to) != 0 or not is_whole(to):
+                wrong.append((fault, place))
+    return wrong
+
+
+def test_a_bad_answer_to_a_request_changes_nothing(tmp_path, monkeypatch):
+    assert wrong_with_one_fault(tmp_path / "to", monkeypatch, 11) == []
+
+
+@pytest.mark.campaign
+def test_a_bad_answer_to_any_request_changes_nothing(tmp_path, monkeypatch):
+    assert wrong_with_one_fault(tmp_path / "to", monkeypatch, 1) == []
+
+
+def test_what_a_late_listing_lacks_is_asked_for(tmp_path, monkeypatch):
+    listed = FaultyBucket.list
+    monkeypatch.setattr(FaultyBucket, "list", lambda bucket, folder: iter(list(listed(bucket, folder))[:-1]))
+    monkeypatch.setattr("trainer.fetch.open_files", lambda _: in_memory())
+    assert fetch("s3://speech/german", tmp_path / "to") == 0
+    assert is_whole(tmp_path / "to")
 
 
 def wrong_after_kills(tmp_path, step):
