@@ -21,8 +21,7 @@ from shared.units import format_bytes
 COMPLETE, RECORD = "COMPLETE", "store.json"
 _CHECKSUMMED = ("data", "index", "quarantine")
 """Folders whose files the store's own checksums cover, all the way from `COMPLETE`."""
-_FOLDERS = {*_CHECKSUMMED, "provenance"}
-"""Folders that every finished store has; one of cut recordings has `cuts`, too."""
+_FOLDERS = (*_CHECKSUMMED, "cuts", "provenance")
 _CHUNK = 8 << 20
 """Bytes of a request: with *in_flight* files open, memory is as many of these."""
 
@@ -145,7 +144,7 @@ def _not_listed(source: StoreFiles, listed: set[str]) -> Iterator[FileEntry]:
 def _belongs(name: str) -> bool:
     """Whether *name* is the store's; `.partial`, `set-aside` and probes stay where they are, `COMPLETE` comes last."""
     folder, _, rest = name.rpartition("/")
-    return folder in {*_FOLDERS, "cuts"} or (not folder and not rest.startswith(".") and rest != COMPLETE)
+    return folder in _FOLDERS or (not folder and not rest.startswith(".") and rest != COMPLETE)
 
 
 def _clear(fetching: Fetching) -> None:
@@ -159,7 +158,7 @@ def _clear(fetching: Fetching) -> None:
 
 
 def _make_folders(fetching: Fetching) -> None:
-    for name in _FOLDERS | {entry.name.rpartition("/")[0] for entry in fetching.found}:
+    for name in {*_CHECKSUMMED, *(entry.name.rpartition("/")[0] for entry in fetching.found)}:
         (fetching.to / name).mkdir(exist_ok=True)
     fsync_directory(fetching.to)
 

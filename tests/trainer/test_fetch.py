@@ -111,6 +111,11 @@ def test_a_folder_that_holds_other_things_is_refused_and_stays_as_it_is(tmp_path
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"README.md": "my own"}
 
 
+def test_a_store_of_the_first_version_comes_as_it_is(tmp_path):
+    assert fetch(STORE.with_name("store-v1"), tmp_path / "to") == 0
+    assert contents(tmp_path / "to") == contents(STORE.with_name("store-v1"))
+
+
 def test_the_cuts_of_long_recordings_come_along(tmp_path):
     store, to = tmp_path / "store", tmp_path / "to"
     shutil.copytree(STORE, store)
