@@ -55,16 +55,8 @@ def plan_fetching(source: StoreFiles, to: Path) -> Fetching:
     """What has to be copied; nothing is written. Raises StoreError where *source* is no finished store, or *to* has
     another one; UsageError where both are one folder, or *to* holds other things than a store.
     """
-    if isinstance(source, PosixFiles) and source.root.resolve() == to.resolve():
-        raise UsageError(f"{to} is the store itself", "name another --to")
-    if source.size(COMPLETE) is None:
-        message = f"{source.where} is no finished store: it has no COMPLETE"
-        raise StoreError(message, "check --store, or finish it with the command that made it")
+    _require_two_places_of_one_store(source, to)
     local = PosixFiles(to)
-    for name in (RECORD, COMPLETE):
-        if local.size(name) is not None and content_of(source, name) != content_of(local, name):
-            raise StoreError(f"{to} has the {name} of another store", "name another --to")
-    _require_no_others(to)
     found = [entry for entry in source.list() if _belongs(entry.name)]
     found += _not_listed(source, {entry.name for entry in found})
     # The record comes first: it tells the next attempt that what lies beside it is ours.
@@ -113,6 +105,20 @@ def content_of(files: StoreFiles, name: str) -> bytes:
     if size is None:
         raise StoreError(f"{files.where} has no {name}", "check --store")
     return files.read_range(name, 0, size)
+
+
+def _require_two_places_of_one_store(source: StoreFiles, to: Path) -> None:
+    """Raises what `plan_fetching` says."""
+    if isinstance(source, PosixFiles) and source.root.resolve() == to.resolve():
+        raise UsageError(f"{to} is the store itself", "name another --to")
+    if source.size(COMPLETE) is None:
+        message = f"{source.where} is no finished store: it has no COMPLETE"
+        raise StoreError(message, "check --store, or finish it with the command that made it")
+    local = PosixFiles(to)
+    for name in (RECORD, COMPLETE):
+        if local.size(name) is not None and content_of(source, name) != content_of(local, name):
+            raise StoreError(f"{to} has the {name} of another store", "name another --to")
+    _require_no_others(to)
 
 
 def _require_no_others(to: Path) -> None:

@@ -182,9 +182,8 @@ def test_a_finished_copy_that_lacks_a_file_is_no_store_until_it_has_it(tmp_path,
 def in_memory(*faults):
     """The store in a bucket that lists its provenance last, and answers with *faults*."""
     bucket = FaultyBucket()
-    for path in sorted(
-        (path for path in STORE.rglob("*") if path.is_file()), key=lambda path: "provenance" in str(path)
-    ):
+    paths = [path for path in STORE.rglob("*") if path.is_file()]
+    for path in sorted(paths, key=lambda path: "provenance" in path.parts):
         bucket.objects[path.relative_to(STORE).as_posix()] = path.read_bytes(), ""
     bucket.faults.extend(faults)
     return ObjectFiles(bucket, "s3://speech/german", sleep=lambda _: None)
