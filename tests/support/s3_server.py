@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 from moto.server import ThreadedMotoServer
 
+KEYS = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 SECRET = "geheimgeheimgeheim"
 BUCKET = "speech"
 
@@ -26,9 +27,10 @@ def s3_server():
 
 
 @contextmanager
-def environment(endpoint):
-    """The usual variables for *endpoint* and no others of their kind."""
+def environment(endpoint, without=(), **others):
+    """The usual variables for *endpoint* but those *without*, and *others*; none else of their kind."""
     rest = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     ours = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "AKIDAKIDAKID", "AWS_SECRET_ACCESS_KEY": SECRET}
-    with patch.dict(os.environ, {**rest, **ours, "AWS_REGION": "us-east-1"}, clear=True):
+    given = {**ours, "AWS_REGION": "us-east-1", **others}
+    with patch.dict(os.environ, rest | {name: given[name] for name in given if name not in without}, clear=True):
         yield endpoint

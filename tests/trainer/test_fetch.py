@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from shared.storage.address import BucketAddress
 from shared.storage.object_files import ObjectFiles
 from shared.storage.opening import open_bucket
 from shared.storage.posix_files import PosixFiles
+from shared.storage.s3_bucket import S3Bucket
 from tests.support.faulty_bucket import FaultyBucket
-from tests.support.s3_server import BUCKET, SECRET, s3_server
+from tests.support.s3_server import BUCKET, KEYS, SECRET, environment, s3_server
 from tests.support.stores import contents
 from trainer.fetch import main
 
@@ -62,6 +64,18 @@ def test_a_store_in_a_bucket_comes_whole_and_no_key_is_told_or_written(bucket, t
     assert not [
         word for word in (SECRET, "AKIDAKID", endpoint) if word in told.out + told.err or word.encode() in written
     ]
+
+
+def test_keys_are_read_from_the_environment_only(tmp_path, monkeypatch, capfd):
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text(f"[default]\naws_access_key_id=A\naws_secret_access_key={SECRET}\n")
+    (tmp_path / ".env").write_text(f"AWS_ACCESS_KEY_ID=A\nAWS_SECRET_ACCESS_KEY={SECRET}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shared.storage.s3_bucket.S3Bucket", partial(S3Bucket, retries=0, patience=1.0))
+    nowhere = "http://127.0.0.1:9"
+    with environment(nowhere, without=KEYS, HOME=str(tmp_path), AWS_METADATA_ENDPOINT=nowhere):
+        assert fetch("s3://speech/german", tmp_path / "to") == 1
+    assert "no keys were found" in capfd.readouterr().err
 
 
 def test_what_lies_there_is_not_copied_again_and_what_was_cut_off_is(tmp_path, capfd):

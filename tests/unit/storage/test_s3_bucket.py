@@ -13,7 +13,7 @@ from shared.storage.files import FileEntry
 from shared.storage.object_files import ObjectFiles
 from shared.storage.opening import open_bucket
 from shared.storage.s3_bucket import S3Bucket
-from tests.support.s3_server import BUCKET, SECRET, environment, s3_server
+from tests.support.s3_server import BUCKET, KEYS, SECRET, environment, s3_server
 
 
 @pytest.fixture(scope="module")
@@ -116,22 +116,22 @@ def test_no_error_shows_endpoint_or_keys_not_even_in_a_traceback(sealed):
         assert not [word for word in ("127.0.0.1", SECRET, "AKIDAKID") if word in told]
 
 
-def test_without_keys_it_is_said_at_once_that_there_are_none(monkeypatch):
-    with environment("http://127.0.0.1:9"):
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-        monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-        monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
-        waits = []
-        with pytest.raises(StorageError, match=r"s3://speech/x/a: no keys were found\n.*AWS_ACCESS_KEY_ID"):
-            impatient(sleep=waits.append).size("a")
-        assert waits == []
+def test_without_keys_it_is_said_at_once_that_there_are_none():
+    nowhere, waits = "http://127.0.0.1:9", []
+    with (
+        environment(nowhere, without=KEYS, AWS_METADATA_ENDPOINT=nowhere),
+        pytest.raises(StorageError, match=r"s3://speech/x/a: no keys were found\n.*AWS_ACCESS_KEY_ID"),
+    ):
+        impatient(sleep=waits.append).size("a")
+    assert waits == []
 
 
-def test_half_a_key_is_told_before_anything_is_asked(monkeypatch):
-    with environment("http://127.0.0.1:9"):
-        monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-        with pytest.raises(UsageError, match=r"do not belong together\n.*AWS_ACCESS_KEY_ID") as error:
-            impatient()
+def test_half_a_key_is_told_before_anything_is_asked():
+    with (
+        environment("http://127.0.0.1:9", without=KEYS[:1]),
+        pytest.raises(UsageError, match=r"do not belong together\n.*AWS_ACCESS_KEY_ID") as error,
+    ):
+        impatient()
     assert SECRET not in "".join(traceback.format_exception(error.value))
 
 
