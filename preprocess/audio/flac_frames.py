@@ -208,7 +208,7 @@ def _predicted(words: _Words, bit: int, kind: int, bits: int, samples: _Integers
     """A subframe of *kind* with a fixed or linear predictor, as `_subframe` does."""
     out, is_fixed = samples[HISTORY:], 8 <= kind <= 12
     order = kind - 8 if is_fixed else kind - 31
-    if not (is_fixed or 32 <= kind < 64) or order > len(out):
+    if not (is_fixed or 32 <= kind < 64) or order >= len(out):  # a block that is all warm-up is no FLAC to libFLAC
         return -1
     for j in range(len(c)):
         c[j] = 0
