@@ -21,6 +21,8 @@ _MAX_VALUES = 1 << 22
 """Samples of all channels that are decoded at once, 16 MiB: libsndfile gives larger ones block by block."""
 _BLOCK_VALUES = 1 << 18
 _LEAST_BLOCK, _LARGEST_BLOCK = 16, 1 << 14
+_MOST_METADATA = 1 << 16
+"""Bytes before the frames. Empty blocks and comments by the million are a C library's to count."""
 
 
 class _Header(NamedTuple):
@@ -79,10 +81,10 @@ def _header(encoded: bytes) -> _Header | None:
             return None
         kind, size = encoded[at] & 0x7F, int.from_bytes(encoded[at + 1 : at + 4])
         content, last = encoded[at + 4 : at + 4 + size], bool(encoded[at] & 0x80)
-        if len(content) < size or not _is_usual(kind, content):
+        at += 4 + size
+        if at > min(len(encoded), _MOST_METADATA) or not _is_usual(kind, content):
             return None
         kinds.append(kind)
-        at += 4 + size
     if kinds[0] != _INFO or kinds.count(_INFO) > 1:
         return None
     least, block, packed = struct.unpack_from(">HH6xQ", encoded, 8)

@@ -78,6 +78,15 @@ def test_a_flac_that_is_not_one_to_its_last_byte_is_left_to_libsndfile(change):
     assert flac.read(change(encode(passages(1), 16_000, "FLAC", "PCM_16")), LIMITS) is None
 
 
+@pytest.mark.parametrize("block", [b"\x01\0\0\0", b"\x04\0\0\x08" + bytes(8)])
+def test_a_flac_with_blocks_of_metadata_by_the_thousand_is_left_to_libsndfile(block):
+    encoded = encode(passages(1, 150), 16_000, "FLAC", "PCM_16")
+    behind_info = 4 + 4 + 34
+    few, many = (encoded[:behind_info] + block * count + encoded[behind_info:] for count in (100, 20_000))
+    assert flac.read(few, LIMITS) is not None
+    assert flac.read(many, LIMITS) is None
+
+
 def wav(*chunks, form=b"RIFF", bits=16, channels=1, codec=1, rate=16_000):
     size = channels * bits // 8
     content = b"WAVEfmt " + struct.pack("<IHHIIHH", 16, codec, channels, rate, rate * size, size, bits)
