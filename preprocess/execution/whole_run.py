@@ -57,7 +57,7 @@ def run_job(settings: RunSettings, everyone: Broadcast) -> None:
     with hold(job.layout.root, "--store"):
         if job.layout.record.exists() and read_record(job.layout).uuid != job.record.uuid:
             # Another run made the store between our look and our lock.
-            job = plan_job(settings)
+            job = plan_job(settings, tell)
         everyone.begin(job, settings)
         for note in job.source.notes:
             everyone.event(note)

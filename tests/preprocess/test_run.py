@@ -2,13 +2,16 @@
 
 import os
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from preprocess import run
+from preprocess.execution import whole_run
 from preprocess.execution.whole_run import _verdict
 from preprocess.features.worker import FeatureWorker, WorkerSettings
+from preprocess.phases import Phase
 from preprocess.planning.completion import finish
 from preprocess.planning.job import plan_job
 from preprocess.settings import RunSettings
@@ -16,6 +19,8 @@ from preprocess.workspace.prepare import prepare_store
 from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.layout import StoreLayout
+from shared.system.durable import json_bytes
+from tests.support.inline_run import run_inline
 from tests.support.samples import wav, write_source
 
 PLANS = [SimpleNamespace(num_rows=150), SimpleNamespace(num_rows=50)]
@@ -73,3 +78,26 @@ def test_a_finished_store_stays_finished_whatever_another_user_left_in_its_scrat
     assert run_command(run.main, [*options, "--no-metrics", "--no-report", "--view", "plain"]) == 0
     assert "could not remove folder ray: raylet: Permission denied; remove" in capsys.readouterr().out
     assert job.layout.complete.read_bytes() == complete
+
+
+def test_a_second_plan_tells_its_phases_too_where_another_run_made_the_store_meanwhile(
+    tmp_path, demo_model, monkeypatch, capsys
+):
+    """The other run's store knows one of two splits, so the other one is sampled again."""
+    for name in ("train", "test"):
+        write_source(tmp_path / f"source/{name}.parquet", [(wav(1_600), f"{n}.wav", f"Satz {n}") for n in range(3)])
+    options = ["--store", tmp_path / "store", "--source", tmp_path / "source", "--model", demo_model]
+    plan, plans = whole_run.plan_job, []
+
+    def planned(*arguments):
+        plans.append(plan(*arguments))
+        if len(plans) == 1:
+            theirs = replace(plans[0].record, uuid="0" * 32, splits={"test": plans[0].record.splits["test"]})
+            plans[0].layout.root.mkdir()
+            plans[0].layout.record.write_bytes(json_bytes(theirs.as_dict()))
+        return plans[-1]
+
+    monkeypatch.setattr(whole_run, "plan_job", planned)
+    assert run_inline(monkeypatch, *options) == 0
+    assert [job.record.uuid == "0" * 32 for job in plans] == [False, True]
+    assert capsys.readouterr().out.count(Phase.SAMPLING) == 3
