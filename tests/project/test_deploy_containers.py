@@ -51,6 +51,12 @@ def test_the_health_is_asked_of_healthz(name):
     assert "/healthz" in check
 
 
+def test_loops_are_compiled_once_for_a_volume_and_not_in_every_container():
+    lines = dict(instructions("Containerfile.preprocess"))
+    folder = next(word for word in lines["ENV"].split() if word.startswith("NUMBA_CACHE_DIR="))
+    assert Path(folder.partition("=")[2]).is_relative_to(lines["VOLUME"])
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_both_builders_find_the_list_of_what_stays_out(name):
     assert (CONTAINERS / f"{name}.dockerignore").resolve() == CONTAINERS / ".containerignore"
