@@ -141,9 +141,8 @@ class StepPlanner:
         """Tokens that count, and seconds of audio, of the *clips* of a step."""
         windows = [window for window in clips.windows.tolist() if window is not None]
         packed = clips.padding == Padding.PACKED
-        seconds = self.lengths.seconds
-        heard = [row for window in windows if window.starts[1:] or window.cut for row in window.whole]
-        total = float(seconds[clips.rows[~packed]].sum(dtype=np.float64)) + float(seconds[heard].sum(dtype=np.float64))
+        heard = [row for window in clips.windows[packed].tolist() for row in window.whole]
+        total = float(self.lengths.seconds[[*clips.rows[~packed].tolist(), *heard]].sum(dtype=np.float64))
         return int(clips.tokens.sum()) - sum(window.prompt_labels for window in windows), total
 
     def _clips(self, rows: NDArray[np.int64], full: NDArray[np.float64], times: NDArray[np.float64]) -> Clips:

@@ -113,6 +113,15 @@ def test_a_plan_is_the_same_in_any_order_for_any_ranks_and_memory():
         assert many[step] == {(frozenset(clips_of(plan)), plan.num_targets, plan.num_clips)}
 
 
+@pytest.mark.parametrize("longest", [700, 2_990])
+def test_the_seconds_of_an_epoch_are_those_of_its_clips_also_where_a_window_has_only_one(longest):
+    frames = np.where(np.arange(ROWS) % 2, longest, 2_500).astype(np.int32)
+    lengths = Lengths(frames, np.full(ROWS, 9, np.int32), (frames / 100).astype(np.float32))
+    plans = planner(lengths, share=0.6, timestamp_share=0.3)
+    told = sum(plans.plan(step).audio_seconds for step in range(plans.steps_per_epoch))
+    assert told == pytest.approx(float(lengths.seconds.sum()))
+
+
 def test_a_share_of_the_other_clips_tells_times_in_one_label_more():
     plans = planner(share=0.0, timestamp_share=0.25)
     clips = epoch_of(plans)
