@@ -242,11 +242,14 @@ def test_a_trainings_history_is_not_written_over(folder, tmp_path, capsys):
         (("--hypotheses", "t.csv", "--rows", "1", "--store=s"), "--rows, --store has no effect beside --hypotheses"),
         (("--hypotheses", "t.csv", "--generation-config=model"), "--generation-config has no effect beside"),
         (("--long", "t.jsonl", "--model", "m", "--store", "s"), "--store has no effect beside --long"),
+        (("--long", "t.jsonl", "--model", "m", "--resamples", "200"), "--resamples has no effect beside --long"),
+        (("--store", "s", "--model", "m", "--language", "en"), "--language has no effect beside --store"),
+        (("--long", "t.jsonl", "--model", "m", "--language", "xx"), "does not know the language 'xx'"),
         (("--long", "t.jsonl"), "--long names recordings, and no model hears them"),
         (("--store", "s", "--model", "m", "--source-column", "c"), "--source-column has no effect beside --store"),
     ],
 )
-def test_options_that_would_do_nothing_are_refused(arguments, said, capsys):
+def test_options_that_would_do_nothing_or_cannot_be_are_refused(arguments, said, capsys):
     assert run_command(main, arguments) == 2
     assert said in flat(capsys.readouterr().err)
 

@@ -14,6 +14,7 @@ from shared.text import tokenizer_fingerprint
 from tests.support.push_hub import push_hub
 from tests.support.samples import make_store, quarantined_row, wav
 from tests.support.training import SPEC, tiny_model, training_store
+from trainer.evaluate import main as evaluate
 from trainer.export import main
 from trainer.exporting.conversion import convert, export_folders
 from trainer.exporting.files import RECORD, Checkpoint, file_digest
@@ -104,6 +105,24 @@ def test_faster_whisper_transcribes_with_the_export_as_realtimestt_calls_it(good
         segments, info = engine.transcribe(str(sound), **call, **more)
         assert info.duration == 1.0
         assert all(0 <= segment.start <= segment.end for segment in segments)
+
+
+def test_an_export_hears_a_long_recording_in_both_ways_and_what_it_gets_wrong_is_written(good, tmp_path, capsys):
+    (tmp_path / "long.wav").write_bytes(wav(31 * 16_000))
+    segments = [{"start": 0.0, "end": 31.0, "text": "Das sind vier Worte"}]
+    (tmp_path / "table.jsonl").write_text(json.dumps({"audio": "long.wav", "segments": segments}))
+    options = ["--long", str(tmp_path / "table.jsonl"), "--model", str(good), "--output", str(tmp_path / "found")]
+    assert run_command(evaluate, options) == 0
+    assert "RealtimeSTT" in capsys.readouterr().out
+    found = json.loads((tmp_path / "found" / "long.json").read_text())
+    assert [each["way"] for each in found] == ["timestamps", "RealtimeSTT"]
+    for each in found:
+        errors = each["errors"]
+        assert errors["words"] == 4
+        wrong = sum(errors[name] for name in ("substitutions", "deletions", "insertions", "repeats"))
+        assert each["wer"] == wrong / 4 > 0
+    assert run_command(evaluate, ["--long", str(tmp_path / "table.jsonl"), "--model", str(tmp_path)]) == 2
+    assert "is no export" in capsys.readouterr().err
 
 
 def test_a_float32_export_says_word_for_word_what_the_original_says_under_both_decodings(trained, tmp_path):

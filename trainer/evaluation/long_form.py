@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shared.errors import UsageError
+from shared.models.whisper_tokens import LANGUAGES
 from shared.system.home import expand_home
 from shared.text import one_line
 from shared.units import format_count, format_share
@@ -40,8 +41,11 @@ def evaluate_long(
 ) -> list[LongResult]:
     """The errors of *models*, folders that CTranslate2 made, in the recordings of *path*, in both `WAYS`.
 
-    Raises UsageError for recordings or models that cannot be used.
+    Raises UsageError for a language, recordings or models that cannot be used.
     """
+    if language not in LANGUAGES:
+        remedy = "--language names one by its code: de, en, fr"
+        raise UsageError(f"Whisper does not know the language {language!r}", remedy)
     recordings = read_recordings(expand_home(path))
     for name in models:
         if not is_ctranslate2(name):

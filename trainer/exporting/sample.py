@@ -38,6 +38,7 @@ def hear_sample(
     say(f"sample, original: {original.transcribe(samples) or '(nothing)'}")
 
     def heard(export: Checked) -> Checked:
+        """*export*, with a problem more where it cannot transcribe the samples."""
         try:
             with opened(export.folder, original.language) as model:
                 say(f"sample, {export.stored}: {model.call('transcribe', samples) or '(nothing)'}")
