@@ -125,6 +125,9 @@ def test_hours_are_those_of_the_epochs_the_audio_and_the_gpus_asked_for(capsys, 
     assert " on 2 x RTX 4090: " in line
     _, padded = hours(capsys, monkeypatch, "--audio-hours", "10000", "--full-context-share", "1")
     assert padded > 2 * three
+    _, packed = hours(capsys, monkeypatch, "--audio-hours", "10000", "--pack-share", "1")
+    # Six clips in a window take little more than each for itself, and less than where 15 % are padded.
+    assert three / 2 < packed < 0.8 * three
 
 
 def test_a_store_is_counted_clip_by_clip(capsys, monkeypatch, tmp_path):

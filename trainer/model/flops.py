@@ -99,10 +99,10 @@ def epoch_flops(
     single = (1 - full_context_share) * own + full_context_share * full
     if not pack_share:
         return single
-    window = float(shape.window_frames)
-    windows = float(frames.sum()) / window
-    held = np.array([min(float(tokens.sum()) / windows, shape.max_target_positions)])
-    each = float(training_flops(shape, np.array([window]), held, freeze_encoder=freeze_encoder).sum())
+    window, held = float(shape.window_frames), float(tokens.sum())
+    # Full of frames or of tokens, whichever comes first.
+    windows = max(float(frames.sum()) / window, held / shape.max_target_positions)
+    each = float(training_flops(shape, window, held / windows, freeze_encoder=freeze_encoder))
     return (1 - pack_share) * single + pack_share * windows * each
 
 

@@ -1,5 +1,6 @@
 """Operations of a forward pass, against what torch counts and what is known of large-v3-turbo; speeds of devices."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from trainer.model.flops import decoder_flops, encoder_flops, peak_flops, training_flops
+from trainer.model.flops import decoder_flops, encoder_flops, epoch_flops, peak_flops, training_flops
 from trainer.model.shape import PUBLISHED
 from trainer.model.whisper import encode
 
@@ -73,3 +74,19 @@ def test_a_device_is_known_by_the_name_that_torch_gives_it(name, tflops):
 @pytest.mark.parametrize("name", ["NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 4070 Ti SUPER", "cpu", ""])
 def test_a_device_that_is_only_like_a_known_one_is_unknown(name):
     assert peak_flops(name) is None
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_packed_clips_are_counted_as_windows_that_hold_all_their_frames_and_tokens(share):
+    """300 clips of 10 s are 100 windows; of the others some are padded, as without packing."""
+    frames, tokens = np.full(300, 1_000.0), np.full(300, 50.0)
+    single = epoch_flops(TURBO, frames, tokens, full_context_share=0.5)
+    windows = 100 * training_flops(TURBO, 3_000, 150)
+    found = epoch_flops(TURBO, frames, tokens, full_context_share=0.5, pack_share=share)
+    assert found == pytest.approx((1 - share) * single + share * windows)
+
+
+def test_clips_of_many_tokens_make_windows_that_are_full_of_those():
+    """300 clips of 10 s and 224 tokens: two fill the decoder's 448 places."""
+    found = epoch_flops(TURBO, np.full(300, 1_000.0), np.full(300, 224.0), full_context_share=0, pack_share=1)
+    assert found == pytest.approx(150 * training_flops(TURBO, 3_000, 448))
