@@ -40,10 +40,10 @@ def other(tmp_path):
 def find(monkeypatch):
     """`find_checkpoint` of a run on the store, where one with the identity *before* was saved."""
 
-    def found(before, store=STORE):
+    def found(before, store=STORE, settings=SETTINGS):
         monkeypatch.setattr(resume, "latest", lambda _: Path("checkpoint-3"))
         monkeypatch.setattr(resume, "load_training", lambda _: (TrainState(3, before, 0, 0), {}))
-        return resume.find_checkpoint(SETTINGS, resume.identity(SETTINGS, opened(store)))
+        return resume.find_checkpoint(settings, resume.identity(settings, opened(store)))
 
     return found
 
@@ -70,6 +70,17 @@ def test_a_checkpoint_of_earlier_code_goes_on_and_does_not_know_its_content(find
     assert resume.content_unknown(state)
     with pytest.raises(UsageError, match="seed 1 before, 42 now"):
         find(before | content | {"seed": 1})
+
+
+def test_a_checkpoint_of_code_that_packed_nothing_goes_on_and_only_without_packing(find):
+    before = resume.identity(SETTINGS, opened(STORE))
+    shares = {"pack_share", "previous_text_share", "timestamp_share"}
+    assert {before.pop(name) for name in shares} == {None}
+    _, state, _ = find(before)
+    assert state.step == 3
+    for share, value in (("pack_share", 0.2), ("timestamp_share", 0.5)):
+        with pytest.raises(UsageError, match=f"{share} None before, {value} now"):
+            find(before, settings=SETTINGS.model_copy(update={share: value}))
 
 
 def test_rates_on_other_content_are_not_compared_and_those_of_earlier_code_are(other):
