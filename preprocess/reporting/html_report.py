@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from preprocess.features.stages import WAITING
@@ -25,6 +25,7 @@ from preprocess.reporting.store_facts import ReportFacts, pictured_rows, report_
 from shared.command.cli import python_command
 from shared.layout import StoreLayout
 from shared.pages.svg_plots import PLOT_CSS, Band, Limit, bar_chart, histogram, line_chart
+from shared.pages.templates import Filters, html_templates
 from shared.system.durable import write_durably
 from shared.system.foreign_files import read_json
 from shared.text import one_line
@@ -126,15 +127,7 @@ def render_report(
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters: Filters = {
         "audio": format_audio,
         "bytes": format_bytes,
         "count": format_count,
@@ -142,19 +135,17 @@ def _environment() -> Environment:
         "time": format_seconds,
         "short": _short,
     }
-    return environment
+    return html_templates([_TEMPLATES], filters, _shown)
 
 
-def _shown(value: Any) -> Any:
-    """Text from outside as it may stand on the page; what the page's own code made is left alone."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return _CREDENTIALS.sub("…", one_line(value))
+def _shown(text: str) -> str:
+    """Text from outside as it may stand on the page."""
+    return _CREDENTIALS.sub("…", one_line(text))
 
 
 def _short(text: str) -> str:
     # Cleaned first: a cut must not leave half of a password that the pattern would have known.
-    text = _CREDENTIALS.sub("…", one_line(text))
+    text = _shown(text)
     return text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…"
 
 

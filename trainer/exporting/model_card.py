@@ -6,9 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from shared.layout import StoreRecord
+from shared.pages.templates import Filters, markdown_templates
 from shared.system.durable import write_durably
 from shared.system.home import expand_home
 from shared.system.locks import remove_unheld
@@ -106,16 +107,8 @@ def render_card(facts: CardFacts) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        # Markdown; what comes from outside goes through `line` or `code`.
-        autoescape=False,  # noqa: S701 - see above
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    # What comes from outside goes through `line` or `code`.
+    filters: Filters = {
         "bytes": format_bytes,
         "code": _code,
         "count": format_count,
@@ -124,7 +117,7 @@ def _environment() -> Environment:
         "share": format_share,
         "speed": _speed,
     }
-    return environment
+    return markdown_templates([_TEMPLATES], filters)
 
 
 def _line(text: str) -> str:

@@ -5,12 +5,11 @@ comes from outside is put on one line, freed of control characters, and escaped.
 """
 
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from shared.errors import UsageError
+from shared.pages.templates import Filters, html_templates
 from shared.system.durable import json_bytes, write_durably
 from shared.system.locks import remove_unheld
 from shared.text import one_line
@@ -103,15 +102,7 @@ def render_page(result: EvaluationResult) -> str:
 
 def page_environment(*folders: Path) -> Environment:
     """What makes pages of the templates of *folders*, which may include those of an evaluation's page."""
-    environment = Environment(
-        loader=FileSystemLoader([*folders, _TEMPLATES]),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters: Filters = {
         "count": format_count,
         "interval": format_interval,
         "p": format_p,
@@ -123,12 +114,7 @@ def page_environment(*folders: Path) -> Environment:
         "silence": format_silence,
         "significance": significance,
     }
-    return environment
-
-
-def _shown(value: Any) -> Any:
-    """Text from outside as it may stand on the page; what the template itself made is left alone."""
-    return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return html_templates([*folders, _TEMPLATES], filters, one_line)
 
 
 def _short(text: str) -> str:
