@@ -1,4 +1,4 @@
-"""`--long-audio split`: pieces of one committed plan become rows; source rows in are rows out and quarantined."""
+"""`--long-audio split` as docs/long-audio.md has it: pieces of one plan are rows; rows in are rows out and quarantined."""
 
 import json
 
@@ -21,6 +21,7 @@ from shared.command.cli import run_command
 from shared.layout import StoreLayout, read_record
 from shared.reading.verification import verify_store
 from shared.rows import dequantise
+from tests.support.guides import commands_of
 from tests.support.inline_run import run_inline
 from tests.support.long_speech import LONG_ROWS, WORDS, hear, write_long_source, write_stub_model
 
@@ -84,8 +85,15 @@ def test_a_unit_reserves_for_all_pieces_of_its_recordings(named, demo_model):
         worker.process(job.task_for(unit, max_bytes=admission.need_bytes(unit)))
 
 
-def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(options, tmp_path, monkeypatch):
-    store, options = tmp_path / "store", (*options, "--shard-size", "100kB")
+def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(tmp_path, demo_model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_long_source(tmp_path / "DATA")
+    write_stub_model(tmp_path / "large-v3")
+    store = tmp_path / "STORE"
+    (align, cut), (run, made) = commands_of("long-audio.md", {"openai/whisper-large-v3-turbo": str(demo_model)})
+    assert (align, run) == ("preprocess.align", "preprocess.run")
+    assert run_command(lambda argv: preprocess.align.main(argv, lambda _: hear), cut) == 0
+    options = (*made, "--shard-size", "100kB")
     assert run_inline(monkeypatch, *options) == 0
     assert problems(store) == []
 

@@ -19,6 +19,7 @@ from shared.command.cli import run_command
 from shared.errors import ExitCode
 from shared.schema import FeatureSpec
 from tests.preprocess.test_origins import read_here
+from tests.support.guides import commands_of
 from tests.support.inline_run import run_inline
 from tests.support.recordings import heard, record
 
@@ -108,6 +109,17 @@ def test_how_a_table_was_read_is_kept_in_the_store_and_verify_reads_it_so(tmp_pa
     assert run_inline(monkeypatch, *options, "--encoding", "cp850") == ExitCode.DONE
     checked = ["--store", str(tmp_path / "store"), "--source", str(tmp_path / "t.csv")]
     assert run_command(verify.main, checked) == ExitCode.DONE
+
+
+def test_the_commands_of_the_page_work(tmp_path, monkeypatch, demo_model):
+    monkeypatch.chdir(tmp_path)
+    excel(tmp_path / "eigene").joinpath("Aufnahmen.csv").rename("eigene/aufnahmen.csv")
+    names = {"aufnahmen.csv": "eigene/aufnahmen.csv", "openai/whisper-large-v3-turbo": str(demo_model)}
+    (look, looked), (run, made) = commands_of("sources.md", names)
+    assert (look, run) == ("preprocess.inspect", "preprocess.run")
+    assert run_command(inspect.main, looked) == ExitCode.DONE
+    assert run_inline(monkeypatch, *made) == ExitCode.DONE
+    assert (tmp_path / "features/COMPLETE").exists()
 
 
 def test_inspect_says_how_a_table_was_read(tmp_path, capsys):

@@ -27,9 +27,13 @@ PAGES = {
     path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 }
 
-
-ELSEWHERE = {"benchmark.md", "long-audio.md", "object-storage.md", "sources.md"}
-"""Their commands ask for other data than this desk has; tests of their own run them (`aws`: by hand, against moto)."""
+ELSEWHERE = {
+    "benchmark.md": "tests/trainer/test_benchmark.py",
+    "long-audio.md": "tests/preprocess/test_long_audio_split.py",
+    "object-storage.md": "tests/trainer/test_fetch.py",
+    "sources.md": "tests/preprocess/test_own_recordings.py",
+}
+"""Pages whose commands ask for other data than this desk has -> the test that runs them (`aws`: by hand, against moto)."""
 
 
 def blocks(language):
@@ -133,6 +137,11 @@ def test_make_demo_ends_in_a_finished_store_and_a_second_one_has_nothing_to_do(t
     second = subprocess.run(demo, capture_output=True, text=True, check=False)
     assert second.returncode == 0, second.stderr
     assert "Already complete" in second.stdout
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_a_page_whose_commands_are_run_elsewhere_is_read_there(page):
+    assert page in (ROOT / ELSEWHERE[page]).read_text(encoding="utf-8")
 
 
 def test_the_readme_stays_short():

@@ -1,5 +1,6 @@
 """`trainer.fetch`: a finished store on a local disk, checked, whatever happened before."""
 
+import os
 import re
 import shlex
 import shutil
@@ -21,6 +22,7 @@ from shared.storage.opening import open_bucket
 from shared.storage.posix_files import PosixFiles
 from shared.storage.s3_bucket import S3Bucket
 from tests.support.faulty_bucket import FaultyBucket
+from tests.support.guides import DOCS, commands_of
 from tests.support.s3_server import BUCKET, KEYS, SECRET, environment, s3_server
 from tests.support.stores import contents
 from trainer.fetch import main
@@ -54,7 +56,11 @@ def is_whole(to, store=STORE):
 
 def test_a_store_in_a_bucket_comes_whole_and_no_key_is_told_or_written(bucket, tmp_path, capfd):
     address, endpoint = bucket
-    assert fetch(address, tmp_path / "to") == 0
+    ((module, options),) = commands_of(
+        "object-storage.md", {"s3://bucket/prefix": address, "/nvme/store": str(tmp_path / "to")}
+    )
+    assert module == "trainer.fetch"
+    assert run_command(main, [*options, "--disk-reserve", "0"]) == 0
     assert is_whole(tmp_path / "to")
     told = capfd.readouterr()
     words = shlex.split(told.out.split("Next:")[1].replace("\\\n", " "))
@@ -76,6 +82,12 @@ def test_keys_are_read_from_the_environment_only(tmp_path, monkeypatch, capfd):
     with environment(nowhere, without=KEYS, HOME=str(tmp_path), AWS_METADATA_ENDPOINT=nowhere):
         assert fetch("s3://speech/german", tmp_path / "to") == 1
     assert "no keys were found" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_page_names_the_variables_that_lead_to_a_bucket():
+    page = (DOCS / "object-storage.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"(AWS_\w+)=", page)) == {name for name in os.environ if name.startswith("AWS_")}
 
 
 def test_what_lies_there_is_not_copied_again_and_what_was_cut_off_is(tmp_path, capfd):
