@@ -1,4 +1,4 @@
-"""`--long-audio split` as docs/long-audio.md has it: pieces of one plan are rows; rows in are rows out and quarantined."""
+"""`--long-audio split` as docs/long-audio.md has it: pieces are rows, and rows in are rows out and quarantined."""
 
 import json
 

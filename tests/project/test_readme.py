@@ -12,6 +12,8 @@ from preprocess.alignment.settings import AlignSettings
 from preprocess.clean import CleanSettings
 from preprocess.demo.model import build_model
 from preprocess.settings import RunSettings
+from shared.schema import QuarantineReason
+from tests.project.test_remedies import OPTION, options_of
 from tests.support.hub import serve
 from trainer.auditing.settings import AuditSettings
 from trainer.check import CheckSettings
@@ -155,6 +157,19 @@ def test_every_page_is_listed_and_every_link_leads_somewhere():
         links = re.findall(r"\]\(([^)#:]+)\)", text)
         assert [link for link in links if not (folder / link).exists()] == [], name
     assert all(f"(docs/{name})" in README for name in PAGES if name != "README.md")
+
+
+def test_every_command_of_a_page_takes_the_options_beside_it():
+    found = [match for text in PAGES.values() for match in re.findall(r"python -m ([\w.]+)([^`\n]*)", text)]
+    ours = [(module, rest) for module, rest in found if module.startswith(("preprocess.", "trainer."))]
+    named = [(module, option) for module, rest in ours for option in OPTION.findall(rest)]
+    assert [(module, option) for module, option in named if option not in options_of(module)] == []
+    assert {"preprocess.align", "trainer.fetch"} < {module for module, _ in ours}
+
+
+def test_every_reason_of_the_quarantine_is_explained():
+    first = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", PAGES["errors.md"], re.MULTILINE)
+    assert sorted(re.findall(r"\w+", " ".join(first))) == sorted(QuarantineReason)
 
 
 def test_options_in_readme_and_docs_exist():

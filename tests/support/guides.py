@@ -9,7 +9,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def commands_of(page: str, instead: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Module and arguments of each `python -m` line in the bash blocks of *page*; *instead* has words of this machine."""
+    """Module and arguments of each `python -m` line in the bash blocks of *page*; *instead* replaces words of it."""
     for block in re.findall(
         r"^```bash\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     ):
