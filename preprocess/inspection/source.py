@@ -122,17 +122,17 @@ def open_explaining(uri: str, columns: Columns, access: Access = NOTHING_ELSE) -
     except SourceError as error:
         return OpenedSource(None, None, columns, None, [Problem(error.message, error.remedy)])
     schema = _schema(kind, path)
-    problems: list[Problem] = []
+    problems: dict[Problem, None] = {}
     for _ in range(_ATTEMPTS):
         try:
-            return OpenedSource(open_kind(kind, path, columns, access), kind, columns, schema, problems)
+            return OpenedSource(open_kind(kind, path, columns, access), kind, columns, schema, [*problems])
         except SourceError as error:
-            problems.append(Problem(error.message, error.remedy))
+            problems[Problem(error.message, error.remedy)] = None  # other columns do not mend everything
             better = suggested_columns(schema, columns) if schema is not None else columns
             if better == columns:
                 break
             columns = better
-    return OpenedSource(None, kind, columns, schema, problems)
+    return OpenedSource(None, kind, columns, schema, [*problems])
 
 
 @dataclass(frozen=True, slots=True)

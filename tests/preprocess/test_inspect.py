@@ -279,3 +279,10 @@ def test_what_inspect_was_told_of_long_audio_the_plan_is_told_too(source, capsys
     assert run_command(main, [str(source), "--long-audio", "keep", "--max-duration", "43"]) == ExitCode.DONE
     words = shlex.split(capsys.readouterr().out.split("Next:")[1].replace("\\\n", " "))
     assert words[words.index("--long-audio") + 1] == "keep"
+
+
+def test_what_other_columns_do_not_mend_is_said_once(inspected, tmp_path):
+    (tmp_path / "liste.csv").write_text("file_name,text\na.wav,Guten Morgen\n")
+    code, facts = inspected("liste.csv", "--config-name", "de")
+    assert code == ExitCode.USAGE
+    assert [problem["remedy"] for problem in facts["problems"]] == ["leave --config-name out"]
