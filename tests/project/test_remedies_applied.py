@@ -12,7 +12,7 @@ from shared.command.commands import COMMANDS
 from tests.project.test_remedies import OPTION, PACKAGES, ROOT, strings
 from tests.support.remedy_desk import lay_out
 
-UNTRIED = 54
+UNTRIED = 50
 """Of 104 remedies with an option, those that no case below applies: lower it with each new case.
 
 Those of a training or an export need models, GPUs or the Hub, those of a run its store and Ray. Some have tests of
@@ -154,6 +154,27 @@ CASES = [
     ),
     ("check --baseline", f"{_HEARD} --baseline b", f"{_HEARD} --baseline a"),
     ("name another --output", f"{_HEARD} --output training", f"{_HEARD} --output neu"),
+    # Exports.
+    (
+        "--checkpoint names a model's folder, such as OUTPUT/best",
+        "export --checkpoint nirgends --output aus --gate-rows 0",
+        "export --checkpoint modell --output aus --gate-rows 0",
+    ),
+    (
+        "--store STORE names one to check the export on; --gate-rows 0 checks only the files",
+        "export --checkpoint modell --output aus",
+        "--gate-rows 0",
+    ),
+    (
+        "--language names one by its code: de, en, fr",
+        "export --checkpoint modell --output aus --gate-rows 0 --language deutsch",
+        "export --checkpoint modell --output aus --gate-rows 0 --language de",
+    ),
+    (
+        "name another --output, or remove it",
+        "export --checkpoint modell --output fremd --gate-rows 0",
+        "export --checkpoint modell --output aus --gate-rows 0",
+    ),
 ]
 """A remedy as it is printed, what works before, what fails, and what works then (options alone are added)."""
 

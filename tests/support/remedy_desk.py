@@ -17,7 +17,7 @@ TABLES = {
     "beide/erste.csv": f"file_name,text\na.wav,{TEXT}\n",
     "beide/zweite.csv": f"file_name,text\na.wav,{TEXT}\n",
     "real/metadata.csv": f"file_name,transkription\na.wav,{TEXT}\n",
-    "karte/README.md": "---\nconfigs:\n- config_name: de\n  data_files: de/*\n- config_name: nl\n  data_files: nl/*\n---\n",
+    "karte/README.md": "---\nconfigs: [{config_name: de, data_dir: de}, {config_name: nl, data_dir: nl}]\n---\n",
     "fremd/readme.txt": "no store",
     "unknown.toml": "audios = 1\n",
     "known.toml": "row = 0\n",
