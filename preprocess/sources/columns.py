@@ -14,7 +14,7 @@ from shared.errors import SourceError
 
 _TEXT_NAMES = ("transkription", "text", "transcription", "sentence", "transcript", "normalized_text", "raw_text")
 _EMBEDDED_REMEDY = (
-    "the column has to be the Hub's struct<bytes, path>: dataset.cast_column('{audio}', datasets.Audio())before saving"
+    "the column has to be the Hub's struct<bytes, path>: dataset.cast_column('{audio}', datasets.Audio()) before saving"
 )
 
 

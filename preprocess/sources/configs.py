@@ -81,7 +81,7 @@ def _described(root: Path) -> tuple[Path, dict[str, Mapping[str, Any]], str | No
     configs = content.get("configs") or []
     if not isinstance(configs, list) or not all(isinstance(config, dict) for config in configs):
         raise SourceError(
-            f"{where} has `configs`that are not a list of configs", "repair it, or name files with a glob"
+            f"{where} has `configs` that are not a list of configs", "repair it, or name files with a glob"
         )
     info = content.get("dataset_info")
     infos = info if isinstance(info, list) else [info]

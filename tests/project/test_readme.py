@@ -35,7 +35,7 @@ ELSEWHERE = {
     "object-storage.md": "tests/trainer/test_fetch.py",
     "sources.md": "tests/preprocess/test_own_recordings.py",
 }
-"""Pages whose commands ask for other data than this desk has -> the test that runs them (`aws`: by hand, against moto)."""
+"""Pages whose commands ask for other data than this desk has -> the test that runs them (`aws`: by hand)."""
 
 
 def blocks(language):

@@ -70,5 +70,14 @@ def test_one_is_one_and_more_are_many():
     assert [format_counted(count, "entry", "entries") for count in (1, 2)] == ["1 entry", "2 entries"]
 
 
-def test_a_verb_does_not_grow_onto_the_value_before_it():
-    assert [(where, text) for where, text in told() if re.search(r"VALUE(?:is|are|was|were|has|have)\b", text)] == []
+LOST_SPACE = re.compile(r"VALUE(?:is|are|was|were|has|have)\b|.VALUE[a-z]{2,}\b|`[^`\s]+`[a-z]|\)[a-z]{2,}")
+
+
+def test_no_word_grows_onto_what_stands_before_it():
+    found = [(where, text) for where, text in told() if " " in text and LOST_SPACE.search(text)]
+    assert found == []
+
+
+@pytest.mark.parametrize("text", ["VALUE is it", "in VALUEs", "VALUEthe model's", "`a` and `b`", "of f(x) before"])
+def test_what_has_its_spaces_is_let_be(text):
+    assert not LOST_SPACE.search(text)

@@ -76,7 +76,7 @@ def _read_folder(folder: Path, root: Path, columns: Columns, access: Access) -> 
             problem = f"{folder / _TEXT}, line {line}: {recording!r} is not in {_RECORDINGS}"
         told.add(name)
         entries.append(Entry(files.get(recording, name), text, root.resolve().name, start, stop, channel, problem))
-    refuse_mostly_bad(folder, entries, f"make {_TEXT}, {_SEGMENTS} and {_RECORDINGS}agree (utils/fix_data_dir.sh)")
+    refuse_mostly_bad(folder, entries, f"make {_TEXT}, {_SEGMENTS} and {_RECORDINGS} agree (utils/fix_data_dir.sh)")
     entries, where = placed(entries, str(root), access, [f"{folder.relative_to(root)}/"] if folder != root else [])
     untold = len(set(segments if segments is not None else files) - told)
     note = (
