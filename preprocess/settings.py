@@ -27,8 +27,8 @@ LongAudio = Literal["quarantine", "keep", "split"]
 """What becomes of clips that are longer than the model's window."""
 LONG_AUDIO: Any = Field(
     "quarantine",
-    description="clips over the model's window of 30 s: left out and counted, stored whole up to --max-duration "
-    "(unless given, 60), or cut at pauses as preprocess.align planned",
+    description="clips over the model's window of 30 s: quarantine leaves them out and counts them, keep stores them "
+    "whole up to --max-duration (60 s unless given), split cuts them at pauses as preprocess.align planned",
 )
 
 
