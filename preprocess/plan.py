@@ -18,7 +18,6 @@ from preprocess.settings import RunSettings
 from shared.command.cli import parse_settings, python_command, run_command
 from shared.command.terminal import Screen, json_line, say
 from shared.errors import ExitCode, ResourceLimitError
-from shared.system.without_pandas import leave_pandas_out
 from shared.text import one_line
 
 _SHORTEST_LINE = 80
@@ -82,5 +81,4 @@ def _run_command(argv: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    leave_pandas_out()
     sys.exit(run_command(main))

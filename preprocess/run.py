@@ -9,7 +9,6 @@ from preprocess.phases import Phase
 from preprocess.settings import RunSettings, store_path
 from shared.command.cli import parse_settings, run_command
 from shared.command.terminal import complain
-from shared.system.without_pandas import leave_pandas_out
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,5 +38,4 @@ def _title(settings: RunSettings) -> str:
 
 
 if __name__ == "__main__":
-    leave_pandas_out()
     sys.exit(run_command(main))

@@ -19,7 +19,6 @@ from shared.errors import ExitCode, UsageError
 from shared.layout import StoreLayout, read_record
 from shared.membership import REPAIR
 from shared.reading.verification import verify_store
-from shared.system.without_pandas import leave_pandas_out
 from shared.units import format_bytes, format_counted
 
 
@@ -69,5 +68,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    leave_pandas_out()
     sys.exit(run_command(main))

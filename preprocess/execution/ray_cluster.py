@@ -26,13 +26,12 @@ from ray._private.node import Node
 from preprocess.execution.ray_start import check_address, check_loopback, print_to_stderr, remedy_of
 from preprocess.features.worker import FeatureWorker, UnitReport, UnitTask, WorkerProgress, WorkerSettings
 from preprocess.governor.process_memory import give_memory_back
-from preprocess.workspace.environment import ACTOR_ENVIRONMENT
+from preprocess.workspace.environment import ACTOR_ENVIRONMENT, leave_pandas_out
 from preprocess.workspace.prepare import close_partial
 from preprocess.workspace.processes import end_processes
 from preprocess.workspace.ray_folder import make_ray_folder, ray_folder, remove_links
 from shared.errors import ClusterError, RayLostError, ReservationOutgrownError, SpeechPrepError, UsageError, first_line
 from shared.layout import StoreLayout
-from shared.system.without_pandas import leave_pandas_out
 
 OBJECT_STORE_BYTES = 75 << 20
 """Ray's minimum; reports of a few hundred bytes are all that passes."""

@@ -19,12 +19,11 @@ from preprocess.features.pipeline import PipelineSettings, RowPipeline
 from preprocess.features.stages import StageClock
 from preprocess.planning.cost import Cost, CostMeter
 from preprocess.sources.base import Block, RowReader, Source, SourceRow
-from preprocess.workspace.environment import actor_environment
+from preprocess.workspace.environment import actor_environment, leave_pandas_out
 from shared.errors import RowRejectedError, SourceError, SpeechPrepError
 from shared.schema import FeatureSpec, QuarantineReason
 from shared.shard import FeatureRow, encoded_bytes
 from shared.system.stop_request import deaf_children
-from shared.system.without_pandas import leave_pandas_out
 from shared.units import format_counted
 
 FIRST_ROWS = 200

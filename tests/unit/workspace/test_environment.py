@@ -1,6 +1,8 @@
 """What a cluster of our own sees of the user's environment: nothing that is meant for another Ray."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -47,3 +49,13 @@ def test_a_cluster_that_is_joined_keeps_what_the_user_says_of_it(monkeypatch):
     monkeypatch.setattr(os, "environ", {"RAY_AUTH_TOKEN": "x", "HOME": "/"})
     set_environment("mark", local_ray=False)
     assert os.environ["RAY_AUTH_TOKEN"] == "x"
+
+
+def test_an_array_is_made_without_pandas_where_that_is_left_out():
+    """In a process of its own: pyarrow looks for pandas once."""
+    program = (
+        "import sys, pyarrow as pa; from preprocess.workspace.environment import leave_pandas_out; leave_pandas_out();"
+        "table = pa.table({'rows': [[1, 2], []]}); assert table['rows'].to_pylist() == [[1, 2], []];"
+        "import json.tool; sys.exit('pandas' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
