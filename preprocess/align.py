@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Group
 
 from preprocess.alignment.align_split import LONGEST_RECORDING, AlignProgress, Long, align_rows
 from preprocess.alignment.cut_plan import read_cut_plan, write_cut_plan
@@ -71,8 +72,7 @@ def _say_next(settings: AlignSettings) -> None:
     named = ["--source", str(settings.source), "--store", str(settings.store), *options_of(settings, FOR_CUTS)]
     command = [python_command(), "-m", "preprocess.run", *named, "--long-audio", "split", "--model", "WHISPER"]
     screen = Screen()
-    for line in next_lines(command, screen.width):
-        screen.print(line)
+    screen.print(Group(*next_lines(command, screen.width)), crop=False)
 
 
 def window_of(num_mel_bins: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -125,8 +125,8 @@ CASES = [
     (
         "use the settings of then, or another --store",
         _ALIGN,
-        f"{_ALIGN} --max-duration 31",
-        "align --source liste.csv --store neuer --model ct2 --max-duration 31",
+        f"{_ALIGN} --max-duration 29",
+        "align --source liste.csv --store neuer --model ct2 --max-duration 29",
     ),
     (
         "use source and settings of preprocess.align, or make cuts in a new --store",
