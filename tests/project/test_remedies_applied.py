@@ -152,6 +152,7 @@ CASES = [
         "fetch --store features --to kopie --disk-budget 1kB",
         "fetch --store features --to kopie --disk-budget 1MB",
     ),
+    ("name each --model, or --hypothesis-column, once", f"{_HEARD} --hypothesis-column a", _HEARD),
     ("check --baseline", f"{_HEARD} --baseline b", f"{_HEARD} --baseline a"),
     ("name another --output", f"{_HEARD} --output training", f"{_HEARD} --output neu"),
     # Exports.

@@ -67,7 +67,8 @@ class EvaluationFacts:
         if not self.rows:
             raise UsageError(f"{self.title} has no rows to evaluate", "choose another split or file")
         if not names or len(set(names)) < len(names):
-            raise UsageError(f"models must be named, and once each: {', '.join(names) or 'none'}", "check --model")
+            message = f"models must be named, and once each: {', '.join(names) or 'none'}"
+            raise UsageError(message, "name each --model, or --hypothesis-column, once")
         if self.baseline is not None and self.baseline not in names:
             raise UsageError(f"the baseline {self.baseline} is not among {', '.join(names)}", "check --baseline")
         for model in self.models:
