@@ -75,16 +75,16 @@ def _blocks(frames: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 def _header(encoded: bytes) -> _Header | None:
     """What `STREAMINFO` says, None where it is unusual or other blocks of metadata are."""
-    at, last, kinds = len(_MAGIC), False, []
+    head, at, last, kinds = encoded[:_MOST_METADATA], len(_MAGIC), False, []
     while not last:
-        if at + 4 > len(encoded):
+        if at + 4 > len(head):
             return None
-        kind, size = encoded[at] & 0x7F, int.from_bytes(encoded[at + 1 : at + 4])
-        content, last = encoded[at + 4 : at + 4 + size], bool(encoded[at] & 0x80)
-        at += 4 + size
-        if at > min(len(encoded), _MOST_METADATA) or not _is_usual(kind, content):
+        kind, size = head[at] & 0x7F, int.from_bytes(head[at + 1 : at + 4])
+        content, last = head[at + 4 : at + 4 + size], bool(head[at] & 0x80)
+        if len(content) < size or not _is_usual(kind, content):
             return None
         kinds.append(kind)
+        at += 4 + size
     if kinds[0] != _INFO or kinds.count(_INFO) > 1:
         return None
     least, block, packed = struct.unpack_from(">HH6xQ", encoded, 8)
