@@ -5,6 +5,7 @@ Where a count has fallen, the budget falls with it. What compiled loops and libr
 
 import sys
 
+import numpy as np
 import pytest
 
 from preprocess.audio.decode import DecodeLimits, decode_clip
@@ -13,12 +14,17 @@ from preprocess.features.mel import mel_filters
 from shared.schema import FeatureSpec
 from shared.shard import FeatureRow, ShardWriter
 from tests.support.encoded import encode, tone
+from tests.support.synthetic import MINI
+from trainer.checking.speech import speech_split
+from trainer.data.collate import collate_many
+from trainer.data.micro_batches import Budget
+from trainer.data.step_planner import Lengths, StepPlanner
 
-BUDGETS = {"WAV": 21, "FLAC": 62, "MP3": 551, "log-mel": 41, "write": 34}
+BUDGETS = {"WAV": 21, "FLAC": 62, "MP3": 551, "log-mel": 41, "write": 34, "load": 353}
 
 
 def work(name, folder):
-    """What is done for one row at the stage *name*."""
+    """What is done for one row at the stage *name*; loading, for a micro-batch of eight."""
     if name == "log-mel":
         log_mel, samples = LogMel(mel_filters(80)), tone(1.0, 16_000)
         return lambda: log_mel.features(samples, "float16")
@@ -26,6 +32,11 @@ def work(name, folder):
         writer = ShardWriter(folder / "shard", FeatureSpec(80))
         row = FeatureRow(0, bytes(16_000), 100, 0.0, [1] * 30, "Guten Tag.", "espeak", 1.0, "a.flac")
         return lambda: writer.append(row)
+    if name == "load":
+        split = speech_split(folder / "store", MINI, np.full(8, 1.0), labels=25)
+        lengths = Lengths(split.num_frames, split.num_labels, split.duration)
+        plan = StepPlanner(lengths, 8, 0, 0.0, 1, Budget(8_000, 8_000)).plan(0)
+        return lambda: collate_many(split, [batch.clips for batch in plan.ranks[0]])
     encoded = encode(tone(1.0, 16_000), 16_000, name)
     return lambda: decode_clip(encoded, DecodeLimits())
 
