@@ -67,6 +67,8 @@ def test_the_loader_that_is_measured_gives_every_row_of_the_store(run):
         for contender in (*found["hot"].values(), *found["cold"].values()):
             assert min(contender["seconds"]) > 0
     assert figures["opened"]["rows"] == 5_000
+    assert set(figures["planned"]) == {"0.0", "0.2", "1.0"}
+    assert min(figures["planned"].values()) > 0
 
 
 @pytest.mark.parametrize(("count", "mean"), [(24, 4.25), (480, 4.5), (480, 8.7)])
