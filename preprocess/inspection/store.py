@@ -35,7 +35,7 @@ _SAME_EDGE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class StoreSplitFacts:
-    """One split so far: *committed* of *shards*; *rows* were written, *rows_planned* go in when it is complete.
+    """One split so far: *committed* of *shards*; *rows* of the source were written, *rows_planned* go in in the end.
 
     *audio_seconds* is None while it is not complete.
     """
@@ -177,7 +177,8 @@ def _split_facts(layout: StoreLayout, name: str, planned: SplitRecord) -> StoreS
     complete = read_complete(layout).get(name)
     committed = len(layout.committed(name, planned.num_units))
     if complete is not None:
-        rows, quarantined, num_bytes = complete["rows"], complete["quarantined"], complete["num_bytes"]
+        quarantined, num_bytes = complete["quarantined"], complete["num_bytes"]
+        rows = planned.num_rows - quarantined
         seconds = complete["audio_seconds"]
     else:
         counts = [shard_counts(pq.read_metadata(path), path.name) for path in shards_of(layout, name, planned)]

@@ -196,8 +196,9 @@ def _measure(
 ) -> SampledRow:
     encoded, payload = len(row.audio or b""), sum(len(part.payload) for part in made)
     seconds = [part.duration for part in made]
+    split = [(len(made), sum(seconds))] if len(made) > 1 else []
     too_long = [stated_seconds(refused.message)] if refused.reason == QuarantineReason.TOO_LONG else []
-    reason, long = "" if made else str(refused.reason), LongClips.counted(window, seconds, too_long)
+    reason, long = "" if made else str(refused.reason), LongClips.counted(window, seconds, too_long, split)
     return SampledRow(encoded, payload, sum(seconds), rejected=not made, stretch=stretch, reason=reason, long=long)
 
 

@@ -28,6 +28,8 @@ _ADVICE = {
 class SplitSummary:
     """One split of the finished store: rows written, rows quarantined by reason, seconds of audio written.
 
+    Rows are the source's: one that was split is one, however many pieces it has.
+
     *cancelled* rows are written as near silence: their channels have opposite phase.
     """
 
@@ -49,7 +51,7 @@ def split_summaries(job: PlannedJob) -> list[SplitSummary]:
     return [
         SplitSummary(
             plan.name,
-            complete[plan.name]["rows"],
+            plan.num_rows - complete[plan.name]["quarantined"],
             complete[plan.name]["audio_seconds"],
             quarantine_reasons(job.layout, plan.name),
             len(cancelled_rows(job.layout, plan.name, plan.record)),

@@ -15,6 +15,7 @@ from preprocess.features.mel import mel_filters
 from preprocess.features.worker import FeatureWorker, WorkerSettings
 from preprocess.governor.budgets import Budgets
 from preprocess.planning.job import plan_job
+from preprocess.reporting.store_facts import report_facts
 from preprocess.settings import SourceSettings
 from preprocess.workspace.prepare import prepare_store
 from shared.command.cli import run_command
@@ -85,7 +86,7 @@ def test_a_unit_reserves_for_all_pieces_of_its_recordings(named, demo_model):
         worker.process(job.task_for(unit, max_bytes=admission.need_bytes(unit)))
 
 
-def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(tmp_path, demo_model, monkeypatch):
+def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(tmp_path, demo_model, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_long_source(tmp_path / "DATA")
     write_stub_model(tmp_path / "large-v3")
@@ -117,6 +118,11 @@ def test_pieces_are_rows_that_hold_all_words_and_all_sound_once(tmp_path, demo_m
     assert "CER " in refused["message"]
     totals = json.loads(layout.complete.read_bytes())["splits"]["train"]
     assert (totals["rows"], totals["quarantined"], record.splits["train"].num_rows) == (7, 1, 5)
+    facts = report_facts(layout)
+    assert (facts.rows, facts.rows_planned, facts.long.split, facts.long.pieces) == (4, 5, 2, 5)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "over 30 s: 2 split into 5 pieces" in said
+    assert "4 1 " in said.split("rows written quarantined audio")[1]
 
     layout.cuts_of("train").write_bytes(b"another plan")
     assert any("is not the cut plan that the store was made with" in problem for problem in problems(store))

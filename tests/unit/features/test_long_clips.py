@@ -29,6 +29,12 @@ def test_both_kinds_have_a_line_with_their_hours_and_what_else_is_possible():
     assert len(left_out) < 80
 
 
+def test_recordings_that_are_split_have_a_line_with_their_pieces():
+    (line,) = LongClips.counted(30.0, [4.0], [], [(2, 45.0), (3, 75.0)]).lines
+    assert line == "over 30 s: 2 split into 5 pieces, 2 min 00 s; trained on as rows"
+    assert len(line) < 80
+
+
 def test_a_sample_is_scaled_up_and_said_to_be_a_guess():
     (line,) = LongClips.counted(30.0, [40.0], []).scaled(90.0).lines
     assert line == "over 30 s: about 90 kept whole, 1.0 h; to train: --allow-long-context"
