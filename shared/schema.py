@@ -141,6 +141,20 @@ def index_schema(version: int = FORMAT_VERSION) -> pa.Schema:
     return _schema_of(_INDEX_FIELDS, version)
 
 
+CUTS_SCHEMA = _schema_of(
+    [
+        pa.field("row_id", pa.int64(), nullable=False),
+        pa.field("piece", pa.int16(), nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("stop", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("cer", pa.float32(), nullable=False),
+        pa.field("margin", pa.int32(), nullable=False),
+        pa.field("problem", pa.string(), nullable=False),
+    ],
+    FORMAT_VERSION,
+)
+"""Columns of `cuts/*.parquet`: the pieces of recordings that are split, or why one is not."""
 QUARANTINE_SCHEMA = quarantine_schema()
 """Those of a new store's quarantine files."""
 INDEX_SCHEMA = index_schema()
@@ -150,4 +164,9 @@ INDEX_SCHEMA = index_schema()
 def fingerprint(value: Any) -> str:
     """A stable 16-digit hash of a JSON-serialisable *value*; the same on every machine and run."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return digest_of(text.encode())
+
+
+def digest_of(content: bytes) -> str:
+    """16 digits for *content*, such as a plan names a file by."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

@@ -1,10 +1,9 @@
 """The cuts of one split, as one Parquet file of the store that is made once and never replaced.
 
-A row for each piece: `row_id`, `piece`, `start` and `stop` (samples at 16 kHz), `text`, `cer`, `margin`, `problem`. A
+A row for each piece, with the columns of `shared.schema.CUTS_SCHEMA`; `start` and `stop` are samples at 16 kHz. A
 recording that cannot be split has one, with its problem. What it was made for stands in the file's own metadata.
 """
 
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,23 +18,12 @@ import pyarrow.parquet as pq
 from preprocess.alignment.cuts import pieces_of
 from preprocess.alignment.recording import RowCuts
 from shared.errors import StoreError, StoreMismatchError
+from shared.schema import CUTS_SCHEMA, digest_of
 from shared.system.durable import DurableFile
 from shared.system.read_errors import refuse_unreadable
 
 _MADE_FOR = b"made_for"
 _REMEDY = "restore it from a copy, or remove it and everything made with it, and run python -m preprocess.align again"
-_SCHEMA = pa.schema(
-    [
-        pa.field("row_id", pa.int64(), nullable=False),
-        pa.field("piece", pa.int16(), nullable=False),
-        pa.field("start", pa.int64(), nullable=False),
-        pa.field("stop", pa.int64(), nullable=False),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("cer", pa.float32(), nullable=False),
-        pa.field("margin", pa.int32(), nullable=False),
-        pa.field("problem", pa.string(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +56,7 @@ def write_cut_plan(path: Path, partial: Path, made_for: Mapping[str, Any], rows:
 
 def _content(made_for: Mapping[str, Any], rows: Sequence[RowCuts]) -> bytes:
     metadata = {_MADE_FOR: json.dumps(made_for, sort_keys=True, ensure_ascii=False)}
-    table = pa.Table.from_pylist([line for row in rows for line in _lines(row)], _SCHEMA.with_metadata(metadata))
+    table = pa.Table.from_pylist([line for row in rows for line in _lines(row)], CUTS_SCHEMA.with_metadata(metadata))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
@@ -92,12 +80,12 @@ def read_cut_plan(path: Path, digest: str = "") -> CutPlan | None:
     """The plan at *path*; None where there is none. Raises StoreError where it is damaged or not *digest*'s."""
     try:
         content = path.read_bytes()
-        found = hashlib.blake2b(content, digest_size=8).hexdigest()
+        found = digest_of(content)
         if digest and found != digest:
             raise StoreError(f"{path} is not the cut plan that the store was planned with", _REMEDY)
         file = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
         made_for = json.loads((file.schema_arrow.metadata or {})[_MADE_FOR])
-        lines = file.read().cast(_SCHEMA).to_pylist()
+        lines = file.read().cast(CUTS_SCHEMA).to_pylist()
         rows = {row_id: _row(list(group)) for row_id, group in groupby(lines, key=lambda line: line["row_id"])}
     except FileNotFoundError:
         return None

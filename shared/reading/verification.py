@@ -3,7 +3,6 @@
 Reads only, and finds all problems instead of stopping at the first.
 """
 
-import hashlib
 import mmap
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from shared.errors import StoreError, first_line
 from shared.index import SHARD_DIGESTS, IndexedShard, SplitScan, check_index, index_shard, read_complete
 from shared.layout import SplitRecord, StoreLayout, StoreRecord, read_record, shard_name
 from shared.membership import Membership, Place, is_damage, read_keys, shard_counts
-from shared.schema import FeatureSpec, index_schema, shard_schema
+from shared.schema import FeatureSpec, digest_of, index_schema, shard_schema
 from shared.units import format_counted
 
 _DAMAGE = (OSError, ValueError, KeyError, pa.ArrowException, StoreError)
@@ -169,7 +168,7 @@ def _cuts_problems(layout: StoreLayout, planned: SplitRecord) -> Iterator[str]:
         return
     if not path.is_file():
         yield f"{path} is missing: restore it from a copy"
-    elif hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() != digest:
+    elif digest_of(path.read_bytes()) != digest:
         yield f"{path} is not the cut plan that the store was made with: restore it from a copy"
 
 
