@@ -20,12 +20,16 @@ from preprocess.inspection.source import Rules, clip_facts, open_explaining, rea
 from preprocess.inspection.store import store_facts
 from preprocess.planning.long_audio import longest_seconds
 from preprocess.settings import (
+    CONFIG_NAME,
     DURATION_COLUMN,
     END_COLUMN,
+    FOLLOW_LINKS,
     LONG_AUDIO,
     OFFSET_COLUMN,
     SEPARATOR,
+    SOURCE_COLUMN,
     SPLIT_COLUMN,
+    TEXT_COLUMN,
     TEXT_ENCODING,
     LongAudio,
 )
@@ -53,8 +57,8 @@ class InspectSettings(Folders):
 
     source: str | None = Field(None, description="data set (as for preprocess.run) or folder of a store")
     store: Path | None = Field(None, description="folder of a store")
-    config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
-    follow_links: bool = Field(default=False, description="follow links that lead out of the data set's folder")
+    config_name: str | None = CONFIG_NAME
+    follow_links: bool = FOLLOW_LINKS
     audio_root: Path | None = Field(None, description="folder of the clips, as for preprocess.run")
     split: str | None = Field(None, description="split to look into [the first]")
     row: int | None = Field(None, ge=0, description="row of the split, as the data set counts, from 0 [the first]")
@@ -70,8 +74,8 @@ class InspectSettings(Folders):
     )
     model: str | None = Field(None, description="Whisper model whose tokenizer counts labels a second [count letters]")
     audio_column: str = Field("audio", description="column with the encoded audio")
-    text_column: str = Field("transkription", description="column with the transcript")
-    source_column: str = Field("source", description="column with the clip's origin")
+    text_column: str = TEXT_COLUMN
+    source_column: str = SOURCE_COLUMN
     encoding: str = TEXT_ENCODING
     separator: str = SEPARATOR
     offset_column: str = OFFSET_COLUMN

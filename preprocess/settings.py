@@ -14,6 +14,10 @@ from shared.units import parse_bytes
 
 MAX_ACTORS = 256
 
+CONFIG_NAME: Any = Field(None, description="config of the data set's card (README.md) [its default]")
+FOLLOW_LINKS: Any = Field(default=False, description="follow links that lead out of the data set's folder")
+TEXT_COLUMN: Any = Field("transkription", description="column with the transcript")
+SOURCE_COLUMN: Any = Field("source", description="column with the clip's origin")
 # How a person's own table is written and what its columns mean, for all commands that open a data set.
 TEXT_ENCODING: Any = Field("", description="encoding of a table or of texts, such as cp1252 [recognised]")
 SEPARATOR: Any = Field("", description="comma, semicolon, tab, pipe or a letter between a table's cells [recognised]")
@@ -60,8 +64,8 @@ class SourceSettings(Folders):
         "(CSV, TSV, JSON lines), NeMo or lhotse manifest, Kaldi folder, audio files with texts beside them [none]",
     )
     demo: bool = Field(default=False, description="use the built-in German demo corpus and model")
-    config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
-    follow_links: bool = Field(default=False, description="follow links that lead out of the data set's folder")
+    config_name: str | None = CONFIG_NAME
+    follow_links: bool = FOLLOW_LINKS
     audio_root: Path | None = Field(
         None, description="folder of the clips, where their names are absolute, go up (../) or start elsewhere"
     )
@@ -86,8 +90,8 @@ class SourceSettings(Folders):
         default=False, description="leave out rows of train that equal a row of test or validation [only report them]"
     )
     audio_column: str = Field("audio", description="column with the encoded audio, or with the clip's file")
-    text_column: str = Field("transkription", description="column with the transcript")
-    source_column: str = Field("source", description="column with the clip's origin")
+    text_column: str = TEXT_COLUMN
+    source_column: str = SOURCE_COLUMN
     encoding: str = TEXT_ENCODING
     separator: str = SEPARATOR
     offset_column: str = OFFSET_COLUMN

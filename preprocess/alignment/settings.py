@@ -8,11 +8,15 @@ from pydantic import Field, field_validator
 from preprocess.alignment.cuts import LONGEST
 from preprocess.alignment.recording import Rules
 from preprocess.settings import (
+    CONFIG_NAME,
     DURATION_COLUMN,
     END_COLUMN,
+    FOLLOW_LINKS,
     OFFSET_COLUMN,
     SEPARATOR,
+    SOURCE_COLUMN,
     SPLIT_COLUMN,
+    TEXT_COLUMN,
     TEXT_ENCODING,
 )
 from shared.command.settings import Folders
@@ -28,8 +32,8 @@ class AlignSettings(Folders):
     model: Path | None = Field(
         None, description="folder of a multilingual Whisper model in CTranslate2's (faster-whisper's) format [required]"
     )
-    config_name: str | None = Field(None, description="config of the data set's card (README.md) [its default]")
-    follow_links: bool = Field(default=False, description="follow links that lead out of the data set's folder")
+    config_name: str | None = CONFIG_NAME
+    follow_links: bool = FOLLOW_LINKS
     audio_root: Path | None = Field(None, description="folder of the clips, as for preprocess.run")
     split: tuple[str, ...] = Field((), description="split of the data set; repeatable [its usual ones]")
     language: str = Field("de", description="language that is spoken")
@@ -41,8 +45,8 @@ class AlignSettings(Folders):
         default=False, description="leave timestamps such as <|0.00|> out of transcripts, as the run will"
     )
     audio_column: str = Field("audio", description="column with the encoded audio, or with the clip's file")
-    text_column: str = Field("transkription", description="column with the transcript")
-    source_column: str = Field("source", description="column with the clip's origin")
+    text_column: str = TEXT_COLUMN
+    source_column: str = SOURCE_COLUMN
     encoding: str = TEXT_ENCODING
     separator: str = SEPARATOR
     offset_column: str = OFFSET_COLUMN

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.settings import RunSettings, quarantine_allowance
+from preprocess.alignment.settings import AlignSettings
+from preprocess.inspect import InspectSettings
+from preprocess.settings import FOR_CUTS, RunSettings, quarantine_allowance
 from shared.command.cli import parse_settings
 from shared.errors import UsageError
 
@@ -221,3 +223,12 @@ def test_hugging_face_is_not_imported_before_its_folders_are_known():
     code = "import sys, preprocess.run; sys.exit(any(m in sys.modules for m in ('huggingface_hub', 'datasets')))"
     repository = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=repository, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("other", [AlignSettings, InspectSettings])
+def test_what_names_a_source_is_called_alike_with_the_same_default_for_all_commands(other):
+    named = set(FOR_CUTS) - {"split", "limit", "language"}
+    assert all(name in RunSettings.model_fields for name in FOR_CUTS)
+    for name in named:
+        own, run = other.model_fields[name], RunSettings.model_fields[name]
+        assert (name, own.annotation, own.default) == (name, run.annotation, run.default)
